@@ -1,0 +1,92 @@
+"""Tensors on disk: safetensors with a digest of their content, written whole or not at all.
+
+Every artefact of a study that holds numbers in bulk goes through this module. NumPy only, so that
+stages which need no torch need not import it.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from ap3.errors import UserError
+
+Arrays = dict[str, NDArray[Any]]
+
+_DIGEST = "content_sha256"
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it onto `path`.
+
+    A reader sees the old file or the whole new one. When `write` fails, nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix, delete=False) as handle:
+        partial = Path(handle.name)
+    try:
+        write(partial)
+        partial.chmod(0o666 & ~_umask())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def save(path: Path, arrays: Mapping[str, NDArray[Any]], **metadata: Any) -> None:
+    """Write named arrays and JSON-able `metadata` to the safetensors file `path`."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    texts = {key: json.dumps(value) for key, value in metadata.items()}
+    texts[_DIGEST] = _digest(arrays)
+    write_atomically(path, lambda partial: save_file(arrays, partial, metadata=texts))
+
+
+def load(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """Read what `save` wrote: the arrays and the metadata.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, is no safetensors file of ours, or differs from what was written.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            texts = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; make it first, or correct the path.") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} cannot be read as a safetensors file ({error}); delete it and make it again."
+        ) from error
+    expected = texts.pop(_DIGEST, None)
+    if expected is None:
+        raise UserError(f"{path} carries no content digest, so ap3 did not write it; give a file made by ap3.")
+    if _digest(arrays) != expected:
+        raise UserError(
+            f"{path.resolve()} is damaged: its content does not match the digest in its header; "
+            "delete it and make it again."
+        )
+    return arrays, {key: json.loads(text) for key, text in texts.items()}
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
