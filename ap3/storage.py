@@ -21,31 +21,41 @@ from ap3.errors import UserError
 
 Arrays = dict[str, NDArray[Any]]
 
-_DIGEST = "content_sha256"
+# Digest and metadata share one entry of the header, because safetensors writes several in an order
+# that differs from run to run, and same content should be same bytes.
+_ENTRY = "ap3"
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it onto `path`.
 
     A reader sees the old file or the whole new one. When `write` fails, nothing is left behind.
+
+    Raises
+    ------
+    UserError
+        If the disk is full, or the folder cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix, delete=False) as handle:
-        partial = Path(handle.name)
     try:
-        write(partial)
-        partial.chmod(0o666 & ~_umask())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        partial = _temporary_beside(path)
+        try:
+            write(partial)
+            partial.chmod(0o666 & ~_umask())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{path} could not be written ({error}); make room, or choose another folder."
+        ) from error
 
 
 def save(path: Path, arrays: Mapping[str, NDArray[Any]], **metadata: Any) -> None:
     """Write named arrays and JSON-able `metadata` to the safetensors file `path`."""
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    texts = {key: json.dumps(value) for key, value in metadata.items()}
-    texts[_DIGEST] = _digest(arrays)
-    write_atomically(path, lambda partial: save_file(arrays, partial, metadata=texts))
+    described = json.dumps(metadata)
+    entry = {_ENTRY: f"{_digest(arrays, described)} {described}"}
+    write_atomically(path, lambda partial: save_file(arrays, partial, metadata=entry))
 
 
 def load(path: Path) -> tuple[Arrays, dict[str, Any]]:
@@ -58,7 +68,7 @@ def load(path: Path) -> tuple[Arrays, dict[str, Any]]:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            texts = file.metadata() or {}
+            entry = (file.metadata() or {}).get(_ENTRY)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; make it first, or correct the path.") from error
@@ -66,19 +76,29 @@ def load(path: Path) -> tuple[Arrays, dict[str, Any]]:
         raise UserError(
             f"{path} cannot be read as a safetensors file ({error}); delete it and make it again."
         ) from error
-    expected = texts.pop(_DIGEST, None)
-    if expected is None:
-        raise UserError(f"{path} carries no content digest, so ap3 did not write it; give a file made by ap3.")
-    if _digest(arrays) != expected:
+    if entry is None:
+        raise UserError(
+            f"{path} carries no content digest, so ap3 did not write it; give a file made by ap3."
+        )
+    expected, _, described = entry.partition(" ")
+    if _digest(arrays, described) != expected:
         raise UserError(
             f"{path.resolve()} is damaged: its content does not match the digest in its header; "
             "delete it and make it again."
         )
-    return arrays, {key: json.loads(text) for key, text in texts.items()}
+    return arrays, json.loads(described)
 
 
-def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
+def _temporary_beside(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(
+        dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix, delete=False
+    ) as handle:
+        return Path(handle.name)
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]], described: str) -> str:
+    digest = hashlib.sha256(described.encode())
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
