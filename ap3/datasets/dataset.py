@@ -1,0 +1,82 @@
+"""What a data set promises, and the one way in: checked files, decoded, counted."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ap3.datasets.checksum import check
+from ap3.datasets.sources import RemoteFile
+from ap3.errors import UserError
+
+if TYPE_CHECKING:
+    from ap3.datasets.images import Images
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set of the registry.
+
+    Attributes
+    ----------
+    name
+        As users write it.
+    train, test
+        How many images each split holds.
+    files
+        The raw files that `decode` reads; none where a package ships the data.
+    """
+
+    name: str
+    train: int
+    test: int
+    files: tuple[RemoteFile, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """Full name of the module whose function `decode` reads the raw files."""
+        return f"ap3.datasets.{self.name.replace('-', '_')}"
+
+    def file(self, name: str) -> RemoteFile:
+        """Return the raw file called `name`.
+
+        Raises
+        ------
+        UserError
+            If this data set has no such file.
+        """
+        for file in self.files:
+            if file.name == name:
+                return file
+        known = ", ".join(file.name for file in self.files) or "none: a package ships its data"
+        raise UserError(f"{self.name} has no raw file {name!r}; its raw files are: {known}.")
+
+    def decode(self, raw: Path | None = None) -> "Images":
+        """Read the data set from the folder `raw`, after checking every file's digest.
+
+        Raises
+        ------
+        UserError
+            If a file is missing or is another than the table of sources says, or if its content
+            is not what the data set promises.
+
+        Examples
+        --------
+        >>> DataSet("digits", train=1_437, test=360).decode().train_images.shape
+        (1437, 1, 8, 8)
+        """
+        self._check_files(raw)
+        images: Images = import_module(self.module).decode(raw)
+        found = len(images.train_labels), len(images.test_labels)
+        if found != (self.train, self.test):
+            raise UserError(
+                f"{self.name} must hold {self.train} training and {self.test} test images, but the "
+                f"files in {raw} hold {found[0]} and {found[1]}; fetch them again."
+            )
+        return images
+
+    def _check_files(self, raw: Path | None) -> None:
+        for file in self.files:
+            if raw is None:
+                raise UserError(f"{self.name} needs the folder that holds its {file.name}.")
+            check(raw / file.name, file)
