@@ -1,0 +1,28 @@
+"""Stage `fetch`: one raw file of a data set, downloaded or taken from disk, its digest checked."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def fetch(
+    dataset: Annotated[str, typer.Option(help="Name of the data set.")],
+    file: Annotated[str, typer.Option(help="Name of one of its raw files.")],
+    out: Annotated[Path, typer.Option(help="Where to put the file.")],
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder to take the file from instead of downloading it."),
+    ] = None,
+) -> None:
+    """Get one raw file of a data set.
+
+    Raises
+    ------
+    UserError
+        If the file is unknown, missing, cannot be downloaded, or has the wrong digest.
+    """
+    from ap3 import datasets
+    from ap3.datasets import fetch as fetching
+
+    fetching.fetch(datasets.get(dataset).file(file), out, data_dir)
