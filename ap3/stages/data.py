@@ -1,0 +1,26 @@
+"""Stage `data`: the raw files of a data set, decoded once into one safetensors file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def data(
+    dataset: Annotated[str, typer.Option(help="Name of the data set.")],
+    out: Annotated[Path, typer.Option(help="The safetensors file to write.")],
+    raw: Annotated[
+        Path | None,
+        typer.Option(help="Folder that holds the raw files; the digits need none."),
+    ] = None,
+) -> None:
+    """Decode a data set: uint8 images and labels, checked, in a training and a test split.
+
+    Raises
+    ------
+    UserError
+        If a raw file is missing or damaged, or holds other images than the data set promises.
+    """
+    from ap3 import datasets
+
+    datasets.get(dataset).decode(raw).save(out)
