@@ -1,0 +1,115 @@
+"""Weights of any kind and shape as float64 vectors, and stacks of them in bounded memory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ap3.errors import UserError
+
+Vector = NDArray[np.float64]
+
+# Numbers held at once: 32 MiB of float64, small beside a layer that needs blocks at all.
+BLOCK = 2**22
+
+
+def as_float64(values: Any, name: str = "weights") -> Vector:
+    """Real, finite numbers of any precision as a float64 array of the same shape.
+
+    Takes whatever NumPy reads and torch tensors of any device and dtype, half types included,
+    without importing torch. Float64 input is not copied.
+
+    Raises
+    ------
+    UserError
+        If a value is complex, no number at all, NaN or infinite.
+
+    Examples
+    --------
+    >>> as_float64([1, 2])
+    array([1., 2.])
+    """
+    array = _to_numpy(values)
+    if array.dtype.kind in "cOSUMm":
+        raise UserError(f"{name} must be real numbers, but are {array.dtype}; give a real array.")
+    array = array.astype(np.float64, copy=False)
+    if not np.isfinite(array).all():
+        count = array.size - np.count_nonzero(np.isfinite(array))
+        raise UserError(
+            f"{name} must be finite, but {count} of {array.size} are NaN or infinite; "
+            "look for a diverged training or a damaged file."
+        )
+    return array
+
+
+def as_vector(weights: Any, size: int | None = None) -> Vector:
+    """Flatten a layer's weights row by row, as a float64 copy of shape (n,).
+
+    Raises
+    ------
+    UserError
+        As `as_float64`; and if there are none, or not `size` where that is given.
+    """
+    vector = as_float64(weights).flatten()
+    if vector.size == 0:
+        raise UserError(
+            "weights must hold at least one number, but are empty; give a layer's weights."
+        )
+    if size is not None and vector.size != size:
+        raise UserError(
+            f"the layers must have equally many weights, but one has {size} and the other "
+            f"{vector.size}; compare a layer with its own pruned version."
+        )
+    return vector
+
+
+def over_rows(function: Callable[[Vector], Vector], stack: Any, size: int) -> Vector:
+    """Apply `function`, (m, n) → (m,), to a stack of weights (E, …) in blocks of bounded memory.
+
+    Each of the E entries is flattened row by row to `size` = n numbers.
+
+    Raises
+    ------
+    UserError
+        As `as_float64`; and if the entries don't hold `size` numbers each.
+    """
+    stack = stack if hasattr(stack, "shape") else np.asarray(stack)
+    if len(stack.shape) < 2 or int(np.prod(stack.shape[1:])) != size:
+        raise UserError(
+            f"a stack of weights must have shape (E, …) with {size} weights in each of E entries, "
+            f"but has shape {tuple(stack.shape)}; put the epochs or variants on the first axis."
+        )
+    step = max(1, BLOCK // size)
+    blocks = (stack[first : first + step] for first in range(0, len(stack), step))
+    results = [function(as_float64(block).reshape(-1, size)) for block in blocks]
+    return np.concatenate(results) if results else np.empty(0)
+
+
+def positive(value: float, name: str) -> float:
+    """`value` as a float, refused unless it is a positive, finite number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not 0 < number < np.inf:
+        raise UserError(f"{name} must be a positive, finite number, but is {value!r}.")
+    return number
+
+
+def positive_vector(values: Any, size: int, name: str) -> Vector:
+    """`values` as a float64 copy of shape (size,), refused unless all are positive."""
+    vector = as_float64(values, name).flatten()
+    if vector.size != size:
+        raise UserError(f"{name} must be {size} numbers, one per weight, but are {vector.size}.")
+    if not (vector > 0).all():
+        raise UserError(f"{name} must be positive, but the smallest is {vector.min():g}.")
+    return vector
+
+
+def _to_numpy(values: Any) -> NDArray[Any]:
+    if not hasattr(values, "detach"):
+        return np.asarray(values)
+    tensor = values.detach().cpu()
+    # NumPy knows no bfloat16, so torch converts; a complex tensor would lose its imaginary part.
+    return np.asarray(tensor if tensor.is_complex() else tensor.double())
