@@ -1,0 +1,108 @@
+"""A baseline: one network trained on one data set, its best or its last epoch kept."""
+
+import copy
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ap3.checkpoints import Checkpoint, Identity
+from ap3.datasets.images import Images
+from ap3.errors import UserError
+from ap3.evaluation import Outcomes, logits_of
+from ap3.models.head import find_head
+from ap3.models.registry import build
+from ap3.progress import Progress
+from ap3.seeds import derive
+from ap3.training import Recipe, train
+from ap3.views import View
+
+
+def train_baseline(
+    data: Images,
+    model: str,
+    image_size: int,
+    recipe: Recipe,
+    validation: float,
+    trial: int,
+    seed: int,
+    device: torch.device,
+) -> tuple[Checkpoint, list[dict[str, Any]]]:
+    """Train the network called `model` from scratch on `data`.
+
+    With `validation` > 0 that share of the training images is held out, and the epoch with the
+    best accuracy on it is kept ("best parameters of each trial", Sec. 5.1, for which the test
+    split may not be asked); with 0 the last epoch is kept.
+
+    Returns
+    -------
+    Checkpoint
+        The trained network, on `device`.
+    list of dict
+        A row per epoch: learning rate, running training loss and accuracy, and those held out.
+    """
+    names = (data.name, model, trial)
+    torch.manual_seed(derive(seed, *names, "initial weights"))
+    network = build(model, len(data.classes), image_size).to(device)
+    identity = Identity(
+        data.name, model, len(data.classes), image_size, trial, seed, find_head(network, image_size)
+    )
+    images = torch.from_numpy(data.train_images).to(device)
+    labels = torch.from_numpy(data.train_labels).to(device)
+    kept, held_out = split(len(labels), validation, derive(seed, data.name, "validation"))
+    generator = torch.Generator().manual_seed(derive(seed, *names, "batches"))
+    torch.manual_seed(derive(seed, *names, "dropout"))
+
+    best = _Best(network)
+    history = []
+    epochs = train(network, images[kept], labels[kept], identity.view, recipe, generator)
+    with Progress(f"{data.name} {model} trial {trial}", recipe.epochs, len(kept)) as progress:
+        for epoch in epochs:
+            row = asdict(epoch)
+            if len(held_out):
+                row |= _validate(network, images[held_out], labels[held_out], identity.view, device)
+                best.offer(network, row["validation_accuracy"])
+            history.append(row)
+            progress.advance(loss=epoch.train_loss, accuracy=epoch.train_accuracy)
+    if len(held_out):
+        best.restore(network)
+    return Checkpoint(network, identity), history
+
+
+def split(count: int, validation: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Part the indices of `count` examples into those to train on and those held out, both sorted."""
+    held = round(validation * count)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    if validation and not 0 < held < count:
+        raise UserError(
+            f"holding out {validation:g} of {count} training images leaves one side empty; "
+            "change validation."
+        )
+    return order[held:].sort().values, order[:held].sort().values
+
+
+def _validate(
+    network: nn.Module, images: Tensor, labels: Tensor, view: View, device: torch.device
+) -> dict[str, float]:
+    outcomes = Outcomes.of(logits_of(network, images, view, device), labels)
+    return {
+        "validation_loss": outcomes.loss.mean().item(),
+        "validation_accuracy": outcomes.correct.mean().item(),
+    }
+
+
+class _Best:
+    """Remembers the weights of the best epoch so far; the earliest of equals."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.accuracy = float("-inf")
+        self.state = network.state_dict()
+
+    def offer(self, network: nn.Module, accuracy: float) -> None:
+        if accuracy > self.accuracy:
+            self.accuracy = accuracy
+            self.state = copy.deepcopy(network.state_dict())
+
+    def restore(self, network: nn.Module) -> None:
+        network.load_state_dict(self.state)

@@ -1,0 +1,101 @@
+"""A trained network on disk: its weights as safetensors, what it is as metadata."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from ap3 import storage
+from ap3.errors import UserError
+from ap3.models.head import find_head
+from ap3.models.registry import build
+from ap3.views import View
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a checkpoint is of: enough to build the network again and to feed it."""
+
+    dataset: str
+    model: str
+    classes: int
+    image_size: int
+    trial: int
+    seed: int
+    head: str
+
+    @property
+    def view(self) -> View:
+        """How this network looks at images."""
+        return View(self.image_size)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network, and what it is."""
+
+    model: nn.Module
+    identity: Identity
+
+    def save(self, path: Path, **details: Any) -> None:
+        """Write the network's state; `details` go into the metadata beside its identity."""
+        state = {name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()}
+        versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
+        storage.save(path, state, identity=asdict(self.identity), versions=versions, **details)
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device) -> Self:
+        """Build the network that `path` names and give it the weights that `path` holds.
+
+        Raises
+        ------
+        UserError
+            If the file is none of ours, is damaged, or holds another network's tensors.
+        """
+        arrays, metadata = storage.load(path)
+        identity = read_identity(path, metadata)
+        model = build(identity.model, identity.classes, identity.image_size)
+        load_state(model, {name: torch.from_numpy(array) for name, array in arrays.items()}, path)
+        return cls(model.to(device), identity)
+
+
+def read_identity(path: Path, metadata: dict[str, Any]) -> Identity:
+    """Take the identity out of a checkpoint's metadata."""
+    try:
+        return Identity(**metadata["identity"])
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} is no checkpoint of ap3 (its metadata names no network); give a file made by ap3 baseline."
+        ) from error
+
+
+def load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Give `model` the tensors of `state`, or name the ones that do not fit."""
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    if expected != found:
+        raise UserError(
+            f"{path} holds the weights of another network than {type(model).__name__}: "
+            f"{_differences(expected, found)}."
+        )
+    model.load_state_dict(state)
+
+
+def _differences(expected: dict[str, tuple], found: dict[str, tuple], most: int = 3) -> str:
+    """Say which tensors differ, the first few of each kind by name."""
+    missing = sorted(expected.keys() - found.keys())
+    surplus = sorted(found.keys() - expected.keys())
+    reshaped = [
+        f"{name} ({found[name]} in place of {expected[name]})"
+        for name in expected.keys() & found.keys()
+        if expected[name] != found[name]
+    ]
+    parts = [("missing", missing), ("not expected", surplus), ("of another shape", sorted(reshaped))]
+    return "; ".join(
+        f"{len(names)} {what}: {', '.join(names[:most])}{', …' if len(names) > most else ''}"
+        for what, names in parts
+        if names
+    )

@@ -1,0 +1,126 @@
+"""Fine-tune pruned variants of one baseline: same data, same order, masks held.
+
+In scope `head` only the pruned layer learns. The network below it is frozen, so every variant
+sees the same features, and the layers of all variants are trained together in batched products.
+In scope `all` the whole network of each variant learns. The layer's bias is fine-tuned in both,
+and is no part of AP2 or AP3.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from ap3.training import Epoch, Recipe, optimise, shuffled_batches, train
+from ap3.views import View
+
+SCOPES = ("head", "all")
+
+_CACHE_LINE = 16  # numbers of four bytes in 64 bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """The last layers of `V` variants: `weight` (V, classes, d) and `bias` (V, classes)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Apply every layer to `features` (N, d); returns (V, N, classes).
+
+        The bits of a variant's result do not depend on how many others there are: each has a
+        product of its own, from weights that start at a cache line.
+        """
+        weight, features = _aligned(self.weight), _aligned(features)
+        shared = features.expand(len(weight), *features.shape)
+        return torch.bmm(shared, weight.transpose(1, 2)) + self.bias[:, None]
+
+    def snapshot(self) -> "Heads":
+        """Copy the layers as they are now."""
+        return Heads(self.weight.detach().clone(), self.bias.detach().clone())
+
+
+def _aligned(tensor: Tensor) -> Tensor:
+    """Pad the last dimension with zeros to whole cache lines, which matrix products round alike."""
+    missing = -tensor.shape[-1] % _CACHE_LINE
+    return F.pad(tensor, (0, missing)) if missing else tensor
+
+
+def finetune_heads(
+    heads: Heads,
+    masks: Tensor,
+    views: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    generator: torch.Generator,
+) -> Iterator[Heads]:
+    """Train the last layers of all variants on features of the frozen trunk.
+
+    Parameters
+    ----------
+    heads
+        Where the variants start; not changed.
+    masks
+        (V, classes, d), 1 where a weight is kept and 0 where it is pruned.
+    views
+        Features (views, N, d); epoch t learns from view (t − 1) modulo their number.
+    labels
+        (N,), on the device of the features.
+    generator
+        On the CPU; draws the order of the examples, which all variants share.
+
+    Yields
+    ------
+    Heads
+        A copy after each epoch. Pruned weights are exactly zero in all of them.
+    """
+    weight = (heads.weight * masks).requires_grad_()
+    bias = heads.bias.clone().requires_grad_()
+    layers = Heads(weight, bias)
+    optimizer, schedule = optimise([weight, bias], recipe, fused=False)
+    for epoch in range(recipe.epochs):
+        features = views[epoch % len(views)]
+        for batch in shuffled_batches(len(labels), recipe.batch_size, generator):
+            batch = batch.to(labels.device)
+            loss = _sum_of_losses(layers.logits(features[batch]), labels[batch])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            weight.grad *= masks
+            optimizer.step()
+        schedule.step()
+        yield layers.snapshot()
+
+
+def _sum_of_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Add up the variants' mean cross-entropies; each variant's gradient is that of its own mean."""
+    variants, count, classes = logits.shape
+    targets = labels.expand(variants, count).reshape(-1)
+    return F.cross_entropy(logits.reshape(-1, classes), targets, reduction="sum") / count
+
+
+def finetune_network(
+    model: nn.Module,
+    head: str,
+    mask: Tensor,
+    images: Tensor,
+    labels: Tensor,
+    view: View,
+    recipe: Recipe,
+    generator: torch.Generator,
+) -> Iterator[Epoch]:
+    """Train a whole pruned network in place, its last layer's mask held; yields after each epoch.
+
+    `mask` has the shape of the weights of the layer called `head`; the other arguments are those
+    of `ap3.training.train`.
+    """
+    weight = model.get_submodule(head).weight
+    with torch.no_grad():
+        weight *= mask
+    hook = weight.register_hook(lambda gradient: gradient * mask)
+    try:
+        yield from train(model, images, labels, view, recipe, generator)
+    finally:
+        hook.remove()

@@ -1,0 +1,87 @@
+"""The pruned layer on disk: as it was pruned, and as it was after every epoch of fine-tuning."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ap3 import storage
+from ap3.errors import UserError
+from ap3.variants import CONTROL, Variant
+
+FloatArray = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which baseline a pruned layer comes from."""
+
+    dataset: str
+    model: str
+    trial: int
+    seed: int
+    layer: str
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A pruned last layer and, after fine-tuning, its states epoch by epoch.
+
+    Attributes
+    ----------
+    origin, variant
+        Where it comes from and how it was pruned.
+    mask
+        (classes, d), 1 where a weight is kept and 0 where it is pruned.
+    weight, bias
+        (classes, d) and (classes,); after fine-tuning with a leading axis of epochs, 0 first.
+    """
+
+    origin: Origin
+    variant: Variant
+    mask: FloatArray
+    weight: FloatArray
+    bias: FloatArray
+
+    @classmethod
+    def of_checkpoint(cls, path: Path) -> Self:
+        """Take the last layer, nothing pruned, out of a checkpoint that `ap3 baseline` wrote."""
+        arrays, metadata = storage.load(path)
+        try:
+            identity = metadata["identity"]
+            names = ("dataset", "model", "trial", "seed")
+            origin = Origin(*(identity[name] for name in names), layer=identity["head"])
+        except KeyError as error:
+            raise UserError(
+                f"{path} is no checkpoint of ap3 (its metadata lacks {error}); give a file made by ap3 baseline."
+            ) from error
+        weight, bias = (arrays[f"{origin.layer}.{part}"] for part in ("weight", "bias"))
+        return cls(origin, Variant(CONTROL, 0.0), np.ones_like(weight), weight, bias)
+
+    def save(self, path: Path) -> None:
+        """Write the layer to the safetensors file `path`; the mask takes a byte a weight."""
+        arrays = {"mask": self.mask.astype(np.uint8), "weight": self.weight, "bias": self.bias}
+        storage.save(path, arrays, origin=asdict(self.origin), variant=str(self.variant))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        UserError
+            If the file is missing, damaged, or holds something else.
+        """
+        arrays, metadata = storage.load(path)
+        if set(arrays) != {"mask", "weight", "bias"} or "variant" not in metadata:
+            raise UserError(f"{path} holds no pruned layer; give a file made by ap3 prune or ap3 finetune.")
+        weight = arrays["weight"]
+        return cls(
+            Origin(**metadata["origin"]),
+            Variant.parse(metadata["variant"]),
+            arrays["mask"].astype(weight.dtype),
+            weight,
+            arrays["bias"],
+        )

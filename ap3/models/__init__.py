@@ -1,0 +1,1 @@
+"""Networks by name, and the last linear layer that is pruned."""

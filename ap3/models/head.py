@@ -1,0 +1,65 @@
+"""The last linear layer of a network: found by what it does, whatever it is called."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ap3.errors import UserError
+
+
+@torch.no_grad()
+def find_head(model: nn.Module, image_size: int) -> str:
+    """Name the linear layer whose output is the network's output.
+
+    One image of zeros, (1, 3, image_size, image_size), is sent through the network.
+
+    Raises
+    ------
+    UserError
+        If no linear layer gives the output; the sentence lists the linear layers there are.
+
+    Examples
+    --------
+    >>> find_head(nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2)), 2)
+    '3'
+    """
+    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    outputs: dict[str, Tensor] = {}
+    hooks = [
+        module.register_forward_hook(lambda _module, _inputs, output, name=name: outputs.update({name: output}))
+        for name, module in linear.items()
+    ]
+    training = model.training
+    device = next(model.parameters()).device
+    try:
+        final = model.eval()(torch.zeros(1, 3, image_size, image_size, device=device))
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    for name in reversed(list(outputs)):
+        if isinstance(final, Tensor) and outputs[name].data_ptr() == final.data_ptr():
+            return name
+    raise UserError(
+        f"{type(model).__name__} does not end in a linear layer, and only a last linear layer can be "
+        f"pruned; its linear layers are: {', '.join(linear) or 'none'}."
+    )
+
+
+def replace_head(model: nn.Module, name: str, head: nn.Module) -> None:
+    """Put `head` in the place of the layer called `name`."""
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, head)
+
+
+@contextmanager
+def without_head(model: nn.Module, name: str) -> Iterator[nn.Module]:
+    """Lend the frozen trunk: within the `with` block `model` returns what its last layer sees."""
+    head = model.get_submodule(name)
+    replace_head(model, name, nn.Identity())
+    try:
+        yield model
+    finally:
+        replace_head(model, name, head)

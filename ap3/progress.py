@@ -1,0 +1,59 @@
+"""How far a long step has come: one line on a terminal, one line at the end elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+
+class Progress:
+    """Counts epochs; shows examples per second, loss, accuracy and the time left.
+
+    Parameters
+    ----------
+    title
+        What is being done.
+    epochs
+        How many there will be.
+    examples
+        Per epoch.
+    """
+
+    def __init__(self, title: str, epochs: int, examples: int) -> None:
+        self.title, self.epochs, self.examples = title, epochs, examples
+        self.done = 0
+        self.note = ""
+        self.bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("epoch {task.completed}/{task.total} {task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+        )
+
+    def __enter__(self) -> Self:
+        self.start = time.monotonic()
+        self.bar.start()
+        self.task = self.bar.add_task(self.title, total=self.epochs, note="")
+        return self
+
+    def advance(self, **figures: float) -> None:
+        """Count one epoch and show `figures` by name."""
+        self.done += 1
+        rate = self.done * self.examples / (time.monotonic() - self.start)
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        self.note = f"{shown}, {rate:,.0f} examples/s"
+        self.bar.update(self.task, advance=1, note=self.note)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+        if not sys.stderr.isatty() and kind is None:
+            seconds = time.monotonic() - self.start
+            print(f"{self.title}: {self.done} epochs in {seconds:.1f} s; {self.note}", file=sys.stderr)

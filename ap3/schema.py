@@ -1,0 +1,125 @@
+"""Checks a value against a closed JSON schema and says each mistake in one sentence."""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
+
+_WORDS = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+    "array": "a list",
+    "object": "a mapping of keys to values",
+}
+
+_LIMITS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "greater than",
+    "exclusiveMaximum": "less than",
+}
+
+
+def mistakes(value: Any, schema: dict[str, Any]) -> list[str]:
+    """List what is wrong with `value`, a sentence each; an empty list means that it is right.
+
+    Examples
+    --------
+    >>> schema = {"type": "object", "properties": {"epochs": {"type": "integer", "minimum": 1}},
+    ...           "additionalProperties": False}
+    >>> mistakes({"epochs": 0, "epohcs": 3}, schema)
+    ["there is no key 'epohcs'; did you mean 'epochs'? Known keys: epochs.",
+     'epochs is 0, but must be at least 1.']
+    """
+    errors = Draft202012Validator(schema).iter_errors(value)
+    ordered = sorted(errors, key=lambda error: [str(step) for step in error.absolute_path])
+    return [sentence for error in ordered for sentence in _sentences(error)]
+
+
+def with_defaults(value: Any, schema: dict[str, Any], root: dict[str, Any] | None = None) -> Any:
+    """Return `value` with the `default` of every key of `schema` that is missing in it.
+
+    Examples
+    --------
+    >>> with_defaults({}, {"properties": {"momentum": {"type": "number", "default": 0.9}}})
+    {'momentum': 0.9}
+    """
+    root = root or schema
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    if not isinstance(value, dict):
+        return value
+    named = schema.get("properties", {})
+    missing = {key: part["default"] for key, part in named.items() if "default" in part}
+    parts = dict.fromkeys(value, schema.get("additionalProperties") or {}) | named
+    return {key: with_defaults(entry, parts[key], root) for key, entry in (missing | value).items()}
+
+
+def nearest(word: object, known: Iterable[str]) -> str:
+    """Say which of `known` the misspelt `word` may mean, or nothing."""
+    close = difflib.get_close_matches(str(word), list(known), n=1)
+    return f" did you mean {close[0]!r}?" if close else ""
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    where = _path(error) or "the configuration"
+    found = _shown(error.instance)
+    rule, limit = error.validator, error.validator_value
+    if rule == "additionalProperties":
+        return _unknown_keys(error)
+    if rule == "required":
+        missing = [key for key in limit if key not in error.instance]
+        return [f"{where} lacks the key {missing[0]!r}; add it."]
+    if rule == "type":
+        return [f"{where} is {found}, but must be {_types(limit)}.{_number_hint(error.instance)}"]
+    if rule == "enum":
+        allowed = ", ".join(map(str, limit))
+        return [f"{where} is {found}, but must be one of {allowed}.{nearest(error.instance, allowed.split(', '))}"]
+    if rule in _LIMITS:
+        return [f"{where} is {found}, but must be {_LIMITS[rule]} {limit:g}."]
+    if rule in ("minItems", "minProperties"):
+        return [f"{where} is empty, but must hold at least {limit}."]
+    if rule == "uniqueItems":
+        twice = next(item for item, count in Counter(map(_shown, error.instance)).items() if count > 1)
+        return [f"{where} lists {twice} more than once; name it once."]
+    expected = error.schema.get("title", f"what its schema says ({rule}: {limit})")
+    return [f"{where} is {found}, but must be {expected}.{_number_hint(error.instance)}"]
+
+
+def _unknown_keys(error: ValidationError) -> list[str]:
+    known = list(error.schema.get("properties", {}))
+    where = f" in {_path(error)}" if error.absolute_path else ""
+    return [
+        f"there is no key {key!r}{where};{nearest(key, known)} Known keys: {', '.join(known)}."
+        for key in error.instance
+        if key not in known
+    ]
+
+
+def _path(error: ValidationError) -> str:
+    text = ""
+    for step in error.absolute_path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return text.lstrip(".")
+
+
+def _shown(value: Any) -> str:
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _types(names: str | list[str]) -> str:
+    return " or ".join(_WORDS[name] for name in ([names] if isinstance(names, str) else names))
+
+
+def _number_hint(value: Any) -> str:
+    """YAML reads 5e-4 as text; say so."""
+    try:
+        return f" Write {float(value)!r}." if isinstance(value, str) else ""
+    except ValueError:
+        return ""

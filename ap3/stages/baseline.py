@@ -1,0 +1,54 @@
+"""Stage `baseline`: train a network; keep its checkpoint and its history."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ap3.stages import options
+
+
+def baseline(
+    data: options.Data,
+    model: Annotated[str, typer.Option(help="Name of the network.")],
+    checkpoint: Annotated[Path, typer.Option(help="Where the trained network goes (safetensors).")],
+    history: Annotated[Path, typer.Option(help="Where the log goes (CSV, a row per epoch).")],
+    image_size: Annotated[int, typer.Option(min=1, help="Input size of the network, in pixels.")],
+    epochs: options.Epochs,
+    batch_size: options.BatchSize,
+    learning_rate: options.LearningRate,
+    momentum: options.Momentum = 0.9,
+    weight_decay: options.WeightDecay = 0.0,
+    augmentation: options.Augmentation = "none",
+    validation: Annotated[
+        float,
+        typer.Option(
+            min=0, max=0.9, help="Share of the training data held out to choose the best epoch by; 0: take the last."
+        ),
+    ] = 0.0,
+    trial: Annotated[int, typer.Option(min=1, help="Number of the trial.")] = 1,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    threads: options.Threads = 1,
+) -> None:
+    """Train a network from scratch by SGD with momentum and cosine annealing (Sec. 5.1)."""
+    from dataclasses import asdict
+
+    import pandas as pd
+
+    from ap3 import baselines, tables
+    from ap3.checkpoints import Checkpoint
+    from ap3.datasets.images import Images
+    from ap3.device import processor
+    from ap3.training import Recipe
+
+    recipe = Recipe(epochs, batch_size, learning_rate, momentum, weight_decay, augmentation)
+    images = Images.load(data)
+    with processor(device, threads) as where:
+        network, epochs_seen = baselines.train_baseline(
+            images, model, image_size, recipe, validation, trial, seed, where
+        )
+    Checkpoint(network.model, network.identity).save(
+        checkpoint, recipe=asdict(recipe), validation=validation
+    )
+    tables.write(pd.DataFrame(epochs_seen), history)

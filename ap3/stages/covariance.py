@@ -1,0 +1,32 @@
+"""Stage `covariance`: the eigenvectors of the non-diagonal covariance, drawn once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ap3.stages import options
+
+
+def covariance(
+    checkpoint: options.CheckpointFile,
+    out: Annotated[Path, typer.Option(help="Where V and its spectrum go (safetensors).")],
+    rotation: Annotated[str, typer.Option(help="dense (eigenvectors of R + Rᵀ) or fast.")] = "dense",
+    seed: options.Seed = 0,
+    threads: options.Threads = 1,
+) -> None:
+    """Draw V of Σ = β V Λ Vᵀ (Sec. 2) for the last layer of a network.
+
+    V follows from the seed and the names of data set and network, so all trials share it.
+    """
+    from threadpoolctl import threadpool_limits
+
+    from ap3 import covariances
+    from ap3.layers import Layer
+    from ap3.seeds import derive
+
+    layer = Layer.of_checkpoint(checkpoint)
+    names = (layer.origin.dataset, layer.origin.model, "covariance")
+    with threadpool_limits(threads):
+        drawn = covariances.draw(layer.weight.size, rotation, derive(seed, *names))
+    covariances.save(drawn, out)

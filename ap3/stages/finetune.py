@@ -1,0 +1,60 @@
+"""Stage `finetune`: all pruned variants of one baseline; a log and the layer's states for each."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ap3.stages import options
+
+
+def finetune(
+    pruned: Annotated[list[Path], typer.Argument(help="Pruned layers, as `ap3 prune` writes them.")],
+    checkpoint: options.CheckpointFile,
+    out: Annotated[Path, typer.Option(help="Folder for VARIANT.csv and VARIANT.safetensors.")],
+    epochs: options.Epochs,
+    batch_size: options.BatchSize,
+    learning_rate: options.LearningRate,
+    features: Annotated[
+        Path | None, typer.Option(help="Features of the frozen trunk; only the last layer learns.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Data set; the whole network learns.")] = None,
+    momentum: options.Momentum = 0.9,
+    weight_decay: options.WeightDecay = 0.0,
+    augmentation: options.Augmentation = "none",
+    device: options.Device = "auto",
+    threads: options.Threads = 1,
+) -> None:
+    """Fine-tune pruned variants: only the last layer (--features) or the whole network (--data).
+
+    A row of VARIANT.csv is an epoch, 0 before fine-tuning: loss, accuracy and PD on both splits,
+    in evaluation mode.
+    """
+    import pandas as pd
+
+    from ap3 import tables, trajectories
+    from ap3.device import processor
+    from ap3.errors import UserError
+    from ap3.layers import Layer
+    from ap3.training import Recipe
+
+    if (features is None) == (data is None):
+        raise UserError("give either --features (only the last layer learns) or --data (all layers learn).")
+    recipe = Recipe(epochs, batch_size, learning_rate, momentum, weight_decay, augmentation)
+    layers = [Layer.load(path) for path in pruned]
+    with processor(device, threads) as where:
+        if features is not None:
+            from ap3.features import Features
+
+            baseline = Layer.of_checkpoint(checkpoint)
+            done = trajectories.through_head(layers, baseline, Features.load(features), recipe, where)
+        else:
+            from ap3.checkpoints import Checkpoint
+            from ap3.datasets.images import Images
+
+            network = Checkpoint.load(checkpoint, where)
+            done = trajectories.through_network(layers, network, Images.load(data), recipe, where)
+    for trajectory in done:
+        name = str(trajectory.pruned.variant)
+        trajectory.layer.save(out / f"{name}.safetensors")
+        tables.write(pd.DataFrame(trajectory.log), out / f"{name}.csv")

@@ -1,0 +1,23 @@
+"""Options that several stages share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Seed = Annotated[int, typer.Option(help="Seed of the study; every draw derives its own from it.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or one card: cuda:0.")]
+Threads = Annotated[
+    int, typer.Option(min=1, help="CPU threads of torch; they change the last bits of a result.")
+]
+Data = Annotated[Path, typer.Option(help="Decoded data set, as `ap3 data` writes it.")]
+CheckpointFile = Annotated[Path, typer.Option(help="Trained network, as `ap3 baseline` writes it.")]
+
+Epochs = Annotated[int, typer.Option(min=0, help="Passes over the training data.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Largest number of examples in a batch.")]
+LearningRate = Annotated[float, typer.Option(help="Initial learning rate; it is annealed to zero.")]
+Momentum = Annotated[float, typer.Option(help="Momentum of SGD.")]
+WeightDecay = Annotated[float, typer.Option(help="Weight decay of SGD.")]
+Augmentation = Annotated[
+    str, typer.Option(help="Random views of the training images: none, flip, crop or crop-flip.")
+]

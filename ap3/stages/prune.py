@@ -1,0 +1,29 @@
+"""Stage `prune`: the last layer of a baseline under every mode and ratio."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ap3.stages import options
+
+
+def prune(
+    variant: Annotated[
+        list[str], typer.Argument(help="Variants to make: MODE-RATIO such as lowest-0.3, or control.")
+    ],
+    checkpoint: options.CheckpointFile,
+    out: Annotated[Path, typer.Option(help="Folder for one VARIANT.safetensors each.")],
+) -> None:
+    """Prune the last layer; write weight, bias and mask of each variant.
+
+    A random mask follows from the names of data set, network, trial, mode and ratio and from the
+    seed of the baseline, so it differs between trials and depends on no other variant.
+    """
+    from ap3.layers import Layer
+    from ap3.pruning import prune_layer
+    from ap3.variants import Variant
+
+    baseline = Layer.of_checkpoint(checkpoint)
+    for chosen in map(Variant.parse, variant):
+        prune_layer(baseline, chosen).save(out / f"{chosen}.safetensors")

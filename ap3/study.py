@@ -1,0 +1,159 @@
+"""A study: which networks on which data, how they are trained, pruned, fine-tuned and measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ap3 import datasets
+from ap3.errors import UserError
+from ap3.figures import descriptions
+from ap3.figures.roles import Roles
+from ap3.models.names import is_known
+from ap3.schema import mistakes, nearest, with_defaults
+from ap3.variants import Variant, variants
+
+Pair = tuple[str, str]
+"""A data set and a network, by name."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The settings of one study, checked and complete, and what follows from them."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+    @property
+    def trials(self) -> range:
+        """Numbers of the trials, from 1."""
+        return range(1, self.settings["trials"] + 1)
+
+    @property
+    def variants(self) -> list[Variant]:
+        """The control and every mode at every ratio."""
+        pruning = self.settings["pruning"]
+        return variants(pruning["modes"], pruning["ratios"])
+
+    @cached_property
+    def roles(self) -> Roles:
+        """Which network and which data set stand for which role of a figure."""
+        networks = {family: network["model"] for family, network in self.settings["networks"].items()}
+        return Roles(networks, {slot: _dataset(entry) for slot, entry in self.settings["data"].items()})
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Every (data set, network) of the study, each once."""
+        return list(self._places)
+
+    @cached_property
+    def _places(self) -> dict[Pair, tuple[str, str]]:
+        """Where each pair stands: its data slot and its family, the first if there are several."""
+        places: dict[Pair, tuple[str, str]] = {}
+        for family, network in self.settings["networks"].items():
+            for slot in network.get("data", self.settings["data"]):
+                pair = (self.roles.data_set(slot, self.name), network["model"])
+                places.setdefault(pair, (slot, family))
+        return places
+
+    def recipe(self, dataset: str, model: str) -> dict[str, Any]:
+        """How the baseline of a pair is trained: options of `ap3 baseline`."""
+        slot, family = self._places[dataset, model]
+        network = self.settings["networks"][family]
+        own = {key: network[key] for key in ("epochs", "learning_rate")}
+        entry = self.settings["data"][slot]
+        place = {} if isinstance(entry, str) else {key: entry[key] for key in entry if key != "dataset"}
+        return self.settings["training"] | own | place
+
+    def finetuning_recipe(self, dataset: str, model: str) -> dict[str, Any]:
+        """How the variants of a pair are fine-tuned: options of `ap3 finetune`.
+
+        The baseline's recipe with epochs of its own and, if set, a learning rate of its own.
+        """
+        finetuning = self.settings["finetuning"]
+        recipe = self.recipe(dataset, model) | {"epochs": finetuning["epochs"]}
+        if finetuning["learning_rate"] is not None:
+            recipe["learning_rate"] = finetuning["learning_rate"]
+        return recipe
+
+    @cached_property
+    def figures(self) -> list[str]:
+        """Names of the study's figures: those it lists, or all whose roles it maps."""
+        wanted = self.settings["figures"]
+        return [name for name in descriptions.names() if self._maps(name)] if wanted is None else wanted
+
+    def figure_pairs(self, figure: str) -> list[Pair]:
+        """The pairs that a figure is drawn from, in the order of the study.
+
+        Raises
+        ------
+        UserError
+            If the figure is unknown, or the study maps one of its roles to nothing.
+        """
+        needed = {(data, network) for network, data in descriptions.describe(figure).needs(self.roles)}
+        absent = needed - set(self.pairs)
+        if absent:
+            dataset, model = sorted(absent)[0]
+            raise UserError(
+                f"{figure} needs {model} on {dataset}, which study {self.name!r} does not train; add the "
+                f"place of {dataset} to the data of that network, or leave {figure} out."
+            )
+        return [pair for pair in self.pairs if pair in needed]
+
+    def _maps(self, figure: str) -> bool:
+        try:
+            self.figure_pairs(figure)
+        except UserError:
+            return False
+        return True
+
+
+def read_studies(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Study]:
+    """Check a whole configuration and return its studies by name.
+
+    Raises
+    ------
+    UserError
+        With one sentence for each mistake, a line each.
+    """
+    wrong = mistakes(config, schema)
+    if not wrong:
+        complete = with_defaults(config, schema)
+        studies = {name: Study(name, settings) for name, settings in complete["studies"].items()}
+        wrong = [sentence for study in studies.values() for sentence in _unknown_names(study)]
+        if config["study"] not in studies:
+            known = ", ".join(studies)
+            wrong.append(
+                f"study is {config['study']!r}, but must be one of {known}.{nearest(config['study'], studies)}"
+            )
+    if wrong:
+        raise UserError("\n".join(wrong))
+    return studies
+
+
+def _unknown_names(study: Study) -> list[str]:
+    """Find data sets, networks, slots and figures that do not exist."""
+    where = f"studies.{study.name}"
+    wrong = []
+    for slot, name in study.roles.data.items():
+        if name not in datasets.names():
+            known = ", ".join(datasets.names())
+            hint = nearest(name, datasets.names())
+            wrong.append(f"{where}.data.{slot} is {name!r}, but must be one of {known}.{hint}")
+    for family, network in study.settings["networks"].items():
+        known, hint = is_known(network["model"])
+        if not known:
+            wrong.append(f"{where}.networks.{family}.model is {network['model']!r}, but {hint}")
+        for slot in network.get("data", ()):
+            if slot not in study.roles.data:
+                slots = ", ".join(study.roles.data)
+                wrong.append(f"{where}.networks.{family}.data names {slot}, but the study's data has only {slots}.")
+    for figure in study.settings["figures"] or ():
+        if figure not in descriptions.names():
+            known = ", ".join(descriptions.names())
+            wrong.append(f"{where}.figures names {figure!r}, but must name some of {known}.")
+    return wrong
+
+
+def _dataset(entry: str | Mapping[str, Any]) -> str:
+    return entry if isinstance(entry, str) else entry["dataset"]

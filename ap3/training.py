@@ -1,0 +1,132 @@
+"""Train a network by the paper's recipe: SGD with momentum, cosine annealing over the epochs."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from ap3.errors import UserError
+from ap3.views import View
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What training needs to know (Sec. 5.1).
+
+    Attributes
+    ----------
+    epochs
+        Passes over the training data; the learning rate falls along half a cosine over them.
+    batch_size
+        Largest batch; an epoch is cut into batches of sizes as equal as can be.
+    learning_rate, momentum, weight_decay
+        Of stochastic gradient descent.
+    augmentation
+        One of `ap3.views.AUGMENTATIONS`.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    augmentation: str = "none"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training data: its number from 1, its learning rate, running means."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+
+
+def optimise(
+    parameters: list[Tensor], recipe: Recipe, fused: bool = True
+) -> tuple[Optimizer, CosineAnnealingLR]:
+    """Make a fresh optimiser of `parameters` and the schedule that anneals it over `recipe.epochs`.
+
+    The `fused` update is faster, but rounds an element by where in the tensor it stands.
+    """
+    optimizer = SGD(
+        parameters,
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        fused=fused,
+    )
+    return optimizer, CosineAnnealingLR(optimizer, max(recipe.epochs, 1))
+
+
+def shuffled_batches(count: int, size: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Cut a random order of `count` examples into the fewest batches of at most `size`.
+
+    The batches are as equal as can be, so that none is too small for batch normalisation.
+
+    Examples
+    --------
+    >>> batches = shuffled_batches(10, 4, torch.Generator().manual_seed(0))
+    >>> [len(batch) for batch in batches]
+    [4, 3, 3]
+    """
+    order = torch.randperm(count, generator=generator)
+    return order.tensor_split(math.ceil(count / size))
+
+
+def train(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    view: View,
+    recipe: Recipe,
+    generator: torch.Generator,
+) -> Iterator[Epoch]:
+    """Train `model` in place, yielding after each epoch.
+
+    Parameters
+    ----------
+    model, images, labels
+        On one device. `images` are uint8 (N, C, H, W), `labels` int64 (N,).
+    generator
+        On the CPU; draws the order of the examples and their augmentation.
+
+    Raises
+    ------
+    UserError
+        If the loss is no longer finite.
+    """
+    optimizer, schedule = optimise(list(model.parameters()), recipe)
+    for epoch in range(1, recipe.epochs + 1):
+        model.train()
+        learning_rate = schedule.get_last_lr()[0]
+        sums = torch.zeros(2, dtype=torch.float64, device=images.device)
+        for batch in shuffled_batches(len(images), recipe.batch_size, generator):
+            batch = batch.to(images.device)
+            pixels = view.augmented(images[batch], recipe.augmentation, generator)
+            sums += _step(model, optimizer, pixels, labels[batch])
+        schedule.step()
+        loss, accuracy = (sums / len(images)).tolist()
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the training loss became {loss} in epoch {epoch}; "
+                f"lower the learning rate, which is {recipe.learning_rate:g}."
+            )
+        yield Epoch(epoch, learning_rate, loss, accuracy)
+
+
+def _step(model: nn.Module, optimizer: Optimizer, pixels: Tensor, labels: Tensor) -> Tensor:
+    """Descend once; returns the sums of loss and of correct answers over the batch."""
+    logits = model(pixels)
+    loss = F.cross_entropy(logits, labels)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    correct = (logits.detach().argmax(1) == labels).sum()
+    return torch.stack([loss.detach() * len(labels), correct])

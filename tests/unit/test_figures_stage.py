@@ -1,0 +1,128 @@
+"""The stage that draws a figure: files in, a PDF and a PNG out."""
+
+import os
+import subprocess
+import sys
+
+import pypdf
+import pytest
+import typer
+from figure_measures import NETWORKS, SLOTS, THREE, measures
+from typer.testing import CliRunner
+
+from ap3.errors import UserError
+from ap3.stages.figures import figures
+
+NETWORK = [f"{role}={name}" for role, name in NETWORKS.items()]
+DATA = [f"{role}={name}" for role, name in THREE.data.items()]
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """One CSV file per (data set, model, trial), as a study leaves them."""
+    folder = tmp_path_factory.mktemp("measures")
+    paths = []
+    for (dataset, model, trial), table in measures(THREE).groupby(["dataset", "model", "trial"]):
+        paths.append(folder / f"{dataset}-{model}-{trial}.csv")
+        table.to_csv(paths[-1], index=False)
+    return paths
+
+
+def fonts(page):
+    """Return each font of a page: its type, its descendant's type, whether a file is embedded."""
+    for font in page["/Resources"]["/Font"].values():
+        descendant = font.get_object()["/DescendantFonts"][0].get_object()
+        embedded = "/FontFile2" in descendant["/FontDescriptor"].get_object()
+        yield font.get_object()["/Subtype"], descendant["/Subtype"], embedded
+
+
+@pytest.mark.parametrize(
+    ("figure", "text"),
+    [
+        ("fig01", ["latent space", "flatten"]),
+        ("fig02", ["small_resnet on CIFAR10", "small_resnet on CIFAR100", "ratio 0.3", "epoch"]),
+        ("fig07", ["small_vgg on CIFAR10", "ratio 0.8", "highest", "Student-t"]),
+    ],
+)
+def test_a_figure_is_one_page_with_its_fonts_embedded_as_truetype(figure, text, tables, tmp_path):
+    pdf, png = tmp_path / "a" / "figure.pdf", tmp_path / "b" / "figure.png"
+    figures(figure, pdf, tables, NETWORK, DATA, png)
+    (page,) = pypdf.PdfReader(pdf).pages
+    assert page.mediabox.width == pytest.approx(7.16 * 72)
+    assert set(fonts(page)) == {("/Type0", "/CIDFontType2", True)}
+    shown = page.extract_text()
+    for piece in text:
+        assert piece in shown
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in pdf.parent.iterdir()] == ["figure.pdf"]
+
+
+def test_the_same_measures_give_the_same_bytes_whatever_the_users_settings(tables, tmp_path):
+    """A second process, with other hashes and a matplotlibrc of its own, and tables shuffled."""
+    rc = tmp_path / "matplotlibrc"
+    rc.write_text("font.size: 20\nlines.linewidth: 5\npdf.fonttype: 3\nfigure.dpi: 50\n")
+    here, there = [tmp_path / f"{place}.pdf" for place in ("here", "there")]
+    figures("fig12", here, tables, NETWORK, DATA, here.with_suffix(".png"))
+    call = [[str(path) for path in reversed(tables)], NETWORK, DATA]
+    code = (
+        "from pathlib import Path; from ap3.stages.figures import figures;"
+        f"tables, network, data = {call!r};"
+        f"pdf = Path({str(there)!r});"
+        "figures('fig12', pdf, [Path(t) for t in tables], network, data, pdf.with_suffix('.png'))"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "12345", "MATPLOTLIBRC": str(rc)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert here.read_bytes() == there.read_bytes()
+    assert here.with_suffix(".png").read_bytes() == there.with_suffix(".png").read_bytes()
+
+
+def test_the_command_takes_changes_of_the_description(tables, tmp_path):
+    app = typer.Typer()
+    app.command()(figures)
+    options = [f"--network={entry}" for entry in NETWORK] + [f"--data={entry}" for entry in DATA]
+    changes = ["--set", "width=3.5", "--set", "ratios=[0.1, 0.8]"]
+    pdf = tmp_path / "narrow.pdf"
+    command = ["fig06", *map(str, tables), *options, *changes, "--pdf", str(pdf)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    (page,) = pypdf.PdfReader(pdf).pages
+    assert page.mediabox.width == pytest.approx(3.5 * 72)
+    assert "ratio 0.8" in page.extract_text()
+    assert "ratio 0.3" not in page.extract_text()
+
+
+def test_a_role_that_is_not_mapped_is_refused_before_any_table_is_read(tmp_path):
+    with pytest.raises(UserError, match="'large_images'"):
+        figures("fig06", tmp_path / "a.pdf", [tmp_path / "none.csv"], NETWORK, DATA[:2])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"measures": []}, "found none"),
+        ({"network": ["vit"]}, "ROLE=NAME"),
+        ({"change": ["width"]}, "KEY=VALUE"),
+        ({"change": ["width=["]}, "width"),
+        ({"change": ["widht=3"]}, "did you mean 'width'"),
+    ],
+)
+def test_mistakes_are_answered_in_one_sentence(arguments, words, tables, tmp_path):
+    call = {"measures": tables, "network": NETWORK, "data": DATA} | arguments
+    with pytest.raises(UserError) as refused:
+        figures("fig06", tmp_path / "a.pdf", **call)
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [None, "", b"\xff\xfe\x00", 'a,b\n1,2,3\n4,5,6,7\n"'])
+def test_a_file_that_is_no_table_is_refused_by_name(content, tmp_path):
+    path = tmp_path / "measures.csv"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=r"measures\.csv|column"):
+        figures("fig06", tmp_path / "a.pdf", [path], NETWORK, DATA)
+
+
+def test_slots_of_the_fixture_are_those_of_the_paper():
+    assert tuple(THREE.data) == SLOTS

@@ -1,0 +1,156 @@
+# What the rules share: the studies, and how a job finds its settings in them.
+# Needs: config. Gives: STUDIES, STUDY and the functions below; no rules.
+
+import os
+import shutil
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
+
+from ap3 import datasets
+from ap3.errors import UserError
+from ap3.figures import descriptions
+from ap3.models.names import FACTORIES
+from ap3.provenance import code_digest
+from ap3.study import read_studies
+
+PUBLISHED = ("paper",)
+
+
+def read_yaml(path):
+    """Read a file of the workflow, given relative to this one."""
+    return yaml.safe_load(Path(workflow.source_path(path)).read_text())
+
+
+# The published studies stand in files of their own; the configuration may change any key of them.
+merged = {}
+for name in PUBLISHED:
+    merged |= read_yaml(f"../studies/{name}.yaml")
+if isinstance(config.get("studies"), dict):
+    update_config(merged, config["studies"])
+    config["studies"] = merged
+
+try:
+    STUDIES = read_studies(config, read_yaml("../schemas/config.schema.yaml"))
+except UserError as error:
+    raise WorkflowError(f"The configuration is not right.\n{error}") from None
+STUDY = STUDIES[config["study"]]
+
+RUN = "results/{study}/{dataset}/{model}/trial{trial}"
+
+
+wildcard_constraints:
+    study="|".join(STUDIES),
+    dataset="|".join(datasets.names()),
+    model="[^/]+",
+    trial="[0-9]+",
+
+
+def study_of(wildcards):
+    return STUDIES[wildcards.study]
+
+
+def setting(*keys):
+    """An input or params function that looks a setting up in the job's study."""
+
+    def look_up(wildcards):
+        value = STUDIES[wildcards.study].settings
+        for key in keys:
+            value = value[key]
+        return value
+
+    return look_up
+
+
+def options(values):
+    """Spell settings as options of a command; null is left out."""
+    return " ".join(
+        f"--{key.replace('_', '-')} {value}"
+        for key, value in values.items()
+        if value is not None
+    )
+
+
+def code_of(stage, *others):
+    """A params entry that changes when the code behind a stage does."""
+    return code_digest(f"ap3.stages.{stage}", *others)
+
+
+def network_code(wildcards):
+    """A digest of the module that builds the job's network, where that is not a library's."""
+    factory = FACTORIES.get(wildcards.model, wildcards.model)
+    source, separator, _ = factory.partition(":")
+    return (
+        code_digest(source)
+        if separator and source != "timm"
+        else version("torchvision")
+    )
+
+
+def has_card():
+    """Whether this machine has a CUDA card, asked without importing torch."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "" or not shutil.which("nvidia-smi"):
+        return False
+    answer = subprocess.run(
+        ["nvidia-smi", "--list-gpus"], capture_output=True, text=True
+    )
+    return answer.returncode == 0 and "GPU" in answer.stdout
+
+
+CARD = has_card()
+
+
+def gpus(wildcards):
+    """One GPU for a job that trains or evaluates; none where this machine would run it without."""
+    return int(
+        config.get("device", "auto") != "cpu" and (CARD or workflow.non_local_exec)
+    )
+
+
+def runs(study, pairs, file):
+    """The path of `file` for every trial of some (data set, network) pairs of a study."""
+    return [
+        path
+        for dataset, model in pairs
+        for path in expand(
+            f"{RUN}/{file}",
+            study=study.name,
+            dataset=dataset,
+            model=model,
+            trial=study.trials,
+        )
+    ]
+
+
+def measures_of_figure(wildcards):
+    """The measures that a figure of a study is drawn from."""
+    study = study_of(wildcards)
+    return runs(study, study.figure_pairs(wildcards.figure), "measures.csv")
+
+
+def description_file(figure):
+    """The declarative description of a figure, as a path that a shell command can print."""
+    return os.path.relpath(Path(descriptions.__file__).with_name(f"{figure}.yaml"))
+
+
+def roles_of_figure(wildcards):
+    """The options that tell a figure which of the study's networks and data sets play its roles."""
+    roles, figure = study_of(wildcards).roles, descriptions.describe(wildcards.figure)
+    networks = [f"--network {role}={roles.networks[role]}" for role in figure.networks]
+    return " ".join(
+        networks + [f"--data {role}={roles.data[role]}" for role in figure.data]
+    )
+
+
+def products(study):
+    """All tables and figures of a study."""
+    tables = ["measures", "summary", "baselines"]
+    return expand(
+        "results/{study}/tables/{table}.csv", study=study.name, table=tables
+    ) + expand(
+        "results/{study}/figures/{figure}.pdf", study=study.name, figure=study.figures
+    )

@@ -1,0 +1,27 @@
+# Needs: a baseline, for the size of its last layer. Gives: the eigenvectors of the non-diagonal
+# covariance (Sec. 2), one set for all trials of a network on a data set.
+
+
+rule covariance:
+    input:
+        checkpoint="results/{study}/{dataset}/{model}/trial1/baseline.safetensors",
+    output:
+        "results/{study}/{dataset}/{model}/covariance.safetensors",
+    log:
+        "results/{study}/{dataset}/{model}/logs/covariance.log",
+    conda:
+        "../../envs/ap3.yaml"
+    threads: setting("threads")
+    resources:
+        runtime=120,
+        mem_mb=16000,
+    params:
+        rotation=setting("latent", "rotation"),
+        seed=setting("seed"),
+        cpu_threads=setting("threads"),
+        code=code_of("covariance"),
+    message:
+        "Covariance for {wildcards.model} on {wildcards.dataset}"
+    shell:
+        "ap3 covariance --checkpoint {input.checkpoint} --rotation {params.rotation}"
+        " --seed {params.seed} --threads {params.cpu_threads} --out {output} 2> {log}"

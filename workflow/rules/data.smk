@@ -1,0 +1,29 @@
+# Needs: the raw files of a data set, if it has any. Gives: its images and labels, decoded.
+
+
+rule data:
+    input:
+        lambda wildcards: expand(
+            "results/data/raw/{{dataset}}/{file}",
+            file=[file.name for file in datasets.get(wildcards.dataset).files],
+        ),
+    output:
+        "results/data/{dataset}.safetensors",
+    log:
+        "results/logs/data/{dataset}.log",
+    conda:
+        "../../envs/ap3.yaml"
+    resources:
+        runtime=60,
+        mem_mb=8000,
+    params:
+        raw=lambda wildcards, input: (
+            f"--raw results/data/raw/{wildcards.dataset}" if input else ""
+        ),
+        code=lambda wildcards: code_of(
+            "data", f"ap3.datasets.{wildcards.dataset.replace('-', '_')}"
+        ),
+    message:
+        "Decode {wildcards.dataset}"
+    shell:
+        "ap3 data --dataset {wildcards.dataset} {params.raw} --out {output} 2> {log}"

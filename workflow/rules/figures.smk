@@ -1,0 +1,25 @@
+# Needs: the measures that a figure's description asks for. Gives: the figure, as PDF and PNG.
+
+
+rule figures:
+    input:
+        description=lambda w: description_file(w.figure),
+        measures=measures_of_figure,
+    output:
+        pdf="results/{study}/figures/{figure}.pdf",
+        png="results/{study}/figures/{figure}.png",
+    log:
+        "results/{study}/logs/{figure}.log",
+    wildcard_constraints:
+        figure="|".join(descriptions.names()),
+    localrule: True
+    conda:
+        "../../envs/ap3.yaml"
+    params:
+        roles=roles_of_figure,
+        code=code_of("figures"),
+    message:
+        "Draw {wildcards.figure} of study {wildcards.study}"
+    shell:
+        "ap3 figures {input.description} {input.measures} {params.roles}"
+        " --pdf {output.pdf} --png {output.png} 2> {log}"

@@ -1,0 +1,57 @@
+# Needs: pruned layers, their baseline, and its features (scope head) or its data (scope all).
+# Gives: a log and the layer of every epoch, per variant. One job tunes all variants of a baseline.
+
+for study in STUDIES.values():
+    in_head = study.settings["finetuning"]["scope"] == "head"
+
+    rule:
+        name:
+            f"finetune_{study.name}"
+        input:
+            pruned=expand(
+                f"{RUN}/pruned/{{variant}}.safetensors",
+                variant=study.variants,
+                allow_missing=True,
+            ),
+            checkpoint=f"{RUN}/baseline.safetensors",
+            seen=(
+                f"{RUN}/features.safetensors"
+                if in_head
+                else "results/data/{dataset}.safetensors"
+            ),
+        output:
+            logs=expand(
+                f"{RUN}/finetuned/{{variant}}.csv",
+                variant=study.variants,
+                allow_missing=True,
+            ),
+            layers=expand(
+                f"{RUN}/finetuned/{{variant}}.safetensors",
+                variant=study.variants,
+                allow_missing=True,
+            ),
+        log:
+            f"{RUN}/logs/finetune.log",
+        wildcard_constraints:
+            study=study.name,
+        conda:
+            "../../envs/ap3.yaml"
+        threads: setting("threads")
+        resources:
+            gpu=gpus,
+            runtime=1440,
+            mem_mb=16000,
+        params:
+            recipe=lambda w: options(study_of(w).finetuning_recipe(w.dataset, w.model)),
+            what="--features" if in_head else "--data",
+            folder=subpath(output[0], parent=True),
+            cpu_threads=setting("threads"),
+            device=config.get("device", "auto"),
+            code=code_of("finetune"),
+            network=network_code,
+        message:
+            "Fine-tune {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
+        shell:
+            "ap3 finetune {input.pruned} --checkpoint {input.checkpoint} {params.what} {input.seen}"
+            " {params.recipe} --threads {params.cpu_threads} --device {params.device}"
+            " --out {params.folder} 2> {log}"

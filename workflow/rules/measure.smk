@@ -1,0 +1,48 @@
+# Needs: the fine-tuned layers and logs of one baseline. Gives: AP2, AP3 and PD, a row per variant
+# and epoch.
+
+for study in STUDIES.values():
+
+    rule:
+        name:
+            f"measure_{study.name}"
+        input:
+            logs=expand(
+                f"{RUN}/finetuned/{{variant}}.csv",
+                variant=study.variants,
+                allow_missing=True,
+            ),
+            layers=expand(
+                f"{RUN}/finetuned/{{variant}}.safetensors",
+                variant=study.variants,
+                allow_missing=True,
+            ),
+            checkpoint=f"{RUN}/baseline.safetensors",
+            covariance="results/{study}/{dataset}/{model}/covariance.safetensors",
+        output:
+            f"{RUN}/measures.csv",
+        log:
+            f"{RUN}/logs/measure.log",
+        wildcard_constraints:
+            study=study.name,
+        conda:
+            "../../envs/ap3.yaml"
+        threads: setting("threads")
+        resources:
+            runtime=120,
+            mem_mb=8000,
+        params:
+            latent=lambda w: options(
+                {
+                    key: value
+                    for key, value in study_of(w).settings["latent"].items()
+                    if key != "rotation"
+                }
+            ),
+            cpu_threads=setting("threads"),
+            code=code_of("measure"),
+        message:
+            "Measure {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
+        shell:
+            "ap3 measure {input.layers} --checkpoint {input.checkpoint} --covariance {input.covariance}"
+            " {params.latent} --threads {params.cpu_threads} --out {output} 2> {log}"

@@ -1,0 +1,33 @@
+# Needs: a baseline. Gives: its last layer pruned by every mode at every ratio, and the control.
+# One rule per study, since each has variants of its own; one job makes all variants of a baseline.
+
+for study in STUDIES.values():
+
+    rule:
+        name:
+            f"prune_{study.name}"
+        input:
+            checkpoint=f"{RUN}/baseline.safetensors",
+        output:
+            layers=expand(
+                f"{RUN}/pruned/{{variant}}.safetensors",
+                variant=study.variants,
+                allow_missing=True,
+            ),
+        log:
+            f"{RUN}/logs/prune.log",
+        wildcard_constraints:
+            study=study.name,
+        conda:
+            "../../envs/ap3.yaml"
+        resources:
+            runtime=30,
+            mem_mb=4000,
+        params:
+            variants=" ".join(map(str, study.variants)),
+            folder=subpath(output[0], parent=True),
+            code=code_of("prune"),
+        message:
+            "Prune {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
+        shell:
+            "ap3 prune {params.variants} --checkpoint {input.checkpoint} --out {params.folder} 2> {log}"

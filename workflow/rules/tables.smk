@@ -1,0 +1,22 @@
+# Needs: the measures of every baseline of a study. Gives: one tidy table, and its summary.
+
+
+rule tables:
+    input:
+        lambda w: runs(study_of(w), study_of(w).pairs, "measures.csv"),
+    output:
+        measures="results/{study}/tables/measures.csv",
+        summary="results/{study}/tables/summary.csv",
+        baselines="results/{study}/tables/baselines.csv",
+    log:
+        "results/{study}/logs/tables.log",
+    localrule: True
+    conda:
+        "../../envs/ap3.yaml"
+    params:
+        folder=subpath(output.measures, parent=True),
+        code=code_of("tables"),
+    message:
+        "Tables of study {wildcards.study}"
+    shell:
+        "ap3 tables {input} --out {params.folder} 2> {log}"
