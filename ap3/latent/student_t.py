@@ -4,8 +4,8 @@ Derivation. Let P and P̃ be d-variate t laws with ν degrees of freedom, one sc
 locations at Mahalanobis distance δ, and a = (ν + d)/2. In coordinates where the scale matrix is the
 identity, KL = a E[log(ν + |x − δ|²) − log(ν + |x|²)], x ~ P. Write x = z √(ν/s) with z standard
 normal and s ~ χ²_ν, and the difference of logarithms as ∫ (e^(−tB) − e^(−tA)) dt/t. The mean
-over z is the Laplace transform of a noncentral χ²_d; with t = u/2 per unit of s the mean over s is
-that of a χ²_ν, and both are elementary:
+over z is the Laplace transform of a noncentral χ²_d; with t = su/2 the mean over s is that of a
+χ²_ν, and both are elementary:
 
     KL = a ∫₀^∞ (1 + u)^(−a) [1 − (1 + (δ²/ν) u/(1 + u)²)^(−ν/2)] du/u.
 
