@@ -52,7 +52,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 def save(path: Path, arrays: Mapping[str, NDArray[Any]], **metadata: Any) -> None:
     """Write named arrays and JSON-able `metadata` to the safetensors file `path`."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     described = json.dumps(metadata)
     entry = {_ENTRY: f"{_digest(arrays, described)} {described}"}
     write_atomically(path, lambda partial: save_file(arrays, partial, metadata=entry))

@@ -29,16 +29,17 @@ def add_legend(figure: Figure, lines: list[list[Line2D]], at: tuple[float, float
 
 
 def _variants(description: Description, block: Block) -> list[Line2D]:
-    modes = look.mode_looks(block.modes).values() if "modes_per_ratio" in description.panels else ()
-    ratios = (
-        look.ratio_looks(block.ratios).values() if "ratios_per_mode" in description.panels else ()
-    )
-    style = "--" if description.kind == "curves" else "-"
-    control = [
-        _entry(look.CONTROL.label, color=look.CONTROL.color, linestyle=style)
-    ] * block.control
-    pruned = [_entry(s.label, color=s.color, marker=s.marker) for s in [*modes, *ratios]]
-    return [*pruned, *control]
+    looks: list[look.Look] = []
+    if "modes_per_ratio" in description.panels:
+        looks += look.mode_looks(block.modes).values()
+    if "ratios_per_mode" in description.panels:
+        looks += look.ratio_looks(block.ratios).values()
+    made = [_entry(each.label, color=each.color, marker=each.marker) for each in looks]
+    if block.control:
+        style = "--" if description.splits else "-"
+        grey = {"color": look.CONTROL.color, "marker": look.CONTROL.marker}
+        made.append(_entry(look.CONTROL.label, linestyle=style, **grey))
+    return made
 
 
 def _lines(description: Description, block: Block) -> list[Line2D]:

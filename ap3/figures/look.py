@@ -23,7 +23,7 @@ _MODE_COLORS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 _MODE_MARKERS = ["v", "^", "o", "s", "D", "P"]
 _RATIO_MARKERS = ["s", "D", ">", "<", "P", "X", "p"]
 
-CONTROL = Look("not pruned", "0.6", "")
+CONTROL = Look("not pruned", "0.6", "x")
 TRIAL: dict[str, Any] = {
     "linestyle": "none",
     "marker": "o",

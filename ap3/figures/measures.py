@@ -101,11 +101,13 @@ def _rows_of(
     description: Description, measures: pd.DataFrame, network: str, data_set: str
 ) -> pd.DataFrame:
     mine = measures[(measures["model"] == network) & (measures["dataset"] == data_set)]
+    mine = mine[mine["epoch"] >= description.first_epoch]
     if mine.empty:
-        held = measures[["model", "dataset"]].drop_duplicates().itertuples(index=False)
+        pairs = measures[["model", "dataset"]].drop_duplicates().itertuples(index=False)
+        held = ", ".join(f"{model} on {dataset}" for model, dataset in pairs) or "no rows"
         raise UserError(
-            f"{description.name} needs the measures of {network} on {data_set}, and the tables "
-            f"hold {', '.join(f'{m} on {d}' for m, d in held) or 'no rows'}; give those of that "
+            f"{description.name} needs the measures of {network} on {data_set} from epoch "
+            f"{description.first_epoch} on, and the tables given hold {held}; give those of that "
             "pair too."
         )
     control = mine["mode"] == CONTROL
@@ -114,7 +116,7 @@ def _rows_of(
         pruned &= mine["mode"].isin(description.modes)
     if description.ratios:
         pruned &= mine["ratio"].isin(description.ratios)
-    return mine[(kept | pruned) & (mine["epoch"] >= description.first_epoch)]
+    return mine[kept | pruned]
 
 
 def _grid(description: Description, rows: pd.DataFrame) -> tuple[list[str], list[float], list[int]]:
@@ -123,8 +125,8 @@ def _grid(description: Description, rows: pd.DataFrame) -> tuple[list[str], list
     ratios = sorted(description.ratios or set(pruned["ratio"]))
     if not (modes and ratios):
         raise UserError(
-            f"{description.name} finds no pruned variant at epoch {description.first_epoch} or "
-            "later in the measures; give tables with fine-tuned variants."
+            f"{description.name} finds no pruned variant in the measures; give tables that hold "
+            "some, or name others in the description."
         )
     return modes, ratios, sorted(set(rows["trial"]))
 
@@ -163,12 +165,11 @@ def _check_complete(
     figure: str, rows: pd.DataFrame, variants: list[tuple[str, float]], trials: list[int]
 ) -> None:
     """Refuse a block that lacks a trial, a variant or an epoch, or holds one twice."""
-    epochs = sorted(set(rows["epoch"]))
     index = ["trial", *VARIANT, "epoch"]
-    expected = {(t, *v, e) for t in trials for v in variants for e in epochs}
+    expected = {(t, *v, e) for t in trials for v in variants for e in rows["epoch"].unique()}
     found = pd.MultiIndex.from_frame(rows[index])
     if missing := sorted(expected - set(found)):
-        first = rows.iloc[0][KEYS].to_dict() | dict(zip(index, missing[0], strict=True))
+        first = rows.iloc[0].to_dict() | dict(zip(index, missing[0], strict=True))
         raise UserError(
             f"{figure} misses {len(missing)} rows of the measures, the first of them for "
             f"{_said(first)}; give every trial, mode and ratio, or name those to draw in the "

@@ -98,21 +98,10 @@ def _draw_latent_space(axes: Axes) -> None:
 def _draw_law(axes: Axes, mean: Point, color: str) -> None:
     """Draw a Gaussian law as its contours at 0.5, 1, 1.5 and 2 standard deviations."""
     for sigmas in (2, 1.5, 1, 0.5):
-        axes.add_patch(
-            Ellipse(
-                mean,
-                1.0 * sigmas,
-                0.56 * sigmas,
-                angle=22,
-                facecolor=color,
-                alpha=0.13,
-                linewidth=0,
-            )
-        )
-        axes.add_patch(
-            Ellipse(mean, 1.0 * sigmas, 0.56 * sigmas, angle=22, facecolor="none", edgecolor=color,
-                    linewidth=0.5, alpha=0.6)
-        )  # fmt: skip
+        shape = {"width": 1.0 * sigmas, "height": 0.56 * sigmas, "angle": 22}
+        axes.add_patch(Ellipse(mean, **shape, facecolor=color, alpha=0.13, linewidth=0))
+        line = {"facecolor": "none", "edgecolor": color, "linewidth": 0.5, "alpha": 0.6}
+        axes.add_patch(Ellipse(mean, **shape, **line))
     axes.plot(*mean, marker="o", markersize=4, color=color, markeredgecolor="white", zorder=5)
 
 

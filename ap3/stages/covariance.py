@@ -28,5 +28,4 @@ def covariance(
     layer = Layer.of_checkpoint(checkpoint)
     names = (layer.origin.dataset, layer.origin.model, "covariance")
     with threadpool_limits(threads):
-        drawn = covariances.draw(layer.weight.size, rotation, derive(seed, *names))
-    covariances.save(drawn, out)
+        covariances.make(out, layer.weight.size, rotation, derive(seed, *names))

@@ -4,13 +4,16 @@ from functools import cache
 from itertools import combinations, product
 
 import numpy as np
+import pandas as pd
 import pytest
 from figure_measures import METRICS, MODES, ONE, RATIOS, THREE, measures
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 from ap3.errors import UserError
 from ap3.figures import Roles, describe, draw, names
+from ap3.figures.look import CONTROL, mode_looks, ratio_looks
 
 BOTH = ("modes", "ratios")
 
@@ -67,17 +70,20 @@ def expected(figure):
     return axes
 
 
-def by_trial(table, dataset, model, mode, ratio, column):
-    """Look the values up row by row, (trials, epochs from 1 on), in the units of the axis."""
-    rows = {
-        (row["trial"], row["epoch"]): row[column]
-        for row in table.to_dict("records")
-        if (row["dataset"], row["model"], row["mode"], row["ratio"])
-        == (dataset, model, mode, ratio)
+@pytest.fixture(scope="module")
+def by_trial(three):
+    """Return how to look up what a curve must show, (trials, epochs 1 to 4), read row by row."""
+    table = {
+        tuple(row[key] for key in ("dataset", "model", "mode", "ratio", "trial", "epoch")): row
+        for row in three.to_dict("records")
     }
-    trials, epochs = (sorted({key[i] for key in rows}) for i in (0, 1))
-    unit = 100 if column.endswith("accuracy") else 1
-    return np.array([[unit * rows[t, e] for e in epochs if e >= 1] for t in trials])
+
+    def values(dataset, model, mode, ratio, column):
+        unit = 100 if column.endswith("accuracy") else 1
+        place = (dataset, model, mode, float(ratio))
+        return np.array([[unit * table[*place, t, e][column] for e in range(1, 5)] for t in (0, 1)])
+
+    return values
 
 
 def zero_tick(axes):
@@ -111,14 +117,13 @@ def test_a_figure_holds_the_panels_and_curves_of_the_paper(figure, drawn):
 
 
 @pytest.mark.parametrize("figure", ["fig02", "fig04", "fig07", "fig12", "fig15"])
-def test_curves_are_means_of_the_table_and_dots_are_its_trials(figure, three, drawn):
+def test_curves_are_means_of_the_table_and_dots_are_its_trials(figure, by_trial, drawn):
     zeros = 0
     for axes in drawn(figure).axes:
         floor = zero_tick(axes)
         for gid, line in lines(axes).items():
-            dataset, model, mode, ratio, column, *dots = gid.split("/")
-            values = by_trial(three, dataset, model, mode, float(ratio), column)
-            assert values.shape == (2, 4)
+            *curve, dots = (gid if gid.endswith("/trials") else f"{gid}/").split("/")
+            values = by_trial(*curve)
             wanted = values.ravel() if dots else values.mean(axis=0)
             zeros += (wanted == 0).sum()
             np.testing.assert_allclose(
@@ -155,6 +160,19 @@ def test_a_metric_is_solid_and_its_pd_dashed_in_the_same_colour(drawn):
             assert styles.setdefault((axes.get_gid(), variant), style) == style
         looks = {(line.get_color(), line.get_marker()) for line in means.values()}
         assert len(looks) == len(means) // 2 + 1  # one per variant, and the control
+
+
+def test_colours_are_told_apart_by_the_colour_blind_and_in_grey():
+    okabe_ito = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442"}
+    modes = [look.color for look in mode_looks(MODES).values()]
+    assert len({*modes} & okabe_ito) == len(MODES)
+    greys = [
+        np.dot(to_rgb(look.color), (0.2126, 0.7152, 0.0722))
+        for look in ratio_looks(RATIOS).values()
+    ]
+    assert (np.diff(greys) > 0.08).all()
+    looks = [*mode_looks(MODES).values(), *ratio_looks(RATIOS).values(), CONTROL]
+    assert len({look.marker for look in looks}) == len({look.color for look in looks}) == 8
 
 
 @pytest.mark.parametrize(
@@ -233,6 +251,12 @@ def shown(text):
     return text.get_visible() and (text.axes is None or text.get_window_extent().width > 0)
 
 
+def test_one_epoch_of_fine_tuning_is_enough():
+    for axes in draw(describe("fig06"), measures(THREE, epochs=1), THREE).axes:
+        assert all(line.get_marker() not in ("", "None") for line in axes.lines)
+        assert axes.get_xlim()[0] < 1 < axes.get_xlim()[1]
+
+
 def test_the_description_chooses_modes_ratios_control_epochs_and_performance(three):
     changes = {
         "modes": ["random", "lowest"],
@@ -294,6 +318,8 @@ def test_a_role_that_is_not_mapped_is_refused_by_name(three):
         ("dataset == 'cifar10' and mode == 'control' and trial == 0", "mode control, ratio 0.0"),
         ("mode == 'lowest' and ratio == 0.8 and epoch == 3 and trial == 1", "epoch 3"),
         ("mode != 'control'", "no pruned variant"),
+        ("dataset == 'cifar100' and epoch > 0", "small_resnet on cifar100 from epoch 1"),
+        ("mode == 'lowest' and dataset == 'cifar10' and epoch == 4", "epoch 4"),
     ],
 )
 def test_missing_rows_are_refused_by_name(missing, words, three):
@@ -309,8 +335,6 @@ def test_a_ratio_named_by_the_description_must_be_there(three):
 
 def test_a_row_that_is_there_twice_is_refused(three):
     twice = three.query("trial == 1 and mode == 'lowest' and ratio == 0.1")
-    import pandas as pd
-
     said = refusal(pd.concat([three, twice]))
     assert "twice" in said
     assert "trial 1, mode lowest, ratio 0.1" in said
