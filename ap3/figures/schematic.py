@@ -4,6 +4,8 @@ Drawn in inches on one bare pair of axes; no data. The pruned half is pruned ind
 blank are the half of the weights of least magnitude.
 """
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
@@ -97,11 +99,11 @@ def _draw_latent_space(axes: Axes) -> None:
 
 def _draw_law(axes: Axes, mean: Point, color: str) -> None:
     """Draw a Gaussian law as its contours at 0.5, 1, 1.5 and 2 standard deviations."""
+    area: dict[str, Any] = {"facecolor": color, "alpha": 0.13, "linewidth": 0}
+    line: dict[str, Any] = {"facecolor": "none", "edgecolor": color, "linewidth": 0.5, "alpha": 0.6}
     for sigmas in (2, 1.5, 1, 0.5):
-        shape = {"width": 1.0 * sigmas, "height": 0.56 * sigmas, "angle": 22}
-        axes.add_patch(Ellipse(mean, **shape, facecolor=color, alpha=0.13, linewidth=0))
-        line = {"facecolor": "none", "edgecolor": color, "linewidth": 0.5, "alpha": 0.6}
-        axes.add_patch(Ellipse(mean, **shape, **line))
+        for style in (area, line):
+            axes.add_patch(Ellipse(mean, sigmas, 0.56 * sigmas, angle=22, **style))
     axes.plot(*mean, marker="o", markersize=4, color=color, markeredgecolor="white", zorder=5)
 
 
