@@ -42,7 +42,9 @@ class Checkpoint:
 
     def save(self, path: Path, **details: Any) -> None:
         """Write the network's state; `details` go into the metadata beside its identity."""
-        state = {name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()}
+        state = {
+            name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()
+        }
         versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
         storage.save(path, state, identity=asdict(self.identity), versions=versions, **details)
 
@@ -93,7 +95,11 @@ def _differences(expected: dict[str, tuple], found: dict[str, tuple], most: int 
         for name in expected.keys() & found.keys()
         if expected[name] != found[name]
     ]
-    parts = [("missing", missing), ("not expected", surplus), ("of another shape", sorted(reshaped))]
+    parts = [
+        ("missing", missing),
+        ("not expected", surplus),
+        ("of another shape", sorted(reshaped)),
+    ]
     return "; ".join(
         f"{len(names)} {what}: {', '.join(names[:most])}{', …' if len(names) > most else ''}"
         for what, names in parts

@@ -67,7 +67,9 @@ def _cards(name: str) -> list[int]:
     if kind != "cuda" or (index and not index.isdigit()):
         raise UserError(f"device is {name!r}, but must be auto, cpu, cuda or cuda:N.")
     if count == 0 or (index and int(index) >= count):
-        raise UserError(f"device {name!r} was asked for, but torch sees {count} CUDA cards; use auto or cpu.")
+        raise UserError(
+            f"device {name!r} was asked for, but torch sees {count} CUDA cards; use auto or cpu."
+        )
     return [int(index)] if index else list(range(count))
 
 

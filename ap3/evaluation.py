@@ -23,7 +23,9 @@ class Outcomes:
     def of(cls, logits: Tensor, labels: Tensor) -> Self:
         """Judge `logits` (…, N, classes) by `labels` (N,)."""
         targets = labels.expand(logits.shape[:-1])
-        loss = F.cross_entropy(logits.movedim(-1, 1) if logits.ndim > 2 else logits, targets, reduction="none")
+        loss = F.cross_entropy(
+            logits.movedim(-1, 1) if logits.ndim > 2 else logits, targets, reduction="none"
+        )
         return cls(loss.double(), (logits.argmax(-1) == targets).double())
 
     def of_variant(self, index: int) -> "Outcomes":

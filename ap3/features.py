@@ -41,20 +41,30 @@ class Features:
 
     @classmethod
     def extract(
-        cls, checkpoint: Checkpoint, data: Images, views: int, augmentation: str, device: torch.device
+        cls,
+        checkpoint: Checkpoint,
+        data: Images,
+        views: int,
+        augmentation: str,
+        device: torch.device,
     ) -> Self:
         """Run the trunk of `checkpoint`, in evaluation mode, over both splits and every view."""
         view, identity = checkpoint.identity.view, checkpoint.identity
         images = torch.from_numpy(data.train_images)
         with without_head(checkpoint.model, identity.head) as trunk:
             train = logits_of(trunk, images, view, device).flatten(1).cpu()
-            test = logits_of(trunk, torch.from_numpy(data.test_images), view, device).flatten(1).cpu()
+            test = (
+                logits_of(trunk, torch.from_numpy(data.test_images), view, device).flatten(1).cpu()
+            )
             if augmentation == "none":
                 seen = train[None]
             else:
                 names = (data.name, identity.model, identity.trial, "views")
                 generator = torch.Generator().manual_seed(derive(identity.seed, *names))
-                augmented = (_augmented(trunk, images, view, device, augmentation, generator) for _ in range(views))
+                augmented = (
+                    _augmented(trunk, images, view, device, augmentation, generator)
+                    for _ in range(views)
+                )
                 seen = torch.stack(list(augmented))
         labels = (torch.from_numpy(data.train_labels), torch.from_numpy(data.test_labels))
         return cls(train, labels[0], test, labels[1], seen)
@@ -87,5 +97,7 @@ def _augmented(
     """Run the trunk over one random view of `images`; (N, d) on the CPU."""
     trunk.eval()
     batches = images.split(EVALUATION_BATCH)
-    outputs = [trunk(view.augmented(batch.to(device), augmentation, generator)) for batch in batches]
+    outputs = [
+        trunk(view.augmented(batch.to(device), augmentation, generator)) for batch in batches
+    ]
     return torch.cat(outputs).flatten(1).cpu()

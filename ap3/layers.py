@@ -76,7 +76,9 @@ class Layer:
         """
         arrays, metadata = storage.load(path)
         if set(arrays) != {"mask", "weight", "bias"} or "variant" not in metadata:
-            raise UserError(f"{path} holds no pruned layer; give a file made by ap3 prune or ap3 finetune.")
+            raise UserError(
+                f"{path} holds no pruned layer; give a file made by ap3 prune or ap3 finetune."
+            )
         weight = arrays["weight"]
         return cls(
             Origin(**metadata["origin"]),

@@ -54,7 +54,9 @@ class Laws:
         }
 
 
-def measures_of(baseline: Layer, tuned: Layer, log: pd.DataFrame, laws: Laws, points: int) -> pd.DataFrame:
+def measures_of(
+    baseline: Layer, tuned: Layer, log: pd.DataFrame, laws: Laws, points: int
+) -> pd.DataFrame:
     """Put the measures of one variant beside its log, a row per epoch.
 
     Parameters

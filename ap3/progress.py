@@ -51,9 +51,14 @@ class Progress:
         self.bar.update(self.task, advance=1, note=self.note)
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.bar.stop()
         if not sys.stderr.isatty() and kind is None:
             seconds = time.monotonic() - self.start
-            print(f"{self.title}: {self.done} epochs in {seconds:.1f} s; {self.note}", file=sys.stderr)
+            print(
+                f"{self.title}: {self.done} epochs in {seconds:.1f} s; {self.note}", file=sys.stderr
+            )

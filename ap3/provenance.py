@@ -45,8 +45,8 @@ def _tree(module: str) -> str:
     assert spec is not None and spec.origin is not None
     tree = ast.parse(Path(spec.origin).read_text())
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
-            ast.get_docstring(node, clean=False) is not None
-        ):
+        if isinstance(
+            node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        ) and (ast.get_docstring(node, clean=False) is not None):
             node.body = node.body[1:]
     return ast.dump(tree)

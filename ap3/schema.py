@@ -79,13 +79,17 @@ def _sentences(error: ValidationError) -> list[str]:
         return [f"{where} is {found}, but must be {_types(limit)}.{_number_hint(error.instance)}"]
     if rule == "enum":
         allowed = ", ".join(map(str, limit))
-        return [f"{where} is {found}, but must be one of {allowed}.{nearest(error.instance, allowed.split(', '))}"]
+        return [
+            f"{where} is {found}, but must be one of {allowed}.{nearest(error.instance, allowed.split(', '))}"
+        ]
     if rule in _LIMITS:
         return [f"{where} is {found}, but must be {_LIMITS[rule]} {limit:g}."]
     if rule in ("minItems", "minProperties"):
         return [f"{where} is empty, but must hold at least {limit}."]
     if rule == "uniqueItems":
-        twice = next(item for item, count in Counter(map(_shown, error.instance)).items() if count > 1)
+        twice = next(
+            item for item, count in Counter(map(_shown, error.instance)).items() if count > 1
+        )
         return [f"{where} lists {twice} more than once; name it once."]
     expected = error.schema.get("title", f"what its schema says ({rule}: {limit})")
     return [f"{where} is {found}, but must be {expected}.{_number_hint(error.instance)}"]

@@ -38,8 +38,12 @@ class Study:
     @cached_property
     def roles(self) -> Roles:
         """Which network and which data set stand for which role of a figure."""
-        networks = {family: network["model"] for family, network in self.settings["networks"].items()}
-        return Roles(networks, {slot: _dataset(entry) for slot, entry in self.settings["data"].items()})
+        networks = {
+            family: network["model"] for family, network in self.settings["networks"].items()
+        }
+        return Roles(
+            networks, {slot: _dataset(entry) for slot, entry in self.settings["data"].items()}
+        )
 
     @cached_property
     def pairs(self) -> list[Pair]:
@@ -62,7 +66,9 @@ class Study:
         network = self.settings["networks"][family]
         own = {key: network[key] for key in ("epochs", "learning_rate")}
         entry = self.settings["data"][slot]
-        place = {} if isinstance(entry, str) else {key: entry[key] for key in entry if key != "dataset"}
+        place = (
+            {} if isinstance(entry, str) else {key: entry[key] for key in entry if key != "dataset"}
+        )
         return self.settings["training"] | own | place
 
     def finetuning_recipe(self, dataset: str, model: str) -> dict[str, Any]:
@@ -80,7 +86,11 @@ class Study:
     def figures(self) -> list[str]:
         """Names of the study's figures: those it lists, or all whose roles it maps."""
         wanted = self.settings["figures"]
-        return [name for name in descriptions.names() if self._maps(name)] if wanted is None else wanted
+        return (
+            [name for name in descriptions.names() if self._maps(name)]
+            if wanted is None
+            else wanted
+        )
 
     def figure_pairs(self, figure: str) -> list[Pair]:
         """The pairs that a figure is drawn from, in the order of the study.
@@ -90,7 +100,9 @@ class Study:
         UserError
             If the figure is unknown, or the study maps one of its roles to nothing.
         """
-        needed = {(data, network) for network, data in descriptions.describe(figure).needs(self.roles)}
+        needed = {
+            (data, network) for network, data in descriptions.describe(figure).needs(self.roles)
+        }
         absent = needed - set(self.pairs)
         if absent:
             dataset, model = sorted(absent)[0]
@@ -147,7 +159,9 @@ def _unknown_names(study: Study) -> list[str]:
         for slot in network.get("data", ()):
             if slot not in study.roles.data:
                 slots = ", ".join(study.roles.data)
-                wrong.append(f"{where}.networks.{family}.data names {slot}, but the study's data has only {slots}.")
+                wrong.append(
+                    f"{where}.networks.{family}.data names {slot}, but the study's data has only {slots}."
+                )
     for figure in study.settings["figures"] or ():
         if figure not in descriptions.names():
             known = ", ".join(descriptions.names())

@@ -26,8 +26,12 @@ def read(path: Path, *required: str) -> pd.DataFrame:
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; make it first, or correct the path.") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no CSV table ({error}); delete it and make it again.") from error
+        raise UserError(
+            f"{path} is no CSV table ({error}); delete it and make it again."
+        ) from error
     missing = [column for column in required if column not in table.columns]
     if missing:
-        raise UserError(f"{path} lacks the columns {', '.join(missing)}; make it again with this version.")
+        raise UserError(
+            f"{path} lacks the columns {', '.join(missing)}; make it again with this version."
+        )
     return table

@@ -105,8 +105,14 @@ def through_network(
     """Fine-tune the whole network of every variant, one after the other (scope `all`)."""
     name, view = checkpoint.identity.head, checkpoint.identity.view
     splits = {
-        "train": (torch.from_numpy(data.train_images).to(device), torch.from_numpy(data.train_labels).to(device)),
-        "test": (torch.from_numpy(data.test_images).to(device), torch.from_numpy(data.test_labels).to(device)),
+        "train": (
+            torch.from_numpy(data.train_images).to(device),
+            torch.from_numpy(data.train_labels).to(device),
+        ),
+        "test": (
+            torch.from_numpy(data.test_images).to(device),
+            torch.from_numpy(data.test_labels).to(device),
+        ),
     }
 
     def judge(model: torch.nn.Module) -> dict[str, Outcomes]:
@@ -127,7 +133,9 @@ def through_network(
         torch.manual_seed(_seed(pruned.origin, "dropout"))
         title = f"{_title(pruned.origin)} {pruned.variant}"
         with Progress(title, recipe.epochs, len(data.train_labels)) as progress:
-            steps = finetune_network(model, name, mask, *splits["train"], view, recipe, _order(pruned.origin))
+            steps = finetune_network(
+                model, name, mask, *splits["train"], view, recipe, _order(pruned.origin)
+            )
             for epoch in steps:
                 trajectory.record(layer.weight, layer.bias, judge(model))
                 progress.advance(loss=epoch.train_loss, accuracy=epoch.train_accuracy)

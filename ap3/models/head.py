@@ -25,10 +25,14 @@ def find_head(model: nn.Module, image_size: int) -> str:
     >>> find_head(nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2)), 2)
     '3'
     """
-    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    linear = {
+        name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)
+    }
     outputs: dict[str, Tensor] = {}
     hooks = [
-        module.register_forward_hook(lambda _module, _inputs, output, name=name: outputs.update({name: output}))
+        module.register_forward_hook(
+            lambda _module, _inputs, output, name=name: outputs.update({name: output})
+        )
         for name, module in linear.items()
     ]
     training = model.training

@@ -23,7 +23,9 @@ def baseline(
     validation: Annotated[
         float,
         typer.Option(
-            min=0, max=0.9, help="Share of the training data held out to choose the best epoch by; 0: take the last."
+            min=0,
+            max=0.9,
+            help="Share of the training data held out to choose the best epoch by; 0: take the last.",
         ),
     ] = 0.0,
     trial: Annotated[int, typer.Option(min=1, help="Number of the trial.")] = 1,

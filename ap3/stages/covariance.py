@@ -11,7 +11,9 @@ from ap3.stages import options
 def covariance(
     checkpoint: options.CheckpointFile,
     out: Annotated[Path, typer.Option(help="Where V and its spectrum go (safetensors).")],
-    rotation: Annotated[str, typer.Option(help="dense (eigenvectors of R + Rᵀ) or fast.")] = "dense",
+    rotation: Annotated[
+        str, typer.Option(help="dense (eigenvectors of R + Rᵀ) or fast.")
+    ] = "dense",
     seed: options.Seed = 0,
     threads: options.Threads = 1,
 ) -> None:

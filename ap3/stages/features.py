@@ -13,7 +13,10 @@ def features(
     checkpoint: options.CheckpointFile,
     out: Annotated[Path, typer.Option(help="Where the features go (safetensors).")],
     views: Annotated[
-        int, typer.Option(min=1, help="Augmented views of the training images; epoch t learns from view t.")
+        int,
+        typer.Option(
+            min=1, help="Augmented views of the training images; epoch t learns from view t."
+        ),
     ] = 1,
     augmentation: options.Augmentation = "none",
     device: options.Device = "auto",
@@ -27,4 +30,6 @@ def features(
 
     images = Images.load(data)
     with processor(device, threads) as where:
-        Features.extract(Checkpoint.load(checkpoint, where), images, views, augmentation, where).save(out)
+        Features.extract(
+            Checkpoint.load(checkpoint, where), images, views, augmentation, where
+        ).save(out)

@@ -9,7 +9,9 @@ from ap3.stages import options
 
 
 def finetune(
-    pruned: Annotated[list[Path], typer.Argument(help="Pruned layers, as `ap3 prune` writes them.")],
+    pruned: Annotated[
+        list[Path], typer.Argument(help="Pruned layers, as `ap3 prune` writes them.")
+    ],
     checkpoint: options.CheckpointFile,
     out: Annotated[Path, typer.Option(help="Folder for VARIANT.csv and VARIANT.safetensors.")],
     epochs: options.Epochs,
@@ -39,7 +41,9 @@ def finetune(
     from ap3.training import Recipe
 
     if (features is None) == (data is None):
-        raise UserError("give either --features (only the last layer learns) or --data (all layers learn).")
+        raise UserError(
+            "give either --features (only the last layer learns) or --data (all layers learn)."
+        )
     recipe = Recipe(epochs, batch_size, learning_rate, momentum, weight_decay, augmentation)
     layers = [Layer.load(path) for path in pruned]
     with processor(device, threads) as where:
@@ -47,7 +51,9 @@ def finetune(
             from ap3.features import Features
 
             baseline = Layer.of_checkpoint(checkpoint)
-            done = trajectories.through_head(layers, baseline, Features.load(features), recipe, where)
+            done = trajectories.through_head(
+                layers, baseline, Features.load(features), recipe, where
+            )
         else:
             from ap3.checkpoints import Checkpoint
             from ap3.datasets.images import Images

@@ -11,17 +11,21 @@ from ap3.stages import options
 def measure(
     layers: Annotated[
         list[Path],
-        typer.Argument(help="Fine-tuned layers, VARIANT.safetensors, each with its VARIANT.csv beside it."),
+        typer.Argument(
+            help="Fine-tuned layers, VARIANT.safetensors, each with its VARIANT.csv beside it."
+        ),
     ],
     checkpoint: options.CheckpointFile,
     covariance: Annotated[Path, typer.Option(help="Covariance, as `ap3 covariance` writes it.")],
     out: Annotated[Path, typer.Option(help="Where the measures go (CSV).")],
     df: Annotated[float, typer.Option(help="Degrees of freedom of the Student-t law.")] = 4.0,
     groups: Annotated[
-        int | None, typer.Option(help="Group means that locate the Student-t law; all weights if not given.")
+        int | None,
+        typer.Option(help="Group means that locate the Student-t law; all weights if not given."),
     ] = None,
     monte_carlo: Annotated[
-        int, typer.Option(min=0, help="Points of the Pyro estimate at the last epoch; 0 makes none.")
+        int,
+        typer.Option(min=0, help="Points of the Pyro estimate at the last epoch; 0 makes none."),
     ] = 0,
     threads: options.Threads = 1,
 ) -> None:
@@ -37,7 +41,13 @@ def measure(
     with threadpool_limits(threads):
         laws = Laws.of_baseline(baseline.weight, *covariances.load(covariance), df, groups)
         measured = [
-            measures_of(baseline, Layer.load(path), tables.read(path.with_suffix(".csv"), "epoch"), laws, monte_carlo)
+            measures_of(
+                baseline,
+                Layer.load(path),
+                tables.read(path.with_suffix(".csv"), "epoch"),
+                laws,
+                monte_carlo,
+            )
             for path in layers
         ]
     tables.write(pd.concat(measured, ignore_index=True), out)

@@ -10,7 +10,8 @@ from ap3.stages import options
 
 def prune(
     variant: Annotated[
-        list[str], typer.Argument(help="Variants to make: MODE-RATIO such as lowest-0.3, or control.")
+        list[str],
+        typer.Argument(help="Variants to make: MODE-RATIO such as lowest-0.3, or control."),
     ],
     checkpoint: options.CheckpointFile,
     out: Annotated[Path, typer.Option(help="Folder for one VARIANT.safetensors each.")],

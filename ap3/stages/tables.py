@@ -8,14 +8,18 @@ import typer
 
 def tables(
     measures: Annotated[list[Path], typer.Argument(help="Measures, as `ap3 measure` writes them.")],
-    out: Annotated[Path, typer.Option(help="Folder for measures.csv, summary.csv and baselines.csv.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for measures.csv, summary.csv and baselines.csv.")
+    ],
 ) -> None:
     """Join the measures of a study and average them over its trials."""
     import pandas as pd
 
     from ap3 import summary, tables
 
-    joined = pd.concat([tables.read(path, "dataset", "epoch") for path in measures], ignore_index=True)
+    joined = pd.concat(
+        [tables.read(path, "dataset", "epoch") for path in measures], ignore_index=True
+    )
     tables.write(joined, out / "measures.csv")
     tables.write(summary.summarise(joined), out / "summary.csv")
     tables.write(summary.baselines(joined), out / "baselines.csv")
