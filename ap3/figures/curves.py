@@ -152,6 +152,7 @@ def _draw_mean(axes: Axes, line: Line, scale: Scale, index: int) -> None:
         markerfacecolor="white" if line.dashed else line.look.color,
         markevery=(index % step, step),
         zorder=2 if line.look is look.CONTROL else 3,
+        clip_on=False,  # a marker at the very edge is whole
         gid=line.gid,
     )
 

@@ -32,7 +32,7 @@ def figures(
 ) -> None:
     """Draw one figure from tables of measures.
 
-    Example: ap3 figure fig03 measures/*.csv --network vgg=vgg16 --data ten_classes=cifar10
+    Example: ap3 figures fig03 measures/*.csv --network vgg=vgg16 --data ten_classes=cifar10
     --data hundred_classes=cifar100 --pdf fig03.pdf
     """
     from pandas import DataFrame
