@@ -1,7 +1,7 @@
 """A baseline: one network trained on one data set, its best or its last epoch kept."""
 
 import copy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,9 @@ from ap3.datasets.images import Images
 from ap3.errors import UserError
 from ap3.evaluation import Outcomes, logits_of
 from ap3.models.head import find_head
+from ap3.models.names import NO_WEIGHTS
 from ap3.models.registry import build
+from ap3.models.weights import Pretrained
 from ap3.progress import Progress
 from ap3.seeds import derive
 from ap3.training import Recipe, train
@@ -22,15 +24,17 @@ from ap3.views import View
 def train_baseline(
     data: Images,
     model: str,
-    image_size: int,
+    image_size: int | None,
     recipe: Recipe,
     validation: float,
     trial: int,
     seed: int,
     device: torch.device,
+    pretrained: Pretrained | None = None,
 ) -> tuple[Checkpoint, list[dict[str, Any]]]:
-    """Train the network called `model` from scratch on `data`.
+    """Train the network called `model` on `data`, from scratch or from `pretrained` weights.
 
+    The images have `image_size` pixels or, with None, the size that the weights were trained at.
     With `validation` > 0 that share of the training images is held out, and the epoch with the
     best accuracy on it is kept ("best parameters of each trial", Sec. 5.1, for which the test
     split may not be asked); with 0 the last epoch is kept.
@@ -44,10 +48,24 @@ def train_baseline(
     """
     names = (data.name, model, trial)
     torch.manual_seed(derive(seed, *names, "initial weights"))
-    network = build(model, len(data.classes), image_size).to(device)
+    view = _view(model, image_size, pretrained)
+    network = build(model, len(data.classes), view.size)
+    head = find_head(network, view.size)
+    if pretrained:
+        pretrained.give_to(network, head)
     identity = Identity(
-        data.name, model, len(data.classes), image_size, trial, seed, find_head(network, image_size)
+        data.name,
+        model,
+        len(data.classes),
+        view.size,
+        trial,
+        seed,
+        head,
+        pretrained.name if pretrained else NO_WEIGHTS,
+        view.mean,
+        view.std,
     )
+    network.to(device)
     images = torch.from_numpy(data.train_images).to(device)
     labels = torch.from_numpy(data.train_labels).to(device)
     kept, held_out = split(len(labels), validation, derive(seed, data.name, "validation"))
@@ -56,12 +74,12 @@ def train_baseline(
 
     best = _Best(network)
     history = []
-    epochs = train(network, images[kept], labels[kept], identity.view, recipe, generator)
+    epochs = train(network, images[kept], labels[kept], view, recipe, generator)
     with Progress(f"{data.name} {model} trial {trial}", recipe.epochs, len(kept)) as progress:
         for epoch in epochs:
             row = asdict(epoch)
             if len(held_out):
-                row |= _validate(network, images[held_out], labels[held_out], identity.view, device)
+                row |= _validate(network, images[held_out], labels[held_out], view, device)
                 best.offer(network, row["validation_accuracy"])
             history.append(row)
             progress.advance(loss=epoch.train_loss, accuracy=epoch.train_accuracy)
@@ -70,8 +88,19 @@ def train_baseline(
     return Checkpoint(network, identity), history
 
 
+def _view(model: str, image_size: int | None, pretrained: Pretrained | None) -> View:
+    """Look at images as the weights' own network did, at `image_size` where that is given."""
+    found = pretrained.view if pretrained else None
+    size = image_size or (found and found.size)
+    if size is None:
+        raise UserError(
+            f"the input size of {model} is not known, as no weights tell it; give image_size."
+        )
+    return replace(found, size=size) if found else View(size)
+
+
 def split(count: int, validation: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Part the indices of `count` examples into those to train on and those held out, both sorted."""
+    """Part the indices of `count` examples into those to train on and those held out, sorted."""
     held = round(validation * count)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     if validation and not 0 < held < count:

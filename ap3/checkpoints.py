@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from ap3 import storage
 from ap3.errors import UserError
-from ap3.models.head import find_head
+from ap3.models.names import NO_WEIGHTS
 from ap3.models.registry import build
-from ap3.views import View
+from ap3.views import IMAGENET_MEAN, IMAGENET_STD, View
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,14 @@ class Identity:
     trial: int
     seed: int
     head: str
+    weights: str = NO_WEIGHTS
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
 
     @property
     def view(self) -> View:
         """How this network looks at images."""
-        return View(self.image_size)
+        return View(self.image_size, tuple(self.mean), tuple(self.std))
 
 
 @dataclass(frozen=True)
@@ -70,17 +73,21 @@ def read_identity(path: Path, metadata: dict[str, Any]) -> Identity:
         return Identity(**metadata["identity"])
     except (KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is no checkpoint of ap3 (its metadata names no network); give a file made by ap3 baseline."
+            f"{path} is no checkpoint of ap3 (its metadata names no network); give a file made by "
+            "ap3 baseline."
         ) from error
 
 
-def load_state(model: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Give `model` the tensors of `state`, or name the ones that do not fit."""
+def load_state(model: nn.Module, state: dict[str, Tensor], source: object) -> None:
+    """Give `model` the tensors of `state`, or name the ones that do not fit.
+
+    `source` is where they come from, for the message.
+    """
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     if expected != found:
         raise UserError(
-            f"{path} holds the weights of another network than {type(model).__name__}: "
+            f"{source} holds the weights of another network than {type(model).__name__}: "
             f"{_differences(expected, found)}."
         )
     model.load_state_dict(state)

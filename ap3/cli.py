@@ -19,9 +19,24 @@ from ap3.stages.figures import figures
 from ap3.stages.finetune import finetune
 from ap3.stages.measure import measure
 from ap3.stages.prune import prune
+from ap3.stages.subset import subset
 from ap3.stages.tables import tables
+from ap3.stages.weights import weights
 
-_STAGES = (fetch, data, baseline, features, prune, finetune, covariance, measure, tables, figures)
+_STAGES = (
+    fetch,
+    data,
+    subset,
+    weights,
+    baseline,
+    features,
+    prune,
+    finetune,
+    covariance,
+    measure,
+    tables,
+    figures,
+)
 
 app = typer.Typer(
     help="Explain network pruning by AP2 and AP3. The stages of a study, in the order of the data:",

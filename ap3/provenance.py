@@ -33,7 +33,10 @@ def _graph(package: str) -> grimp.ImportGraph:
 @cache
 def _closure(module: str) -> frozenset[str]:
     """Name `module`, what it imports, and the packages around them, without the registries."""
-    imported = {module} | _graph(module.partition(".")[0]).find_upstream_modules(module)
+    package, dot, _ = module.partition(".")
+    if not dot:
+        return frozenset({module})  # a file by itself, which no graph of a package holds
+    imported = {module} | _graph(package).find_upstream_modules(module)
     packages = {name.rpartition(".")[0] for name in imported} - {""}
     return frozenset(imported | packages) - REGISTRIES
 
@@ -42,7 +45,8 @@ def _closure(module: str) -> frozenset[str]:
 def _tree(module: str) -> str:
     """Dump the syntax tree of a module's source without comments, docstrings and positions."""
     spec = find_spec(module)
-    assert spec is not None and spec.origin is not None
+    if spec is None or spec.origin is None:
+        return ""  # a folder without __init__.py
     tree = ast.parse(Path(spec.origin).read_text())
     for node in ast.walk(tree):
         if isinstance(

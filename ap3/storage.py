@@ -58,6 +58,11 @@ def save(path: Path, arrays: Mapping[str, NDArray[Any]], **metadata: Any) -> Non
     write_atomically(path, lambda partial: save_file(arrays, partial, metadata=entry))
 
 
+def is_ours(header: Mapping[str, str] | None) -> bool:
+    """Tell by the text entries of its header whether `save` wrote a safetensors file."""
+    return _ENTRY in (header or {})
+
+
 def load(path: Path) -> tuple[Arrays, dict[str, Any]]:
     """Read what `save` wrote: the arrays and the metadata.
 

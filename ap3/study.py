@@ -9,12 +9,14 @@ from ap3 import datasets
 from ap3.errors import UserError
 from ap3.figures import descriptions
 from ap3.figures.roles import Roles
-from ap3.models.names import is_known
+from ap3.models.names import NO_WEIGHTS, are_known, is_known
 from ap3.schema import mistakes, nearest, with_defaults
 from ap3.variants import Variant, variants
 
 Pair = tuple[str, str]
 """A data set and a network, by name."""
+
+_RECIPE = ("epochs", "learning_rate", "weight_decay")
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,16 @@ class Study:
         return variants(pruning["modes"], pruning["ratios"])
 
     @cached_property
+    def networks(self) -> dict[str, Mapping[str, Any]]:
+        """The networks by the role that they play, first those that figures of the paper know."""
+        networks = dict(self.settings["networks"])
+        others = networks.pop("others", {})
+        return networks | others
+
+    @cached_property
     def roles(self) -> Roles:
         """Which network and which data set stand for which role of a figure."""
-        networks = {
-            family: network["model"] for family, network in self.settings["networks"].items()
-        }
+        networks = {role: network["model"] for role, network in self.networks.items()}
         return Roles(
             networks, {slot: _dataset(entry) for slot, entry in self.settings["data"].items()}
         )
@@ -52,24 +59,40 @@ class Study:
 
     @cached_property
     def _places(self) -> dict[Pair, tuple[str, str]]:
-        """Where each pair stands: its data slot and its family, the first if there are several."""
+        """Where each pair stands: its data slot and its role, the first if there are several."""
         places: dict[Pair, tuple[str, str]] = {}
-        for family, network in self.settings["networks"].items():
+        for role, network in self.networks.items():
             for slot in network.get("data", self.settings["data"]):
                 pair = (self.roles.data_set(slot, self.name), network["model"])
-                places.setdefault(pair, (slot, family))
+                places.setdefault(pair, (slot, role))
         return places
+
+    def image_size(self, dataset: str, model: str) -> int | None:
+        """Return the input size of a pair's network, in pixels; None leaves it to its weights."""
+        _, role = self._places[dataset, model]
+        return self.networks[role].get("image_size", self.settings["image_size"])
+
+    def weights(self, dataset: str, model: str) -> str:
+        """Return what a pair's network starts from: a name of weights, a file, or none."""
+        _, role = self._places[dataset, model]
+        return self.networks[role]["weights"]
+
+    def examples(self, dataset: str, model: str) -> int | None:
+        """Return how many training images a pair uses; None for all."""
+        slot, _ = self._places[dataset, model]
+        entry = self.settings["data"][slot]
+        return None if isinstance(entry, str) else entry.get("examples")
 
     def recipe(self, dataset: str, model: str) -> dict[str, Any]:
         """How the baseline of a pair is trained: options of `ap3 baseline`."""
-        slot, family = self._places[dataset, model]
-        network = self.settings["networks"][family]
+        slot, role = self._places[dataset, model]
+        network = self.networks[role]
         own = {key: network[key] for key in ("epochs", "learning_rate")}
         entry = self.settings["data"][slot]
-        place = (
-            {} if isinstance(entry, str) else {key: entry[key] for key in entry if key != "dataset"}
+        place = {} if isinstance(entry, str) else entry
+        return (
+            self.settings["training"] | own | {key: place[key] for key in place if key in _RECIPE}
         )
-        return self.settings["training"] | own | place
 
     def finetuning_recipe(self, dataset: str, model: str) -> dict[str, Any]:
         """How the variants of a pair are fine-tuned: options of `ap3 finetune`.
@@ -93,7 +116,7 @@ class Study:
         )
 
     def figure_pairs(self, figure: str) -> list[Pair]:
-        """The pairs that a figure is drawn from, in the order of the study.
+        """Name the pairs that a figure is drawn from, in the order of the study.
 
         Raises
         ------
@@ -107,8 +130,8 @@ class Study:
         if absent:
             dataset, model = sorted(absent)[0]
             raise UserError(
-                f"{figure} needs {model} on {dataset}, which study {self.name!r} does not train; add the "
-                f"place of {dataset} to the data of that network, or leave {figure} out."
+                f"{figure} needs {model} on {dataset}, which study {self.name!r} does not train; "
+                f"add the place of {dataset} to the data of that network, or leave {figure} out."
             )
         return [pair for pair in self.pairs if pair in needed]
 
@@ -136,7 +159,8 @@ def read_studies(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str,
         if config["study"] not in studies:
             known = ", ".join(studies)
             wrong.append(
-                f"study is {config['study']!r}, but must be one of {known}.{nearest(config['study'], studies)}"
+                f"study is {config['study']!r}, but must be one of {known}."
+                f"{nearest(config['study'], studies)}"
             )
     if wrong:
         raise UserError("\n".join(wrong))
@@ -152,21 +176,35 @@ def _unknown_names(study: Study) -> list[str]:
             known = ", ".join(datasets.names())
             hint = nearest(name, datasets.names())
             wrong.append(f"{where}.data.{slot} is {name!r}, but must be one of {known}.{hint}")
-    for family, network in study.settings["networks"].items():
+    for role, network in study.networks.items():
         known, hint = is_known(network["model"])
         if not known:
-            wrong.append(f"{where}.networks.{family}.model is {network['model']!r}, but {hint}")
+            wrong.append(f"{where}.networks.{role}.model is {network['model']!r}, but {hint}")
+        else:
+            wrong += _unknown_start(study, network, f"{where}.networks.{role}")
         for slot in network.get("data", ()):
             if slot not in study.roles.data:
                 slots = ", ".join(study.roles.data)
                 wrong.append(
-                    f"{where}.networks.{family}.data names {slot}, but the study's data has only {slots}."
+                    f"{where}.networks.{role}.data names {slot}, but the study's data has only "
+                    f"{slots}."
                 )
     for figure in study.settings["figures"] or ():
         if figure not in descriptions.names():
             known = ", ".join(descriptions.names())
             wrong.append(f"{where}.figures names {figure!r}, but must name some of {known}.")
     return wrong
+
+
+def _unknown_start(study: Study, network: Mapping[str, Any], where: str) -> list[str]:
+    """Find weights that do not exist, and an input size that nothing tells."""
+    weights = network["weights"]
+    known, hint = are_known(weights, network["model"])
+    if not known:
+        return [f"{where}.weights is {weights!r}, but {hint}"]
+    if weights == NO_WEIGHTS and not network.get("image_size", study.settings["image_size"]):
+        return [f"{where} has neither weights nor image_size; give the study or it an image_size."]
+    return []
 
 
 def _dataset(entry: str | Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from ap3.errors import UserError
 
 def matches(path: Path, file: RemoteFile) -> bool:
     """Tell whether what lies at `path` is `file`, byte for byte."""
-    return path.is_file() and _sha256(path) in file.sha256
+    return path.is_file() and _sha256(path).startswith(file.sha256)
 
 
 def check(path: Path, file: RemoteFile, origin: object = None) -> None:
@@ -23,11 +23,12 @@ def check(path: Path, file: RemoteFile, origin: object = None) -> None:
     if not path.is_file():
         raise UserError(f"{path} does not exist; fetch it first.")
     found = _sha256(path)
-    if found not in file.sha256:
+    if not found.startswith(file.sha256):
+        size = f"{file.size} bytes and " if file.size else ""
         raise UserError(
             f"{origin or path} is refused, as it is not (all of) the {file.name} of {file.dataset}:"
-            f" it has {path.stat().st_size} bytes and SHA-256 {found}, expected were {file.size} "
-            f"bytes and {' or '.join(file.sha256)}; get it anew."
+            f" it has {path.stat().st_size} bytes and SHA-256 {found}, expected were "
+            f"{size}{' or '.join(file.sha256)}; get it anew."
         )
 
 

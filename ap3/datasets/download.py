@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import requests
@@ -28,7 +29,7 @@ def complete(file: RemoteFile, part: Path) -> None:
         If the server cannot be reached, or does not serve the file.
     """
     failures, furthest = 0, _size(part)
-    while _size(part) < file.size:
+    while file.size is None or _size(part) < file.size:
         try:
             _receive(file, part)
             return
@@ -50,9 +51,14 @@ def _receive(file: RemoteFile, part: Path) -> None:
     have = _size(part)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with requests.get(file.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+        if have and response.status_code == requests.codes.requested_range_not_satisfiable:
+            return  # nothing follows; the digest tells whether the part is the file
         response.raise_for_status()
         resumed = response.status_code == requests.codes.partial_content
         have = have if resumed else 0
+        if file.size is None:
+            follows = int(response.headers.get("Content-Length", sys.maxsize))
+            file = replace(file, size=have + follows)
         with part.open("ab" if resumed else "wb") as stream, progress(file, have) as advance:
             for piece in response.raw.stream(_PIECE, decode_content=False):
                 stream.write(piece)

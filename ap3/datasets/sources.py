@@ -16,21 +16,21 @@ class RemoteFile:
     Attributes
     ----------
     dataset
-        Name of the data set that needs it.
+        Name of the data set that needs it; of the publisher where it belongs to none.
     name
         What it is called on disk.
     url
         Where to download it.
     size
-        Length of what `url` serves, in bytes.
+        Length of what `url` serves, in bytes; None where only the server knows.
     sha256
-        The accepted digests, in hexadecimal.
+        The accepted digests, or how they begin, in hexadecimal.
     """
 
     dataset: str
     name: str
     url: str
-    size: int
+    size: int | None
     sha256: tuple[str, ...]
 
 

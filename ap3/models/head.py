@@ -36,7 +36,7 @@ def find_head(model: nn.Module, image_size: int) -> str:
         for name, module in linear.items()
     ]
     training = model.training
-    device = next(model.parameters()).device
+    device = next(model.parameters(), torch.empty(0)).device
     try:
         final = model.eval()(torch.zeros(1, 3, image_size, image_size, device=device))
     finally:
@@ -47,9 +47,34 @@ def find_head(model: nn.Module, image_size: int) -> str:
         if isinstance(final, Tensor) and outputs[name].data_ptr() == final.data_ptr():
             return name
     raise UserError(
-        f"{type(model).__name__} does not end in a linear layer, and only a last linear layer can be "
-        f"pruned; its linear layers are: {', '.join(linear) or 'none'}."
+        f"{type(model).__name__} does not end in a linear layer, and only a last linear layer can "
+        f"be pruned; its linear layers are: {', '.join(linear) or 'none'}."
     )
+
+
+def fit_head(model: nn.Module, name: str, classes: int) -> None:
+    """Give the last layer, called `name`, one output per class: a new layer if it has others.
+
+    Raises
+    ------
+    UserError
+        If the layer has no bias.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(12, 1000))
+    >>> fit_head(model, "1", 10)
+    >>> model[1]
+    Linear(in_features=12, out_features=10, bias=True)
+    """
+    head = model.get_submodule(name)
+    if head.bias is None:
+        raise UserError(
+            f"the last linear layer of {type(model).__name__}, {name}, has no bias, which "
+            "fine-tuning needs; give it one (bias=True), or choose another network."
+        )
+    if head.out_features != classes:
+        replace_head(model, name, nn.Linear(head.in_features, classes))
 
 
 def replace_head(model: nn.Module, name: str, head: nn.Module) -> None:

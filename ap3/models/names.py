@@ -1,6 +1,10 @@
-"""Names of networks, checked without building any. Imports nothing heavy unless a name is odd."""
+"""Names of networks and of weights, checked without building any.
+
+Imports nothing heavy unless a name is odd.
+"""
 
 import difflib
+from importlib.util import find_spec
 
 FACTORIES = {
     "small_alexnet": "ap3.models.small:small_alexnet",
@@ -13,12 +17,17 @@ FACTORIES = {
 PAPER = ("alexnet", "resnet50", "vgg16", "vit_b_16")
 """torchvision's names of the paper's networks (Sec. 5.1)."""
 
+NO_WEIGHTS = "none"
+
+WEIGHT_FILES = (".pth", ".pt", ".safetensors")
+"""How the name of a file of weights ends."""
+
 
 def is_known(name: str) -> tuple[bool, str]:
     """Say whether a network has this name and, if not, what would be right.
 
-    Networks of timm and of the user's own are taken on trust here; they are looked for when they
-    are built.
+    Of the user's own factories only the module is looked for; timm's networks are taken on trust
+    until they are built.
 
     Examples
     --------
@@ -26,9 +35,13 @@ def is_known(name: str) -> tuple[bool, str]:
     (True, '')
     >>> is_known("smal_vgg")[1].endswith("did you mean 'small_vgg'?")
     True
+    >>> is_known("no.such:network")[1]
+    "its module 'no.such' is not found; put its folder on PYTHONPATH, or install it."
     """
-    if name in FACTORIES or name in PAPER or ":" in name:
+    if name in FACTORIES or name in PAPER or name.startswith("timm:"):
         return True, ""
+    if ":" in name:
+        return _is_importable(name.partition(":")[0])
     from torchvision import models
 
     names = models.list_models(module=models)
@@ -39,4 +52,51 @@ def is_known(name: str) -> tuple[bool, str]:
     return False, (
         f"must be one of {', '.join(FACTORIES)}, a classifier of torchvision, timm:NAME or "
         f"package.module:function{hint}"
+    )
+
+
+def are_known(weights: str, name: str) -> tuple[bool, str]:
+    """Say whether the network `name` can have these `weights` and, if not, what would be right.
+
+    Examples
+    --------
+    >>> are_known("DEFAULT", "resnet50"), are_known("trained/mine.pth", "small_vgg")
+    ((True, ''), (True, ''))
+    >>> are_known("DEFAULT", "small_vgg")[0]
+    False
+    """
+    if weights == NO_WEIGHTS or is_file(weights):
+        return True, ""
+    if name in FACTORIES or ":" in name:
+        return False, (
+            "must be none or a file whose name ends in "
+            f"{', '.join(WEIGHT_FILES)}, since {name} is no network of torchvision."
+        )
+    if weights == "DEFAULT":
+        return True, ""
+    from torchvision import models
+
+    known = [entry.name for entry in models.get_model_weights(name)]
+    if weights in known:
+        return True, ""
+    return False, (
+        f"must be none, DEFAULT, {', '.join(known)}, or a file whose name ends in "
+        f"{', '.join(WEIGHT_FILES)}."
+    )
+
+
+def is_file(weights: str) -> bool:
+    """Tell the path of a file of weights from a name of weights."""
+    return weights.endswith(WEIGHT_FILES)
+
+
+def _is_importable(module: str) -> tuple[bool, str]:
+    try:
+        found = find_spec(module) is not None
+    except Exception:  # a parent package runs when its module is looked for
+        found = False
+    return found, (
+        ""
+        if found
+        else f"its module {module!r} is not found; put its folder on PYTHONPATH, or install it."
     )

@@ -7,12 +7,14 @@ classifier of torchvision (`resnet50`), `timm:NAME` where timm is installed, and
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Callable
 
 from torch import nn
 from torchvision import models
 
 from ap3.errors import UserError
+from ap3.models.head import find_head, fit_head
 from ap3.models.names import FACTORIES, is_known
 
 Factory = Callable[[int, int], nn.Module]
@@ -20,6 +22,8 @@ Factory = Callable[[int, int], nn.Module]
 
 def build(name: str, classes: int, image_size: int) -> nn.Module:
     """Make the network called `name`, untrained, from torch's global random state.
+
+    Its last linear layer has one output per class, whatever the network came with.
 
     Parameters
     ----------
@@ -33,44 +37,88 @@ def build(name: str, classes: int, image_size: int) -> nn.Module:
     Raises
     ------
     UserError
-        If there is no such network, or it cannot be imported.
+        If there is no such network, it cannot be imported, takes no images of this size, or does
+        not end in a linear layer.
+
+    Examples
+    --------
+    >>> build("resnet18", classes=10, image_size=32).fc
+    Linear(in_features=512, out_features=10, bias=True)
     """
+    make = _factory(name)
+    try:
+        model = make(classes, image_size)
+        head = find_head(model, image_size)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a network objects to, in its own way
+        raise UserError(
+            f"{name} cannot be built for {classes} classes and images of {image_size} × "
+            f"{image_size} pixels ({' '.join(str(error).split()) or type(error).__name__}); "
+            "choose another image_size or another network."
+        ) from error
+    fit_head(model, head, classes)
+    return model
+
+
+def _factory(name: str) -> Factory:
     if name.startswith("timm:"):
-        return _from_timm(name.removeprefix("timm:"), classes)
+        return _from_timm(name.removeprefix("timm:"))
     if name in FACTORIES or ":" in name:
-        return _import(FACTORIES.get(name, name))(classes, image_size)
-    return _from_torchvision(name, classes, image_size)
+        return _import(FACTORIES.get(name, name))
+    return _from_torchvision(name)
 
 
-def _from_torchvision(name: str, classes: int, image_size: int) -> nn.Module:
+def _from_torchvision(name: str) -> Factory:
     known, hint = is_known(name)
     if not known:
         raise UserError(f"the network is {name!r}, but {hint}")
-    options = {"image_size": image_size} if name.startswith("vit_") else {}
-    if name in ("googlenet", "inception_v3"):
-        options["aux_logits"] = False
-    return models.get_model(name, weights=None, num_classes=classes, **options)
+
+    def make(classes: int, image_size: int) -> nn.Module:
+        options = {"image_size": image_size} if name.startswith("vit_") else {}
+        if name in ("googlenet", "inception_v3"):
+            # Without the branches that only training sees; with the scale of inputs that goes
+            # with torchvision's weights.
+            options = {"aux_logits": False, "transform_input": True, "init_weights": True}
+        return models.get_model(name, weights=None, num_classes=classes, **options)
+
+    return make
 
 
-def _from_timm(name: str, classes: int) -> nn.Module:
+def _from_timm(name: str) -> Factory:
     try:
         import timm
     except ImportError as error:
         raise UserError(f"timm:{name} needs timm; install it into the environment.") from error
     if not timm.is_model(name):
         nearest = difflib.get_close_matches(name, timm.list_models(), n=1)
-        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        hint = f"; did you mean {nearest[0]}?" if nearest else "."
         raise UserError(f"timm has no network called {name!r}{hint}")
-    return timm.create_model(name, pretrained=False, num_classes=classes)
+    return lambda classes, image_size: timm.create_model(
+        name, pretrained=False, num_classes=classes
+    )
 
 
 def _import(path: str) -> Factory:
     """Import the factory `package.module:function`."""
     module, _, function = path.partition(":")
     try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+        factory = getattr(importlib.import_module(module), function)
+        inspect.signature(factory).bind(10, 224)
+    except Exception as error:  # importing runs the user's own code
         raise UserError(
-            f"the network factory {path!r} cannot be imported ({error}); expected package.module:function "
-            "of a module that Python finds, for example through PYTHONPATH."
+            f"the network factory {path!r} cannot be imported ({type(error).__name__}: {error}); "
+            "expected package.module:function of a module that Python finds, for example through "
+            "PYTHONPATH, and a function of two arguments: number of classes and image size."
         ) from error
+
+    def make(classes: int, image_size: int) -> nn.Module:
+        model = factory(classes, image_size)
+        if not isinstance(model, nn.Module):
+            raise UserError(
+                f"the network factory {path!r} returned {type(model).__name__}, but must return a "
+                "torch.nn.Module."
+            )
+        return model
+
+    return make

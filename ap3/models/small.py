@@ -6,7 +6,7 @@ with fewer and narrower layers, so that a laptop trains one in seconds.
 
 from collections import OrderedDict
 
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models.resnet import Bottleneck, conv1x1
 from torchvision.models.vgg import make_layers
 from torchvision.models.vision_transformer import VisionTransformer
@@ -88,12 +88,12 @@ def _bottleneck(inputs: int, width: int, stride: int) -> Bottleneck:
 
 
 def small_resnet(classes: int, image_size: int) -> nn.Module:
-    """ResNet50's plan: bottleneck blocks (torchvision's `Bottleneck`), one in each of three stages."""
+    """ResNet50's plan: one bottleneck block (torchvision's `Bottleneck`) in each of three stages."""
     return _SmallResNet(classes)
 
 
 def small_vit(classes: int, image_size: int) -> nn.Module:
-    """torchvision's `VisionTransformer` with three layers of width 64 on a 4 × 4 grid of patches."""
+    """Torchvision's `VisionTransformer`: three layers of width 64 on a grid of 4 × 4 patches."""
     return VisionTransformer(
         image_size=image_size,
         patch_size=image_size // 4,

@@ -13,19 +13,29 @@ def baseline(
     model: Annotated[str, typer.Option(help="Name of the network.")],
     checkpoint: Annotated[Path, typer.Option(help="Where the trained network goes (safetensors).")],
     history: Annotated[Path, typer.Option(help="Where the log goes (CSV, a row per epoch).")],
-    image_size: Annotated[int, typer.Option(min=1, help="Input size of the network, in pixels.")],
     epochs: options.Epochs,
     batch_size: options.BatchSize,
     learning_rate: options.LearningRate,
     momentum: options.Momentum = 0.9,
     weight_decay: options.WeightDecay = 0.0,
     augmentation: options.Augmentation = "none",
+    image_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Input size in pixels; that of the weights if not given."),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights to start from, as `ap3 weights` writes them, or a state dict "
+            "(.safetensors, .pth or .pt); random ones if not given."
+        ),
+    ] = None,
     validation: Annotated[
         float,
         typer.Option(
             min=0,
             max=0.9,
-            help="Share of the training data held out to choose the best epoch by; 0: take the last.",
+            help="Share of the training data held out to choose the best epoch by; 0: the last.",
         ),
     ] = 0.0,
     trial: Annotated[int, typer.Option(min=1, help="Number of the trial.")] = 1,
@@ -33,7 +43,7 @@ def baseline(
     device: options.Device = "auto",
     threads: options.Threads = 1,
 ) -> None:
-    """Train a network from scratch by SGD with momentum and cosine annealing (Sec. 5.1)."""
+    """Train a network by SGD with momentum and cosine annealing (Sec. 5.1)."""
     from dataclasses import asdict
 
     import pandas as pd
@@ -42,13 +52,15 @@ def baseline(
     from ap3.checkpoints import Checkpoint
     from ap3.datasets.images import Images
     from ap3.device import processor
+    from ap3.models.weights import Pretrained
     from ap3.training import Recipe
 
     recipe = Recipe(epochs, batch_size, learning_rate, momentum, weight_decay, augmentation)
     images = Images.load(data)
+    pretrained = Pretrained.load(weights) if weights else None
     with processor(device, threads) as where:
         network, epochs_seen = baselines.train_baseline(
-            images, model, image_size, recipe, validation, trial, seed, where
+            images, model, image_size, recipe, validation, trial, seed, where, pretrained
         )
     Checkpoint(network.model, network.identity).save(
         checkpoint, recipe=asdict(recipe), validation=validation

@@ -1,9 +1,10 @@
-# Needs: a decoded data set. Gives: a trained network and its history, per trial.
+# Needs: a decoded data set, and pretrained weights if any. Gives: a trained network and its history, per trial.
 
 
 rule baseline:
     input:
-        data="results/data/{dataset}.safetensors",
+        data=images_of,
+        weights=weights_of,
     output:
         checkpoint=f"{RUN}/baseline.safetensors",
         history=f"{RUN}/baseline.csv",
@@ -18,7 +19,12 @@ rule baseline:
         mem_mb=16000,
     params:
         recipe=lambda w: options(study_of(w).recipe(w.dataset, w.model)),
-        image_size=setting("image_size"),
+        start=lambda w, input: options(
+            {
+                "image_size": study_of(w).image_size(w.dataset, w.model),
+                "weights": input.get("weights") or None,
+            }
+        ),
         validation=setting("validation"),
         seed=setting("seed"),
         cpu_threads=setting("threads"),
@@ -30,6 +36,6 @@ rule baseline:
         "Train {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
     shell:
         "ap3 baseline --data {input.data} --model {wildcards.model} --trial {wildcards.trial}"
-        " --image-size {params.image_size} {params.recipe} --validation {params.validation}"
+        " {params.start} {params.recipe} --validation {params.validation}"
         " --seed {params.seed} --threads {params.cpu_threads} --device {params.device}"
         " --checkpoint {output.checkpoint} --history {output.history} 2> {log}"

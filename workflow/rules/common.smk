@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from shlex import quote
 
 import yaml
 from snakemake.exceptions import WorkflowError
@@ -14,11 +15,11 @@ from snakemake.utils import update_config
 from ap3 import datasets
 from ap3.errors import UserError
 from ap3.figures import descriptions
-from ap3.models.names import FACTORIES
+from ap3.models.names import FACTORIES, NO_WEIGHTS, is_file
 from ap3.provenance import code_digest
 from ap3.study import read_studies
 
-PUBLISHED = ("paper",)
+PUBLISHED = ("fashion", "paper")
 
 
 def read_yaml(path):
@@ -47,6 +48,7 @@ wildcard_constraints:
     study="|".join(STUDIES),
     dataset="|".join(datasets.names()),
     model="[^/]+",
+    weights="[^/]+",
     trial="[0-9]+",
 
 
@@ -69,7 +71,7 @@ def setting(*keys):
 def options(values):
     """Spell settings as options of a command; null is left out."""
     return " ".join(
-        f"--{key.replace('_', '-')} {value}"
+        f"--{key.replace('_', '-')} {quote(str(value))}"
         for key, value in values.items()
         if value is not None
     )
@@ -88,6 +90,25 @@ def network_code(wildcards):
         code_digest(source)
         if separator and source != "timm"
         else version("torchvision")
+    )
+
+
+def images_of(wildcards):
+    """The decoded data set that a job uses, or the part of it that its study takes."""
+    examples = study_of(wildcards).examples(wildcards.dataset, wildcards.model)
+    part = f".{examples}" if examples else ""
+    return f"results/data/{wildcards.dataset}{part}.safetensors"
+
+
+def weights_of(wildcards):
+    """The file of pretrained weights that a job's network starts from, if any."""
+    weights = study_of(wildcards).weights(wildcards.dataset, wildcards.model)
+    if weights == NO_WEIGHTS:
+        return []
+    return (
+        weights
+        if is_file(weights)
+        else f"results/weights/{wildcards.model}/{weights}.safetensors"
     )
 
 

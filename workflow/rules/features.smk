@@ -3,7 +3,7 @@
 
 rule features:
     input:
-        data="results/data/{dataset}.safetensors",
+        data=images_of,
         checkpoint=f"{RUN}/baseline.safetensors",
     output:
         f"{RUN}/features.safetensors",

@@ -14,11 +14,7 @@ for study in STUDIES.values():
                 allow_missing=True,
             ),
             checkpoint=f"{RUN}/baseline.safetensors",
-            seen=(
-                f"{RUN}/features.safetensors"
-                if in_head
-                else "results/data/{dataset}.safetensors"
-            ),
+            seen=(f"{RUN}/features.safetensors" if in_head else images_of),
         output:
             logs=expand(
                 f"{RUN}/finetuned/{{variant}}.csv",

@@ -1,0 +1,23 @@
+# Needs: a decoded data set. Gives: the same with fewer training images.
+
+
+rule subset:
+    input:
+        "results/data/{dataset}.safetensors",
+    output:
+        "results/data/{dataset}.{examples}.safetensors",
+    log:
+        "results/logs/data/{dataset}.{examples}.log",
+    wildcard_constraints:
+        examples="[0-9]+",
+    conda:
+        "../../envs/ap3.yaml"
+    resources:
+        runtime=30,
+        mem_mb=8000,
+    params:
+        code=code_of("subset"),
+    message:
+        "Take {wildcards.examples} training images of {wildcards.dataset}"
+    shell:
+        "ap3 subset --data {input} --examples {wildcards.examples} --out {output} 2> {log}"
