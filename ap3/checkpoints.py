@@ -33,7 +33,7 @@ class Identity:
     @property
     def view(self) -> View:
         """How this network looks at images."""
-        return View(self.image_size, tuple(self.mean), tuple(self.std))
+        return View(self.image_size, self.mean, self.std)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,9 @@ class Checkpoint:
 def read_identity(path: Path, metadata: dict[str, Any]) -> Identity:
     """Take the identity out of a checkpoint's metadata."""
     try:
-        return Identity(**metadata["identity"])
+        found = metadata["identity"]
+        channels = {key: tuple(found[key]) for key in ("mean", "std") if key in found}
+        return Identity(**found | channels)
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{path} is no checkpoint of ap3 (its metadata names no network); give a file made by "
