@@ -88,7 +88,7 @@ def _bottleneck(inputs: int, width: int, stride: int) -> Bottleneck:
 
 
 def small_resnet(classes: int, image_size: int) -> nn.Module:
-    """ResNet50's plan: one bottleneck block (torchvision's `Bottleneck`) in each of three stages."""
+    """ResNet50's plan: a bottleneck block (torchvision's `Bottleneck`) in each of three stages."""
     return _SmallResNet(classes)
 
 
