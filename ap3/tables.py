@@ -22,7 +22,7 @@ def read(path: Path, *required: str) -> pd.DataFrame:
         If the file is missing, is no table, or lacks a column.
     """
     try:
-        table = pd.read_csv(path, float_precision="round_trip")
+        table = pd.read_csv(path)
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; make it first, or correct the path.") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
