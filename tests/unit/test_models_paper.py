@@ -1,0 +1,93 @@
+"""The paper's four networks, whole, through every stage: one training step at their smallest input."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from small_data import blobs
+
+from ap3 import storage
+from ap3.checkpoints import Checkpoint
+from ap3.layers import Layer
+from ap3.stages.baseline import baseline
+from ap3.stages.covariance import covariance
+from ap3.stages.features import features
+from ap3.stages.finetune import finetune
+from ap3.stages.measure import measure
+from ap3.stages.prune import prune
+
+VARIANTS = ["control", "lowest-0.3", "highest-0.8", "random-0.5"]
+RECIPE = {"epochs": 1, "batch_size": 4, "learning_rate": 0.001}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    yield tmp_path
+    shutil.rmtree(tmp_path)  # VGG16 alone leaves half a gigabyte
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "size", "head", "inputs"),
+    [
+        ("alexnet", 63, "classifier.6", 4096),
+        ("vgg16", 32, "classifier.6", 4096),
+        ("resnet50", 32, "fc", 2048),
+        ("vit_b_16", 16, "heads.head", 768),
+    ],
+)
+def test_a_network_of_the_paper_goes_all_the_way(folder, model, size, head, inputs):
+    data, checkpoint = folder / "data.safetensors", folder / "baseline.safetensors"
+    blobs(train=4, test=2).save(data)
+    history = folder / "baseline.csv"
+    baseline(data, model, checkpoint, history, image_size=size, device="cpu", **RECIPE)
+    assert len(pd.read_csv(history)) == 1
+    layer = Layer.of_checkpoint(checkpoint)
+    assert layer.origin.layer == head
+    assert layer.weight.shape == (2, inputs)
+
+    seen = folder / "features.safetensors"
+    features(data, checkpoint, seen, device="cpu")
+    arrays, _ = storage.load(seen)
+    assert arrays["train"].shape == (4, inputs)
+    check_features(checkpoint, arrays)
+
+    prune(VARIANTS, checkpoint, folder / "pruned")
+    pruned = [folder / "pruned" / f"{variant}.safetensors" for variant in VARIANTS]
+    tuned = folder / "finetuned"
+    finetune(pruned, checkpoint, tuned, features=seen, device="cpu", **RECIPE)
+
+    rotation, out = folder / "covariance.safetensors", folder / "measures.csv"
+    covariance(checkpoint, rotation, rotation="fast")
+    layers = [tuned / path.name for path in pruned]
+    measure(layers, checkpoint, rotation, out, groups=100)
+    check_measures(pd.read_csv(out), pruned, layers, layer)
+
+
+def check_features(checkpoint: Path, arrays) -> None:
+    """The last layer, given the features, says what the whole network says."""
+    network = Checkpoint.load(checkpoint, torch.device("cpu"))
+    view = network.identity.view
+    images = torch.from_numpy(blobs(train=4, test=2).test_images)
+    layer = network.model.get_submodule(network.identity.head)
+    with torch.no_grad():
+        expected = network.model.eval()(view.still(images))
+        torch.testing.assert_close(layer(torch.from_numpy(arrays["test"])), expected)
+
+
+def check_measures(table: pd.DataFrame, pruned: list[Path], tuned: list[Path], layer: Layer):
+    assert len(table) == 2 * len(VARIANTS)
+    for before, after in zip(pruned, tuned, strict=True):
+        start, states = Layer.load(before), Layer.load(after)
+        assert states.weight.shape == (2, *layer.weight.shape)
+        assert (states.weight[:, states.mask == 0] == 0).all()
+        assert (states.weight[0] == start.weight).all()
+        assert (states.weight[1] != states.weight[0])[states.mask == 1].any()
+        rows = table[(table["mode"] == start.variant.mode) & (table.ratio == start.variant.ratio)]
+        distance = ((states.weight.astype(float) - layer.weight) ** 2).sum((1, 2))
+        assert rows.ap2.to_numpy() == pytest.approx(distance, rel=1e-6, abs=1e-12)
+        assert rows.pruned.tolist() == [round(start.variant.ratio * layer.weight.size)] * 2
+    control = table[(table["mode"] == "control") & (table.epoch == 0)].squeeze()
+    assert control.ap2 == control.test_pd_loss == control.test_pd_accuracy == 0
