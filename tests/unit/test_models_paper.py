@@ -1,4 +1,4 @@
-"""The paper's four networks, whole, through every stage: one training step at their smallest input."""
+"""The paper's four networks through every stage: one training step at their smallest input."""
 
 import shutil
 from pathlib import Path
