@@ -1,0 +1,196 @@
+"""The loss of a network as a function of its last layer alone, the layers below it frozen.
+
+L(W, b) is the mean cross-entropy of softmax(W x + b) over the features x of a split. It is convex.
+Slope and curvature are taken in W only, as AP2 is, and nothing of the size of W times W is formed.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.special import log_softmax, softmax
+
+from ap3.errors import UserError
+from ap3.latent.vectors import BLOCK, Vector, as_float64
+
+# Few Lanczos vectors, because a start from the epoch before is nearly right already. The tolerance
+# is of the residual; the eigenvalue's error goes with its square.
+_LANCZOS_VECTORS = 6
+_TOLERANCE = 1e-4
+
+
+class HeadLoss:
+    """Mean cross-entropy of one split, given the last layer's weights (C, d) and bias (C,).
+
+    Parameters
+    ----------
+    features : array of shape (N, d)
+        What the last layer sees; read in blocks, so half types and memory maps will do.
+    labels : array of shape (N,)
+        Whole numbers from 0 to C − 1.
+
+    Raises
+    ------
+    UserError
+        If they don't hold one row and one label per example.
+
+    Examples
+    --------
+    >>> loss = HeadLoss([[2.0]], [0])
+    >>> value, gradient = loss.value_and_gradient(np.zeros((2, 1)), np.zeros(2))
+    >>> round(float(value), 6)  # log 2
+    0.693147
+    >>> gradient  # (p − y) x
+    array([[-1.],
+           [ 1.]])
+    >>> loss.curvature_bound  # ½ x²; the largest eigenvalue is ½ x² too where p = ½
+    2.0
+    """
+
+    def __init__(self, features: Any, labels: Any) -> None:
+        self.features, self.labels = np.asarray(features), np.asarray(labels)
+        if self.features.ndim != 2 or self.labels.shape != self.features.shape[:1]:
+            raise UserError(
+                "features (N, d) and labels (N,) must hold one row and one label per example, but "
+                f"have shapes {self.features.shape} and {self.labels.shape}."
+            )
+
+    def value_and_gradient(self, weight: Any, bias: Any) -> tuple[float, Vector]:
+        """L(W, b) in nats, and ∂L/∂W = 1/N Σᵢ (pᵢ − yᵢ) xᵢᵀ, (C, d)."""
+        value, gradient = 0.0, np.zeros(np.shape(weight))
+        for rows, x in self._blocks(len(bias)):
+            log_p = log_softmax(_logits(x, weight, bias), axis=1)
+            answers = np.arange(len(x)), self.labels[rows]
+            value -= log_p[answers].sum()
+            residual = np.exp(log_p)
+            residual[answers] -= 1
+            gradient += residual.T @ x
+        return value / len(self.labels), gradient / len(self.labels)
+
+    def top_eigenvalue(
+        self, weight: Any, bias: Any, start: Vector | None = None
+    ) -> tuple[float, Vector]:
+        """Return λ_max of ∂²L/∂W² and its eigenvector, as `top_eigenvalue` does."""
+        blocks = self._blocks(len(bias))
+        p = [softmax(_logits(x, weight, bias), axis=1) for _, x in blocks]
+        return top_eigenvalue(self.features, np.concatenate(p), start)
+
+    @cached_property
+    def curvature_bound(self) -> float:
+        """Λ = ½ λ_max(E[x xᵀ]), above every eigenvalue of ∂²L/∂W² at every W and b.
+
+        For any p, diag p − ppᵀ has diagonal pⱼ(1 − pⱼ) and off-diagonal sums of the same size, so
+        that Gershgorin's discs end at 2pⱼ(1 − pⱼ) ≤ ½. Hence ∂²L/∂W² ⪯ ½ I ⊗ E[x xᵀ] (Böhning's
+        bound of 1992).
+        """
+        moment: Any = sum(x.T @ x for _, x in self._blocks(0)) / len(self.labels)
+        return 0.5 * _largest(moment.__matmul__, len(moment))[0]
+
+    def _blocks(self, classes: int) -> Iterator[tuple[slice, Vector]]:
+        for rows in _slices(len(self.labels), self.features.shape[1] + classes):
+            yield rows, as_float64(self.features[rows], "features")
+
+
+def top_eigenvalue(
+    features: Vector, probabilities: Vector, start: Vector | None = None
+) -> tuple[float, Vector]:
+    """Return λ_max of the Hessian in the last layer's weights, and its eigenvector, by Lanczos.
+
+    Hessian–vector products only: H V = 1/N Σᵢ (diag pᵢ − pᵢpᵢᵀ) V xᵢ xᵢᵀ, in the precision of the
+    features, at least single.
+
+    Parameters
+    ----------
+    features : array of shape (N, d)
+    probabilities : array of shape (N, C)
+    start : array of shape (C · d,)
+        A guess of the eigenvector, such as that of the epoch before.
+
+    Examples
+    --------
+    >>> eigenvalue, _ = top_eigenvalue(np.array([[2.0]]), np.array([[0.5, 0.5]]))
+    >>> round(eigenvalue, 12)
+    2.0
+    """
+    shape = probabilities.shape[1], features.shape[1]
+    dtype = np.result_type(features.dtype, np.float32)
+    p = probabilities.astype(dtype)
+
+    def product(vector: Vector) -> Vector:
+        direction, total = vector.reshape(shape).astype(dtype), np.zeros(shape)
+        for rows in _slices(len(p), sum(shape)):
+            x = features[rows].astype(dtype, copy=False)
+            change = x @ direction.T
+            change -= (p[rows] * change).sum(axis=1, keepdims=True)
+            total += (p[rows] * change).T @ x
+        return total.ravel() / len(p)
+
+    return _largest(product, shape[0] * shape[1], start, _TOLERANCE)
+
+
+def predictions_kl(features: Any, reference: Any, others: Any) -> Vector:
+    """Mean over examples of KL(softmax of one layer ‖ softmax of another), for many others.
+
+    Parameters
+    ----------
+    features : array of shape (N, d)
+    reference : array of shape (C, d + 1), or (E, C, d + 1)
+        Weights with the bias as last column; one layer, or one for each of the others.
+    others : array of shape (E, C, d + 1)
+
+    Returns
+    -------
+    array of shape (E,), in nats
+
+    Examples
+    --------
+    >>> even, sure = np.array([[0.0, 0.0], [0.0, 0.0]]), np.array([[0.0, np.log(3)], [0.0, 0.0]])
+    >>> predictions_kl(np.ones((5, 1)), even, np.stack([even, sure])).round(6)
+    array([0.      , 0.143841])
+    """
+    others = as_float64(others)
+    reference = as_float64(reference).reshape(-1, *others.shape[1:])
+    total, width = np.zeros(len(others)), (len(others) + len(reference)) * others.shape[1]
+    for rows in _slices(len(features), 4 * width):
+        x = as_float64(features[rows], "features")
+        log_p, log_q = _log_predictions(x, reference), _log_predictions(x, others)
+        total += (np.exp(log_p) * (log_p - log_q)).sum(axis=(0, 2))
+    return np.maximum(total / len(features), 0.0)  # rounding can leave −1e-20
+
+
+def _log_predictions(x: Vector, layers: Vector) -> Vector:
+    """(batch, d) under (E, C, d + 1) → (batch, E, C)."""
+    flat = layers.reshape(-1, layers.shape[-1])
+    logits = x @ flat[:, :-1].T + flat[:, -1]
+    return np.asarray(log_softmax(logits.reshape(len(x), *layers.shape[:2]), axis=2))
+
+
+def _largest(
+    product: Callable[[Vector], Vector],
+    size: int,
+    start: Vector | None = None,
+    tolerance: float = 0.0,
+) -> tuple[float, Vector]:
+    """Largest eigenvalue of a symmetric matrix, and its eigenvector; tolerance 0 means rounding."""
+    if size <= _LANCZOS_VECTORS:
+        values, vectors = np.linalg.eigh(np.stack([product(unit) for unit in np.eye(size)]))
+        return float(values[-1]), vectors[:, -1]
+    if start is None:
+        start = np.random.default_rng(0).standard_normal(size)
+    operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
+    value, vector = eigsh(
+        operator, k=1, which="LA", v0=start, ncv=_LANCZOS_VECTORS, tol=tolerance, maxiter=10_000
+    )
+    return float(value[0]), vector[:, 0]
+
+
+def _slices(count: int, width: int) -> Iterator[slice]:
+    """Slices of `count` rows, each of bounded size when a row takes `width` numbers."""
+    step = max(1, BLOCK // width)
+    return (slice(first, first + step) for first in range(0, count, step))
+
+
+def _logits(x: Vector, weight: Any, bias: Any) -> Vector:
+    return x @ as_float64(weight).T + as_float64(bias, "the bias")

@@ -1,0 +1,74 @@
+"""The latent laws of one baseline's last layer, each with the scale that follows from it alone."""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+from ap3.latent import (
+    DiagonalFisherGaussian,
+    FisherGaussian,
+    IsotropicGaussian,
+    Law,
+    Rotation,
+    SoftmaxCurvature,
+    SpectralGaussian,
+    StudentT,
+    auto_fisher_scale,
+    auto_scale,
+    auto_student_t_scale,
+    auto_variance,
+)
+from ap3.latent.vectors import Vector
+from ap3.layers import Layer
+
+
+@dataclass(frozen=True)
+class Laws:
+    """One law of each kind, all at the weights of one baseline.
+
+    The first three see the weights alone. The Fisher laws are shaped by the training features.
+    """
+
+    gaussian: IsotropicGaussian
+    nondiagonal: SpectralGaussian
+    student_t: StudentT
+    fisher: FisherGaussian
+    fisher_diagonal: DiagonalFisherGaussian
+
+    @classmethod
+    def of_baseline(
+        cls,
+        layer: Layer,
+        features: Vector,
+        rotation: Rotation,
+        spectrum: Vector,
+        df: float,
+        groups: int | None,
+    ) -> Self:
+        """Set up every law at an unpruned last layer that sees `features`, (N, d)."""
+        weights = layer.weight
+        curvature = SoftmaxCurvature(features, features @ weights.T + layer.bias)
+        fisher = auto_fisher_scale(weights, curvature)
+        fisher_diagonal = auto_fisher_scale(weights, curvature, DiagonalFisherGaussian)
+        return cls(
+            IsotropicGaussian(weights, auto_variance(weights)),
+            SpectralGaussian(weights, rotation, spectrum, auto_scale(weights, rotation, spectrum)),
+            StudentT(weights, df, auto_student_t_scale(weights, df, groups), groups),
+            FisherGaussian(weights, curvature, fisher),
+            DiagonalFisherGaussian(weights, curvature, fisher_diagonal),
+        )
+
+    def by_name(self) -> dict[str, Law]:
+        """List the laws, each under the name that follows `ap3_` in a table."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def scales(self) -> dict[str, float]:
+        """What was set from the baseline: columns of a table."""
+        return {
+            "gaussian_variance": self.gaussian.variance,
+            "nondiagonal_scale": self.nondiagonal.scale,
+            "student_t_scale": self.student_t.scale,
+            "fisher_scale": self.fisher.scale,
+            "fisher_diagonal_scale": self.fisher_diagonal.scale,
+            "fisher_damping": self.fisher.curvature.damping,
+        }

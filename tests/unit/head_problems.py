@@ -1,0 +1,79 @@
+"""Small softmax problems with a last layer, for the tests of measures and bounds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ap3.head_loss import HeadLoss
+from ap3.latent import FastRotation, default_spectrum
+from ap3.laws import Laws
+from ap3.layers import Layer, Origin
+from ap3.reference import Reference
+from ap3.variants import Variant
+
+ORIGIN = Origin("blobs", "net", trial=1, seed=0, layer="fc")
+
+
+@dataclass
+class Problem:
+    """Features (N, d), labels (N,), and a layer trained a little on them."""
+
+    features: np.ndarray
+    labels: np.ndarray
+    weight: np.ndarray
+    bias: np.ndarray
+
+    @property
+    def loss(self) -> HeadLoss:
+        return HeadLoss(self.features, self.labels)
+
+    def reference(self, groups: int | None = 3) -> Reference:
+        layer = Layer(
+            ORIGIN, Variant("control", 0.0), np.ones_like(self.weight), self.weight, self.bias
+        )
+        size = self.weight.size
+        rotation, spectrum = FastRotation(size, seed=0), default_spectrum(size)
+        laws = Laws.of_baseline(layer, self.features, rotation, spectrum, 4.0, groups)
+        return Reference(layer, self.loss, laws)
+
+
+def problem(seed: int = 0, examples: int = 40, inputs: int = 5, classes: int = 3) -> Problem:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(examples, inputs)) * rng.uniform(0.2, 3)
+    labels = rng.integers(classes, size=examples)
+    weight, bias = 0.5 * rng.normal(size=(classes, inputs)), 0.1 * rng.normal(size=classes)
+    loss = HeadLoss(features, labels)
+    for _ in range(rng.integers(60)):
+        weight = weight - loss.value_and_gradient(weight, bias)[1] / loss.curvature_bound
+    return Problem(features, labels, weight, bias)
+
+
+def tuned(made: Problem, seed: int = 1, epochs: int = 3, name: str = "random-0.4") -> Layer:
+    """A pruned layer that wanders off, its mask held, the bias free; epoch 0 is just pruned."""
+    rng = np.random.default_rng(seed)
+    mask = (rng.random(made.weight.shape) > 0.4).astype(float)
+    if name == "control":
+        mask[:] = 1.0
+    steps = rng.normal(size=(epochs, *made.weight.shape)) * 0.2
+    steps[0] = 0
+    shifts = rng.normal(size=(epochs, *made.bias.shape)) * 0.1
+    shifts[0] = 0
+    weight = mask * (made.weight + steps.cumsum(0))
+    return Layer(ORIGIN, Variant.parse(name), mask, weight, made.bias + shifts.cumsum(0))
+
+
+def log_of(made: Problem, layer: Layer) -> pd.DataFrame:
+    """The log that fine-tuning would have written, of the training split twice."""
+    base, _ = made.loss.value_and_gradient(made.weight, made.bias)
+    losses = [
+        made.loss.value_and_gradient(w, b)[0] for w, b in zip(layer.weight, layer.bias, strict=True)
+    ]
+    gap = np.array(losses) - base
+    columns = {"epoch": np.arange(len(gap))}
+    for split in ("train", "test"):
+        for what in ("loss", "accuracy"):
+            columns[f"{split}_pd_{what}"] = np.abs(gap)
+            columns[f"{split}_pd_{what}_signed"] = gap
+            columns[f"{split}_pd_{what}_se"] = 0.0 * gap
+    return pd.DataFrame(columns)

@@ -1,0 +1,108 @@
+"""The loss of a last layer against automatic differentiation."""
+
+import numpy as np
+import pytest
+import torch
+from head_problems import problem
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ap3.errors import UserError
+from ap3.head_loss import HeadLoss, predictions_kl, top_eigenvalue
+
+MADE = problem(3)
+
+
+def torch_loss(weight, bias):
+    features, labels = torch.tensor(MADE.features), torch.tensor(MADE.labels)
+    return torch.nn.functional.cross_entropy(features @ weight.T + bias, labels)
+
+
+def dense_hessian(weight, bias):
+    shape = weight.shape
+    hessian = torch.autograd.functional.hessian(
+        lambda flat: torch_loss(flat.reshape(shape), torch.tensor(bias)),
+        torch.tensor(weight.ravel()),
+    )
+    return hessian.numpy()
+
+
+@pytest.mark.parametrize("block", [1, 33, 2**22])
+def test_automatic_differentiation(block, monkeypatch):
+    monkeypatch.setattr("ap3.head_loss.BLOCK", block)
+    weight = torch.tensor(MADE.weight, requires_grad=True)
+    loss = torch_loss(weight, torch.tensor(MADE.bias))
+    loss.backward()
+    value, gradient = MADE.loss.value_and_gradient(MADE.weight, MADE.bias)
+    assert value == pytest.approx(loss.item(), rel=1e-13)
+    np.testing.assert_allclose(gradient, weight.grad.numpy(), rtol=1e-11, atol=1e-15)
+    eigenvalues, eigenvectors = np.linalg.eigh(dense_hessian(MADE.weight, MADE.bias))
+    top, vector = MADE.loss.top_eigenvalue(MADE.weight, MADE.bias)
+    assert top == pytest.approx(eigenvalues[-1], rel=1e-6)
+    assert abs(vector @ eigenvectors[:, -1]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_start_and_single_precision_change_no_digit_that_counts():
+    exact = np.linalg.eigvalsh(dense_hessian(MADE.weight, MADE.bias))[-1]
+    single = HeadLoss(MADE.features.astype(np.float32), MADE.labels)
+    near = np.random.default_rng(0).normal(size=MADE.weight.size)
+    for loss in (MADE.loss, single):
+        assert loss.top_eigenvalue(MADE.weight, MADE.bias, near)[0] == pytest.approx(
+            exact, rel=1e-5
+        )
+
+
+@pytest.mark.parametrize(("inputs", "classes"), [(1, 2), (2, 2), (3, 2)])
+def test_layers_smaller_than_a_krylov_space(inputs, classes):
+    made = problem(1, inputs=inputs, classes=classes)
+    p = np.full((len(made.features), classes), 1 / classes)
+    moment = made.features.T @ made.features / len(made.features)
+    exact = np.linalg.eigvalsh(moment)[-1] / classes
+    assert top_eigenvalue(made.features, p)[0] == pytest.approx(exact, rel=1e-9)
+    assert made.loss.curvature_bound == pytest.approx(0.5 * exact * classes, rel=1e-9)
+
+
+@given(seed=st.integers(0, 10_000), classes=st.integers(2, 5))
+def test_no_curvature_exceeds_the_bound(seed, classes):
+    made = problem(seed, examples=12, inputs=3, classes=classes)
+    scale = 10 ** np.random.default_rng(seed).uniform(-2, 1.5)
+    top, _ = made.loss.top_eigenvalue(scale * made.weight, made.bias)
+    assert top <= made.loss.curvature_bound * (1 + 1e-9)
+
+
+def test_the_bound_is_met_by_two_even_classes():
+    loss = HeadLoss([[3.0]], [0])
+    top, _ = loss.top_eigenvalue(np.zeros((2, 1)), np.zeros(2))
+    assert top == pytest.approx(loss.curvature_bound, rel=1e-12)
+
+
+@pytest.mark.parametrize("block", [1, 2**22])
+def test_kl_of_predictions(block, monkeypatch):
+    monkeypatch.setattr("ap3.head_loss.BLOCK", block)
+    rng = np.random.default_rng(5)
+    layers = rng.normal(size=(4, 3, 6))
+
+    def log_p(layer):
+        logits = torch.tensor(MADE.features @ layer[:, :-1].T + layer[:, -1])
+        return torch.log_softmax(logits, dim=1)
+
+    def exact(one, two):
+        log_q = log_p(two)
+        return torch.nn.functional.kl_div(
+            log_q, log_p(one), log_target=True, reduction="batchmean"
+        ).item()
+
+    single = predictions_kl(MADE.features, layers[0], layers)
+    np.testing.assert_allclose(single, [exact(layers[0], two) for two in layers], atol=1e-15)
+    each = predictions_kl(MADE.features, layers[::-1], layers)
+    pairs = zip(layers[::-1], layers, strict=True)
+    np.testing.assert_allclose(each, [exact(one, two) for one, two in pairs], rtol=1e-12)
+    assert (predictions_kl(MADE.features, layers, layers) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("features", "labels"), [(np.ones(3), [0, 1, 1]), (np.ones((3, 2)), [0, 1])]
+)
+def test_misfits_are_refused(features, labels):
+    with pytest.raises(UserError, match="one label per example"):
+        HeadLoss(features, labels)
