@@ -38,6 +38,8 @@ _METRICS = {
     "ap3_gaussian": ("AP3", "AP3: Gaussian law, Σ = σ²I"),
     "ap3_nondiagonal": ("AP3", "AP3: Gaussian law, Σ not diagonal"),
     "ap3_student_t": ("AP3", "AP3: Student-t law"),
+    "ap3_fisher": ("AP3", "AP3: Gaussian law, Fisher precision"),
+    "ap3_fisher_diagonal": ("AP3", "AP3: Gaussian law, diagonal Fisher precision"),
 }
 _NAMES = {
     "alexnet": "AlexNet",

@@ -5,47 +5,46 @@ from typing import Annotated
 
 import typer
 
-from ap3.stages import options
+from ap3.stages import latent_options, options
 
 
 def measure(
-    layers: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Fine-tuned layers, VARIANT.safetensors, each with its VARIANT.csv beside it."
-        ),
-    ],
+    layers: latent_options.Layers,
     checkpoint: options.CheckpointFile,
-    covariance: Annotated[Path, typer.Option(help="Covariance, as `ap3 covariance` writes it.")],
+    features: latent_options.FeaturesFile,
+    covariance: latent_options.CovarianceFile,
     out: Annotated[Path, typer.Option(help="Where the measures go (CSV).")],
-    df: Annotated[float, typer.Option(help="Degrees of freedom of the Student-t law.")] = 4.0,
-    groups: Annotated[
-        int | None,
-        typer.Option(help="Group means that locate the Student-t law; all weights if not given."),
-    ] = None,
+    scope: latent_options.Scope = "head",
+    df: latent_options.Df = 4.0,
+    groups: latent_options.Groups = None,
+    examples: latent_options.Examples = None,
     monte_carlo: Annotated[
         int,
         typer.Option(min=0, help="Points of the Pyro estimate at the last epoch; 0 makes none."),
     ] = 0,
     threads: options.Threads = 1,
 ) -> None:
-    """Measure AP2 and AP3 under every latent law, exactly, beside the PD of the log."""
+    """Measure AP2, AP3 under every latent law (exactly), and their rivals, beside the PD."""
     import pandas as pd
     from threadpoolctl import threadpool_limits
 
-    from ap3 import covariances, tables
+    from ap3 import tables
     from ap3.layers import Layer
-    from ap3.measures import Laws, measures_of
+    from ap3.measures import measures_of
+    from ap3.reference import Reference
+    from ap3.variants import CONTROL
 
-    baseline = Layer.of_checkpoint(checkpoint)
+    frozen = latent_options.is_head(scope)
     with threadpool_limits(threads):
-        laws = Laws.of_baseline(baseline.weight, *covariances.load(covariance), df, groups)
+        baseline = Reference.read(checkpoint, features, covariance, df, groups, examples)
+        control = next((Layer.load(path) for path in layers if path.stem == CONTROL), None)
         measured = [
             measures_of(
                 baseline,
                 Layer.load(path),
                 tables.read(path.with_suffix(".csv"), "epoch"),
-                laws,
+                control,
+                frozen,
                 monte_carlo,
             )
             for path in layers

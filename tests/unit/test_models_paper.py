@@ -62,7 +62,7 @@ def test_a_network_of_the_paper_goes_all_the_way(folder, model, size, head, inpu
     rotation, out = folder / "covariance.safetensors", folder / "measures.csv"
     covariance(checkpoint, rotation, rotation="fast")
     layers = [tuned / path.name for path in pruned]
-    measure(layers, checkpoint, rotation, out, groups=100)
+    measure(layers, checkpoint, seen, rotation, out, groups=100)
     check_measures(pd.read_csv(out), pruned, layers, layer)
 
 

@@ -1,5 +1,5 @@
-# Needs: the fine-tuned layers and logs of one baseline. Gives: AP2, AP3 and PD, a row per variant
-# and epoch.
+# Needs: the fine-tuned layers and logs of one baseline, and what its last layer sees. Gives: AP2,
+# AP3, their rivals and PD, a row per variant and epoch.
 
 for study in STUDIES.values():
 
@@ -18,6 +18,7 @@ for study in STUDIES.values():
                 allow_missing=True,
             ),
             checkpoint=f"{RUN}/baseline.safetensors",
+            features=f"{RUN}/features.safetensors",
             covariance="results/{study}/{dataset}/{model}/covariance.safetensors",
         output:
             f"{RUN}/measures.csv",
@@ -32,17 +33,13 @@ for study in STUDIES.values():
             runtime=120,
             mem_mb=8000,
         params:
-            latent=lambda w: options(
-                {
-                    key: value
-                    for key, value in study_of(w).settings["latent"].items()
-                    if key != "rotation"
-                }
-            ),
+            latent=latent("df", "groups", "examples", "monte_carlo"),
+            scope=setting("finetuning", "scope"),
             cpu_threads=setting("threads"),
             code=code_of("measure"),
         message:
             "Measure {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:
-            "ap3 measure {input.layers} --checkpoint {input.checkpoint} --covariance {input.covariance}"
-            " {params.latent} --threads {params.cpu_threads} --out {output} 2> {log}"
+            "ap3 measure {input.layers} --checkpoint {input.checkpoint} --features {input.features}"
+            " --covariance {input.covariance} --scope {params.scope} {params.latent}"
+            " --threads {params.cpu_threads} --out {output} 2> {log}"
