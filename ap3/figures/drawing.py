@@ -40,7 +40,7 @@ def draw(description: Description, measures: pd.DataFrame, roles: Roles) -> Figu
         If a role is not mapped, or the measures miss or repeat a row, or hold a value that is
         negative or not finite.
     """
-    with _paper_style():
+    with paper_style():
         if description.kind == "schematic":
             return schematic.draw()
         return curves.draw(description, measures, roles)
@@ -48,13 +48,13 @@ def draw(description: Description, measures: pd.DataFrame, roles: Roles) -> Figu
 
 def save(figure: Figure, pdf: Path, png: Path | None = None) -> None:
     """Write a figure as PDF, and as PNG where asked; the same figure gives the same bytes."""
-    with _paper_style():
+    with paper_style():
         write_atomically(pdf, lambda path: figure.savefig(path, metadata={"CreationDate": None}))
         if png:
             write_atomically(png, lambda path: figure.savefig(path))
 
 
-def _paper_style() -> AbstractContextManager[None]:
+def paper_style() -> AbstractContextManager[None]:
     """Return the style as a context: the package's own, whatever the user's matplotlibrc says."""
     with as_file(files("ap3.figures") / "paper.mplstyle") as path:
         return style.context(["default", str(path)])

@@ -1,0 +1,44 @@
+"""Stage `bounds`: the paper's bounds beside the PD of every variant of one baseline."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ap3.stages import latent_options, options
+
+
+def bounds(
+    layers: latent_options.Layers,
+    checkpoint: options.CheckpointFile,
+    features: latent_options.FeaturesFile,
+    covariance: latent_options.CovarianceFile,
+    out: Annotated[Path, typer.Option(help="Where the bounds go (CSV).")],
+    scope: latent_options.Scope = "head",
+    df: latent_options.Df = 4.0,
+    groups: latent_options.Groups = None,
+    examples: latent_options.Examples = None,
+    threads: options.Threads = 1,
+) -> None:
+    """Evaluate Cor. 2.6, Lemma 3.1, Cor. 3.2, Def. 2.7 and Thm. 3.6 under every latent law."""
+    import pandas as pd
+    from threadpoolctl import threadpool_limits
+
+    from ap3 import tables
+    from ap3.layers import Layer
+    from ap3.reference import Reference
+    from ap3.theory import bounds_of
+
+    frozen = latent_options.is_head(scope)
+    with threadpool_limits(threads):
+        reference = Reference.read(checkpoint, features, covariance, df, groups, examples)
+        rows = [
+            bounds_of(
+                reference,
+                Layer.load(path),
+                tables.read(path.with_suffix(".csv"), "epoch"),
+                frozen,
+            )
+            for path in layers
+        ]
+    tables.write(pd.concat(rows, ignore_index=True), out)

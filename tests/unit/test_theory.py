@@ -1,0 +1,123 @@
+"""The table of bounds: each law's spread against dense matrices, and what the table says."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from head_problems import log_of, problem, tuned
+
+from ap3.figures.bounds import draw
+from ap3.latent import GaussianLaw, StudentT
+from ap3.theory import BOUNDS, bounds_of, spread_of, summarise
+
+MADE = problem(2)
+REFERENCE = MADE.reference()
+LAYER = tuned(MADE)
+LOG = log_of(MADE, LAYER)
+TABLE = bounds_of(REFERENCE, LAYER, LOG)
+
+
+def of(law, table=TABLE):
+    return table[table["law"] == law].reset_index()
+
+
+@pytest.mark.parametrize("name", ["gaussian", "nondiagonal", "fisher", "fisher_diagonal"])
+def test_spread_of_gaussian_laws(name):
+    law = REFERENCE.laws.by_name()[name]
+    assert isinstance(law, GaussianLaw)
+    G = np.stack([law.whiten(unit) for unit in np.eye(law.weights.size)], axis=1)
+    eigenvalues = np.linalg.eigvalsh(G.T @ G)
+    spread = spread_of(law)
+    assert spread.precision_min == pytest.approx(eigenvalues[0], rel=1e-6)
+    assert spread.precision_max == pytest.approx(eigenvalues[-1], rel=1e-6)
+    if name != "fisher":
+        assert spread.trace == pytest.approx((1 / eigenvalues).sum(), rel=1e-9)
+    assert spread.gaussian
+    assert spread.sees_every_weight
+
+
+@pytest.mark.parametrize(("groups", "full"), [(None, True), (4, True), (3, False)])
+def test_spread_of_student_t(groups, full):
+    spread = spread_of(StudentT(np.arange(4.0), df=6, scale=2.0, groups=groups))
+    dim = 3 if groups == 3 else 4
+    assert spread.trace == pytest.approx(dim * 6.0)  # 4 · df/(df − 2)
+    assert spread.precision_min == spread.precision_max == pytest.approx(1 / 6)
+    assert not spread.gaussian
+    assert spread.sees_every_weight is full
+
+
+def test_no_spread_of_an_unknown_law():
+    with pytest.raises(TypeError):
+        spread_of(object())
+
+
+def test_rows():
+    assert len(TABLE) == 5 * 3
+    np.testing.assert_allclose(TABLE["pd_loss"], TABLE["train_pd_loss"], rtol=1e-6)
+    for name, law in REFERENCE.laws.by_name().items():
+        np.testing.assert_allclose(of(name)["epsilon"], law.kl_many(LAYER.weight), rtol=1e-6)
+    assert (of("gaussian")["bias_bound"][1:] > 0).all()
+    assert TABLE["lambda_bound"].min() >= TABLE["lambda_max"].max()
+
+
+def test_a_seven_digit_table_keeps_what_is_rederived_above_the_pd():
+    for bound in ("lemma31", "cor32"):
+        ratio = TABLE[f"{bound}_over_pd"].dropna()
+        assert len(ratio)
+        assert (ratio >= 1).all()
+    gaussian = of("gaussian")
+    expected = gaussian["cor32"] / gaussian["pd_loss"]
+    np.testing.assert_allclose(gaussian["cor32_over_pd"], expected, rtol=1e-5)
+
+
+def test_the_isotropic_law_is_the_tightest_that_corollary_3_2_knows():
+    """ε/λ_min(Σ⁻¹) ≥ ½‖Δ‖², with equality where Σ = σ²I."""
+    least = of("gaussian")["cor32"]
+    for law in ("nondiagonal", "fisher", "fisher_diagonal"):
+        assert (of(law)["cor32"] >= least * (1 - 1e-6)).all()
+
+
+def test_a_grouped_law_bounds_nothing_and_a_full_one_does():
+    grouped = of("student_t")
+    assert grouped[["lemma31", "lemma31_one_point", "eq16", "cor26", "cor32"]].isna().all(axis=None)
+    assert grouped["lemma31_printed"].notna().all()
+    full = of("student_t", bounds_of(MADE.reference(groups=None), LAYER, LOG))
+    assert full["lemma31"].notna().all()
+    assert (full["lemma31_over_pd"] >= 1).all()
+    assert full["cor32"].isna().all()
+
+
+def test_once_the_trunk_has_moved_nothing_is_bounded():
+    table = bounds_of(REFERENCE, LAYER, LOG, frozen=False)
+    later = table[table["epoch"] > 0]
+    assert not later["same_trunk"].any()
+    assert later[["pd_loss", "lambda_max", *BOUNDS]].isna().all(axis=None)
+    first = table[table["epoch"] == 0].reset_index(drop=True)
+    pd.testing.assert_frame_equal(first, TABLE[TABLE["epoch"] == 0].reset_index(drop=True))
+
+
+def test_summary_counts_what_fails():
+    made = TABLE.assign(mode="random")
+    made.loc[(made["law"] == "gaussian") & (made["epoch"] == 2), "cor32_over_pd"] = 0.5
+    made.loc[made["law"] == "gaussian", "lemma31_over_pd"] = np.inf
+    summary = summarise(pd.concat([made, made.assign(mode="control")])).set_index(
+        ["law", "bound", "phase"]
+    )
+    assert summary.loc[("gaussian", "cor32", "tuned"), ["n", "failing"]].tolist() == [2, 1]
+    assert summary.loc[("gaussian", "cor32", "pruned"), "failing"] == 0
+    assert summary.loc[("gaussian", "lemma31", "tuned"), "infinite"] == 2
+    assert ("student_t", "cor32", "tuned") not in summary.index
+
+
+def test_figure():
+    table = TABLE.assign(mode="lowest")
+    table.loc[(table["law"] == "gaussian") & (table["epoch"] == 2), "cor32"] = 1e-9
+    figure = draw(table)
+    axes = {panel.get_gid(): panel for panel in figure.axes}
+    assert list(axes) == list(BOUNDS)
+    crossed = {line.get_gid(): line.get_xydata() for panel in figure.axes for line in panel.lines}
+    last = of("gaussian").iloc[-1]
+    np.testing.assert_allclose(crossed["cor32/fails"], [[last["pd_loss"], 1e-9]])
+    assert not len(crossed["lemma31/fails"])
+    drawn = {tuple(point) for line in axes["cor32_printed"].lines for point in line.get_xydata()}
+    first = of("gaussian").iloc[0]
+    assert (first["pd_loss"], first["cor32_printed"]) in drawn

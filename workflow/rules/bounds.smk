@@ -1,0 +1,45 @@
+# Needs: the fine-tuned layers and logs of one baseline, and what its last layer sees. Gives: every
+# bound of Secs. 2 and 3 beside the PD, a row per variant, epoch and latent law.
+
+for study in STUDIES.values():
+
+    rule:
+        name:
+            f"bounds_{study.name}"
+        input:
+            logs=expand(
+                f"{RUN}/finetuned/{{variant}}.csv",
+                variant=study.variants,
+                allow_missing=True,
+            ),
+            layers=expand(
+                f"{RUN}/finetuned/{{variant}}.safetensors",
+                variant=study.variants,
+                allow_missing=True,
+            ),
+            checkpoint=f"{RUN}/baseline.safetensors",
+            features=f"{RUN}/features.safetensors",
+            covariance="results/{study}/{dataset}/{model}/covariance.safetensors",
+        output:
+            f"{RUN}/bounds.csv",
+        log:
+            f"{RUN}/logs/bounds.log",
+        wildcard_constraints:
+            study=study.name,
+        conda:
+            "../../envs/ap3.yaml"
+        threads: setting("threads")
+        resources:
+            runtime=120,
+            mem_mb=8000,
+        params:
+            latent=latent("df", "groups", "examples"),
+            scope=setting("finetuning", "scope"),
+            cpu_threads=setting("threads"),
+            code=code_of("bounds"),
+        message:
+            "Bounds of {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
+        shell:
+            "ap3 bounds {input.layers} --checkpoint {input.checkpoint} --features {input.features}"
+            " --covariance {input.covariance} --scope {params.scope} {params.latent}"
+            " --threads {params.cpu_threads} --out {output} 2> {log}"

@@ -1,0 +1,25 @@
+# Needs: the bounds of every baseline of a study. Gives: one tidy table, how often each bound fails,
+# and a figure of the bounds against the PD.
+
+
+rule theory:
+    input:
+        lambda w: runs(study_of(w), study_of(w).pairs, "bounds.csv"),
+    output:
+        tables=expand(
+            "results/{{study}}/tables/{table}.csv", table=["bounds", "bounds_summary"]
+        ),
+        pdf="results/{study}/figures/bounds.pdf",
+        png="results/{study}/figures/bounds.png",
+    log:
+        "results/{study}/logs/theory.log",
+    localrule: True
+    conda:
+        "../../envs/ap3.yaml"
+    params:
+        folder=subpath(output[0], parent=True),
+        code=code_of("theory"),
+    message:
+        "The bounds of study {wildcards.study}"
+    shell:
+        "ap3 theory {input} --out {params.folder} --pdf {output.pdf} --png {output.png} 2> {log}"
