@@ -19,7 +19,7 @@ from ap3.models.names import FACTORIES, NO_WEIGHTS, is_file
 from ap3.provenance import code_digest
 from ap3.study import read_studies
 
-PUBLISHED = ("fashion", "paper")
+PUBLISHED = ("fashion", "paper", "replicates")
 
 
 def read_yaml(path):
@@ -40,6 +40,13 @@ try:
 except UserError as error:
     raise WorkflowError(f"The configuration is not right.\n{error}") from None
 STUDY = STUDIES[config["study"]]
+
+# The tables that say which measure explains the performance difference.
+EXPLAINED = [
+    f"{table}{ending}"
+    for table in ("agreement", "contrast", "choice")
+    for ending in ("", "_summary")
+]
 
 RUN = "results/{study}/{dataset}/{model}/trial{trial}"
 
@@ -75,6 +82,16 @@ def options(values):
         for key, value in values.items()
         if value is not None
     )
+
+
+def latent(*keys):
+    """A params function that spells settings of the latent laws as options."""
+
+    def spell(wildcards):
+        chosen = study_of(wildcards).settings["latent"]
+        return options({key: chosen[key] for key in keys})
+
+    return spell
 
 
 def code_of(stage, *others):
@@ -169,9 +186,10 @@ def roles_of_figure(wildcards):
 
 def products(study):
     """All tables and figures of a study."""
-    tables = ["measures", "summary", "baselines"]
+    tables = ["measures", "summary", "baselines", "bounds", "bounds_summary"]
+    figures = [*study.figures, "bounds", "agreement"]
     return expand(
-        "results/{study}/tables/{table}.csv", study=study.name, table=tables
-    ) + expand(
-        "results/{study}/figures/{figure}.pdf", study=study.name, figure=study.figures
-    )
+        "results/{study}/tables/{table}.csv",
+        study=study.name,
+        table=tables + EXPLAINED,
+    ) + expand("results/{study}/figures/{figure}.pdf", study=study.name, figure=figures)

@@ -1,0 +1,45 @@
+"""Stage `agreement`: which measure explains the PD, over all baselines of a study."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def agreement(
+    measures: Annotated[list[Path], typer.Argument(help="Measures, as `ap3 measure` writes them.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for agreement.csv, contrast.csv, choice.csv and summaries."),
+    ],
+    pdf: Annotated[Path, typer.Option(help="Where the figure goes.")],
+    png: Annotated[Path | None, typer.Option(help="Where it goes as PNG as well.")] = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="PD of the test accuracy, a share, that is put up with."),
+    ] = 0.01,
+) -> None:
+    """Count how often a smaller measure means a smaller PD, and what each would have chosen."""
+    import pandas as pd
+
+    from ap3 import agreement as counting
+    from ap3 import choice, contrast, tables
+    from ap3.figures import save
+    from ap3.figures.agreement import draw
+
+    joined = pd.concat(
+        [tables.read(path, "mode", "ratio", "epoch") for path in measures], ignore_index=True
+    )
+    counted = counting.agreement(joined)
+    contrasts, choices = contrast.contrast(joined), choice.choice(joined, tolerance)
+    made = {
+        "agreement": counted,
+        "agreement_summary": counting.summarise(joined, counted),
+        "contrast": contrasts,
+        "contrast_summary": contrast.summarise(contrasts),
+        "choice": choices,
+        "choice_summary": choice.summarise(choices),
+    }
+    for name, table in made.items():
+        tables.write(table, out / f"{name}.csv")
+    save(draw(counted), pdf, png)

@@ -1,0 +1,280 @@
+"""The counting of pairs, against scipy and by hand; the tables and the figure made of it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import kendalltau, spearmanr
+
+from ap3 import agreement, choice, contrast
+from ap3.agreement import concordance, order, pairs, spearman
+from ap3.errors import UserError
+from ap3.figures.agreement import draw
+from ap3.runs import SEES, runs_of
+from ap3.stages.agreement import agreement as stage
+
+few = arrays(np.float64, 7, elements=st.integers(0, 4))
+EVERY = pairs(np.arange(7), np.arange(7))["all"]
+
+
+@given(few, few)
+def test_scipy_counts_the_same_pairs(measure, difference):
+    counted = concordance(order(measure, EVERY), order(difference, EVERY))
+    constant = len(set(measure)) == 1 or len(set(difference)) == 1
+    tau = np.nan if constant else kendalltau(measure, difference).statistic
+    rho = np.nan if constant else spearmanr(measure, difference).statistic
+    np.testing.assert_allclose(counted["tau_b"], tau, atol=1e-12)
+    np.testing.assert_allclose(spearman(measure, difference), rho, atol=1e-12)
+
+
+@given(few, few)
+def test_agreement_by_hand(measure, difference):
+    right, decided = 0.0, 0
+    for i, j in EVERY:
+        if difference[i] != difference[j]:
+            decided += 1
+            same = (measure[i] - measure[j]) * (difference[i] - difference[j])
+            right += 0.5 if same == 0 else same > 0
+    counted = concordance(order(measure, EVERY), order(difference, EVERY))
+    assert counted["decided"] == decided
+    np.testing.assert_allclose(counted["agreement"], right / decided if decided else np.nan)
+
+
+def test_differences_within_their_noise_are_ties():
+    compared = np.array([[0, 1], [0, 2], [1, 2]])
+    error = np.array([3.0, 4.0, 0.0])
+    assert order(np.array([0.0, 5.0, 3.5]), compared, error).tolist() == [0, -1, 0]
+
+
+def test_kinds_of_pairs():
+    modes = np.repeat(["lowest", "highest", "random"], 4)
+    ratios = np.tile([0.1, 0.3, 0.5, 0.8], 3)
+    made = pairs(modes, ratios)
+    assert {name: len(found) for name, found in made.items()} == {
+        "modes": 4 * 3,
+        "ratios": 3 * 6,
+        "all": 66,
+    }
+    assert (ratios[made["modes"]][:, 0] == ratios[made["modes"]][:, 1]).all()
+    assert (modes[made["ratios"]][:, 0] == modes[made["ratios"]][:, 1]).all()
+
+
+MODES, RATIOS = ("lowest", "highest"), (0.1, 0.5, 0.8)
+
+
+def measures(trials=2, seed=0, noise=0.0):
+    """Tables in which AP2 foretells the PD without fault and the cosine distance never does."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for trial in range(1, trials + 1):
+        for mode, ratio in [("control", 0.0), *((m, r) for m in MODES for r in RATIOS)]:
+            for epoch in (0, 1, 2):
+                size = 0.001 * epoch + {"control": 0, "lowest": 0.1, "highest": 1.0}[mode] * ratio
+                size *= 1 + 0.01 * trial
+                rows.append(row(trial, mode, ratio, epoch, size + noise * rng.normal(), size))
+    return pd.DataFrame(rows)
+
+
+def row(trial, mode, ratio, epoch, pd_size, size):
+    made = {"dataset": "d", "model": "n", "trial": trial, "mode": mode, "ratio": ratio}
+    made |= {"epoch": epoch, "ap2": size, "cosine_distance": 2 - size, "taylor": -size}
+    made |= {"magnitude_pruned": ratio, "ap2_from_control": max(size - 0.001 * epoch, 0)}
+    for split in ("train", "test"):
+        for what in ("loss", "accuracy"):
+            made |= {f"{split}_pd_{what}_signed": pd_size, f"{split}_pd_{what}_se": 1e-6}
+    return made
+
+
+def test_a_table_of_known_agreement():
+    table = agreement.agreement(measures())
+    mean = table.groupby(["measure", "among"])["agreement"].mean()
+    assert (mean["ap2"] == 1).all()
+    assert (mean["taylor"] == 1).all()  # its size counts
+    assert (mean["cosine_distance"] == 0).all()
+    assert mean["ratio", "modes"] == 0.5
+    assert mean["ratio", "ratios"] == 1
+    assert 0.5 < mean["ratio", "all"] < 1
+    ends = table[(table["measure"] == "cosine_distance") & (table["epoch"] == 2)]
+    assert (ends["tau_b"] == -1).all()
+    assert (ends["rho"] == -1).all()
+    assert set(table["reference"]) == {"baseline", "control"}
+    from_control = table[table["reference"] == "control"]
+    assert set(from_control["measure"]) == {"ratio", "magnitude_pruned", "ap2"}
+    assert set(table["sees"]) == {"weights", "features"}
+
+
+def test_the_control_takes_away_what_all_share():
+    runs = runs_of(measures())[0]
+    signed, error = runs.difference("test_pd_loss", "control")
+    own = runs.difference("test_pd_loss", "baseline")[0]
+    drift = runs.grids["test_pd_loss_signed@control"]
+    assert drift.shape == (2, 3, 1)
+    np.testing.assert_allclose(signed, own - drift)
+    np.testing.assert_allclose(error, np.hypot(1e-6, 1e-6))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda t: t[1:],
+        lambda t: pd.concat([t, t[:1]]),
+        lambda t: t[t["mode"] != "control"],
+        lambda t: t[t["mode"] == "control"],
+        lambda t: t[(t["trial"] == 1) | (t["ratio"] != 0.5)],
+    ],
+)
+def test_incomplete_measures_are_refused(spoil):
+    with pytest.raises(UserError, match="n on d must hold the same variants"):
+        runs_of(spoil(measures()))
+
+
+def test_row_order_does_not_matter():
+    made = measures()
+    shuffled = made.sample(frac=1, random_state=0)
+    for one, two in zip(runs_of(made), runs_of(shuffled), strict=True):
+        places = [
+            np.flatnonzero((two.modes == m) & (two.ratios == r)).item()
+            for m, r in zip(one.modes, one.ratios, strict=True)
+        ]
+        np.testing.assert_array_equal(one.grids["ap2"], two.grids["ap2"][..., places])
+
+
+@pytest.mark.parametrize(("trials", "interval"), [(3, "examples"), (10, "trials")])
+def test_intervals(trials, interval):
+    made = measures(trials, noise=0.1)
+    summary = agreement.summarise(made, agreement.agreement(made))
+    assert set(summary["interval"]) == {interval}
+    assert set(summary["epoch"]) == {0, 2}
+    known = summary[summary["statistic"].isin(["agreement", "tau_b"])].dropna(subset="mean")
+    assert (known["low"] <= known["high"]).all()
+    inside = (known["low"] <= known["mean"] + 1e-9) & (known["mean"] <= known["high"] + 1e-9)
+    assert inside.mean() > 0.95
+    assert (known["n"] <= trials).all()
+    assert known["n"].max() == trials
+
+
+def test_an_interval_over_trials_shrinks_like_a_mean():
+    values = np.random.default_rng(0).normal(size=(1, 400))
+    low, high = agreement._over_trials(values)
+    assert (high - low)[0] == pytest.approx(2 * 1.96 / 20, rel=0.15)
+
+
+def test_noise_of_the_examples_widens_the_interval():
+    made = measures()
+    for error in (1e-6, 0.2):
+        for name in [name for name in made if name.endswith("_se")]:
+            made[name] = error
+        summary = agreement.summarise(made, agreement.agreement(made))
+        chosen = summary[
+            (summary["measure"] == "ap2")
+            & (summary["among"] == "all")
+            & (summary["statistic"] == "agreement")
+        ]
+        width = (chosen["high"] - chosen["low"]).mean()
+        assert (width == 0) if error < 1e-3 else (width > 0.05)
+
+
+def test_contrast():
+    table = contrast.contrast(measures())
+    first = table[(table["epoch"] == 0) & (table["measure"] == "ap2")]
+    np.testing.assert_allclose(first["contrast"], -1)  # lowest over highest, a tenth
+    np.testing.assert_allclose(first["pd_contrast"], -1)
+    np.testing.assert_allclose(first["pd_gap_se"], np.hypot(1e-6, 1e-6))
+    assert len(first) == 2 * 3
+    ratio = table[table["measure"] == "ratio"]
+    assert (ratio["contrast"] == 0).all()
+    summary = contrast.summarise(table)
+    assert set(summary["n"]) == {2}
+    made = measures()
+    made["ap3_gaussian"] = 0.37 * made["ap2"]
+    both = contrast.contrast(made).pivot_table("contrast", ["trial", "epoch", "ratio"], "measure")
+    np.testing.assert_allclose(both["ap3_gaussian"], both["ap2"], atol=1e-12)
+
+
+def test_a_contrast_with_zero_is_missing():
+    made = measures()
+    made.loc[made["mode"] == "lowest", "ap2"] = 0.0
+    table = contrast.contrast(made)
+    assert table.loc[table["measure"] == "ap2", "contrast"].isna().all()
+
+
+def test_choice():
+    """Of lowest 0.01, 0.05, 0.08 and of highest 0.1, 0.5, 0.8 are the PDs, and AP2 is the PD."""
+    table = (
+        choice.choice(measures(), tolerance=0.06)
+        .set_index(["measure", "epoch", "mode"])
+        .sort_index()
+    )
+    ap2 = table.loc[("ap2", 0)]
+    # What was safe at 0.0505 in the first trial does not allow 0.051 in the second.
+    assert ap2.loc["lowest", "chosen"].tolist() == [0.5, 0.1]
+    assert ap2.loc["lowest", "best"].tolist() == [0.5, 0.5]
+    assert (ap2.loc["highest", ["best", "chosen", "pd_chosen"]] == 0).all(axis=None)
+    # One ratio for all modes must be small enough for the worst of them.
+    assert (table.loc[("ratio", 0), "chosen"] == 0).all()
+    # A measure that falls as the PD grows allows nothing, or what is not safe.
+    wrong = table.loc[("cosine_distance", 0)]
+    assert (wrong["chosen"] == 0).all()
+    summary = choice.summarise(table.reset_index()).set_index(["measure", "epoch"])
+    assert summary.loc[("ap2", 0), ["n", "safe", "chosen", "best"]].tolist() == [4, 1, 0.15, 0.25]
+
+
+def test_no_threshold_without_other_trials():
+    table = choice.choice(measures(trials=1))
+    assert table.empty
+    assert choice.summarise(table).empty
+    assert list(table.columns) == list(choice.choice(measures()).columns)
+
+
+def test_a_threshold_comes_from_the_other_trials_only():
+    made = measures(trials=3)
+    changed = made.copy()
+    changed.loc[changed["trial"] == 1, "ap2"] *= 0.5
+    one, two = (
+        choice.choice(table, 0.06)
+        .set_index(["measure", "trial", "epoch", "mode"])["threshold"]
+        .sort_index()
+        for table in (made, changed)
+    )
+    pd.testing.assert_series_equal(one["ap2", 1], two["ap2", 1])
+    assert (one["ap2", 2] != two["ap2", 2]).any()
+
+
+def test_figure():
+    table = agreement.agreement(measures())
+    figure = draw(table)
+    axes = {panel.get_gid(): panel for panel in figure.axes}
+    assert list(axes) == [
+        "d/n/before fine-tuning",
+        "d/n/epoch 2, from the baseline",
+        "d/n/epoch 2, from the control",
+    ]
+    drawn = {line.get_gid(): line for panel in figure.axes for line in panel.lines}
+    heights = list(reversed(SEES))
+    first = drawn["d/n/before fine-tuning/all"]
+    values = {heights[round(y)]: x for x, y in first.get_xydata()}
+    assert values["ap2"] == 1
+    assert values["cosine_distance"] == 0
+    trials = drawn["d/n/before fine-tuning/all/trials"]
+    assert len(trials.get_xydata()) == 2 * len(values)
+
+
+def test_stage(tmp_path):
+    made = measures()
+    paths = []
+    for trial, part in made.groupby("trial"):
+        paths.append(tmp_path / f"{trial}.csv")
+        part.to_csv(paths[-1], index=False)
+    stage(paths, tmp_path / "tables", tmp_path / "agreement.pdf", tmp_path / "agreement.png")
+    names = {path.stem for path in (tmp_path / "tables").iterdir()}
+    assert names == {
+        f"{name}{ending}"
+        for name in ("agreement", "contrast", "choice")
+        for ending in ("", "_summary")
+    }
+    written = pd.read_csv(tmp_path / "tables" / "agreement.csv")
+    pd.testing.assert_frame_equal(written, agreement.agreement(made), check_dtype=False)
+    assert (tmp_path / "agreement.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "agreement.png").exists()
