@@ -10,7 +10,10 @@ import typer
 
 from ap3 import __version__
 from ap3.errors import UserError
+from ap3.stages.agreement import agreement
 from ap3.stages.baseline import baseline
+from ap3.stages.bounds import bounds
+from ap3.stages.compare import compare
 from ap3.stages.covariance import covariance
 from ap3.stages.data import data
 from ap3.stages.features import features
@@ -21,6 +24,7 @@ from ap3.stages.measure import measure
 from ap3.stages.prune import prune
 from ap3.stages.subset import subset
 from ap3.stages.tables import tables
+from ap3.stages.theory import theory
 from ap3.stages.weights import weights
 
 _STAGES = (
@@ -34,7 +38,10 @@ _STAGES = (
     finetune,
     covariance,
     measure,
+    bounds,
     tables,
+    theory,
+    agreement,
     figures,
 )
 
@@ -44,7 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for _stage in _STAGES:
+for _stage in (*_STAGES, compare):
     _help, _, _ = (_stage.__doc__ or "").partition("\n\n    Raises")
     app.command(_stage.__name__, help=_help)(_stage)
 

@@ -3,6 +3,7 @@
 import operator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ap3.errors import UserError
 from ap3.latent.vectors import Vector
@@ -34,12 +35,21 @@ def group_means(weights: Vector, groups: int = 100) -> Vector:
     array([ 2., 15.])
     """
     size = np.shape(weights)[-1]
+    starts = group_starts(size, groups)
+    return np.add.reduceat(weights, starts, axis=-1) / np.diff(starts, append=size)
+
+
+def group_starts(size: int, groups: int) -> NDArray[np.int64]:
+    """Where each of the groups of `size` weights begins: shape (min(groups, size),).
+
+    Examples
+    --------
+    >>> group_starts(5, groups=2)
+    array([0, 3])
+    """
     count = min(whole_groups(groups), size)
-    ends = np.arange(1, count + 1) * (size // count) + np.minimum(
-        np.arange(1, count + 1), size % count
-    )
-    starts = np.concatenate([[0], ends[:-1]])
-    return np.add.reduceat(weights, starts, axis=-1) / (ends - starts)
+    index = np.arange(count)
+    return index * (size // count) + np.minimum(index, size % count)
 
 
 def whole_groups(groups: int) -> int:

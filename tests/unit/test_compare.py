@@ -1,0 +1,330 @@
+"""Any two checkpoints compared: the same numbers as the laws', whatever the file looks like."""
+
+import json
+import pickle
+import subprocess
+import sys
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.utils import prune
+
+import ap3
+from ap3 import comparison, printing
+from ap3.cli import main
+from ap3.comparison import compare
+from ap3.errors import UserError
+from ap3.latent import IsotropicGaussian, StudentT, auto_student_t_scale, auto_variance
+from ap3.metrics import ap2, relative_frobenius, sparsity
+from ap3.state_dicts import read
+
+LAWS = ["ap3_gaussian", "ap3_nondiagonal", "ap3_student_t"]
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 40), nn.Linear(40, 5)
+    )
+
+
+def magnitude_pruned(model):
+    for module in model:
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            prune.l1_unstructured(module, "weight", 0.5)
+    return model
+
+
+BASELINE = network().state_dict()
+PRUNED = magnitude_pruned(network()).state_dict()
+FOLDED = {
+    name: PRUNED[f"{name}_orig"] * PRUNED[f"{name}_mask"] if f"{name}_orig" in PRUNED else value
+    for name, value in BASELINE.items()
+}
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run `ap3 compare` and return its exit status, output and error."""
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ap3", "compare", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return (stopped.value.code or 0, *capsys.readouterr())
+
+    return command
+
+
+@pytest.mark.parametrize("block", [7, 2**22])
+def test_the_numbers_of_the_laws(block, monkeypatch):
+    monkeypatch.setattr(comparison, "BLOCK", block)
+    table = compare(BASELINE, PRUNED).set_index("layer")
+    assert list(table.index) == ["0", "3", "4"]
+    for layer, row in table.iterrows():
+        one, two = BASELINE[f"{layer}.weight"], FOLDED[f"{layer}.weight"]
+        assert row["weights"] == one.numel()
+        assert row["sparsity"] == sparsity(two) == 0.5
+        assert row["ap2"] == pytest.approx(ap2(one, two), rel=1e-12)
+        assert row["relative_distance"] == pytest.approx(relative_frobenius(one, two))
+        gaussian = IsotropicGaussian(one, auto_variance(one))
+        assert row["ap3_gaussian"] == pytest.approx(gaussian.kl(gaussian.at(two)), rel=1e-12)
+        student = StudentT(one, 4, auto_student_t_scale(one, 4, 100), 100)
+        assert row["ap3_student_t"] == pytest.approx(student.kl(student.at(two)), rel=1e-9)
+        # A random rotation of n weights spreads the non-diagonal law around the isotropic one.
+        spread = 8 * np.sqrt(2 / one.numel())
+        assert row["ap3_nondiagonal"] == pytest.approx(row["ap3_gaussian"], rel=spread)
+
+
+@pytest.mark.parametrize(("df", "groups"), [(6.0, None), (3.0, 7)])
+def test_settings_of_the_student_t(df, groups):
+    one, two = BASELINE["3.weight"], FOLDED["3.weight"]
+    law = StudentT(one, df, auto_student_t_scale(one, df, groups), groups)
+    (row,) = compare(BASELINE, PRUNED, ["3"], df, groups).itertuples()
+    assert row.ap3_student_t == pytest.approx(law.kl(law.at(two)), rel=1e-9)
+
+
+def test_pruning_everything_is_1_9_and_nothing_is_0():
+    empty = {name: torch.zeros_like(value) for name, value in BASELINE.items()}
+    everything = compare(BASELINE, empty)
+    np.testing.assert_allclose(everything[["ap3_gaussian", "ap3_nondiagonal"]], 1.9)
+    assert (everything["relative_distance"] == 1).all()
+    nothing = compare(BASELINE, BASELINE)
+    assert (nothing[["sparsity", "ap2", "relative_distance", *LAWS]] == 0).all(axis=None)
+
+
+def test_a_baseline_of_zeros_and_a_layer_too_large_to_rotate(monkeypatch):
+    zeros = {"fc.weight": np.zeros((2, 2))}
+    (row,) = compare(zeros, {"fc.weight": np.ones((2, 2))}).itertuples()
+    assert row.ap2 == 4
+    assert np.isnan([row.relative_distance, row.ap3_gaussian, row.ap3_student_t]).all()
+    monkeypatch.setattr(comparison, "LARGEST_ROTATED", 210)
+    table = compare(BASELINE, PRUNED)
+    assert table["weights"].tolist() == [216, 320, 200]
+    assert table["ap3_nondiagonal"].isna().tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_every_floating_type(dtype, tmp_path):
+    one = {name: value.to(dtype) for name, value in BASELINE.items()}
+    two = {name: value.to(dtype) for name, value in FOLDED.items()}
+    save_file(one, tmp_path / "one.safetensors")
+    torch.save(two, tmp_path / "two.pt")
+    table = compare(read(tmp_path / "one.safetensors"), read(tmp_path / "two.pt"))
+    for row in table.itertuples():
+        exact = ap2(one[f"{row.layer}.weight"].double(), two[f"{row.layer}.weight"].double())
+        assert row.ap2 == pytest.approx(exact, rel=1e-12)
+
+
+def test_attention_embeddings_and_recurrent_layers_are_layers():
+    model = nn.ModuleDict(
+        {
+            "embed": nn.Embedding(4, 6),
+            "attend": nn.MultiheadAttention(6, 2),
+            "norm": nn.LayerNorm(6),
+            "rnn": nn.LSTM(6, 3),
+        }
+    )
+    table = compare(model.state_dict(), model.state_dict())
+    assert table["layer"].tolist() == [
+        "embed",
+        "attend.in_proj_weight",
+        "attend.out_proj",
+        "rnn.weight_ih_l0",
+        "rnn.weight_hh_l0",
+    ]
+
+
+def save_plain(state, path):
+    torch.save(state, path)
+
+
+def save_wrapped(state, path):
+    torch.save({"epoch": 3, "state_dict": state}, path)
+
+
+def save_parallel(state, path):
+    torch.save({"model": {f"module.{name}": value for name, value in state.items()}}, path)
+
+
+def save_compiled(state, path):
+    torch.save({f"_orig_mod.{name}": value for name, value in state.items()}, path)
+
+
+def save_legacy(state, path):
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+
+
+def save_safely(state, path):
+    save_file({name: value.contiguous() for name, value in state.items()}, path)
+
+
+SAVERS = [save_plain, save_wrapped, save_parallel, save_compiled, save_legacy, save_safely]
+
+
+@pytest.mark.parametrize("save", SAVERS)
+def test_every_way_of_saving(save, tmp_path, run):
+    one, two = tmp_path / "one.ckpt", tmp_path / "two.ckpt"
+    save(BASELINE, one)
+    save(PRUNED, two)
+    status, out, _ = run(one, two, "--json")
+    assert status == 0
+    expected = compare(BASELINE, FOLDED)
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(json.loads(out)).sort_values("layer", ignore_index=True),
+        expected.sort_values("layer", ignore_index=True),
+    )
+
+
+@pytest.fixture
+def files(tmp_path):
+    save_safely(BASELINE, tmp_path / "one.safetensors")
+    torch.save(PRUNED, tmp_path / "two.pt")
+    return tmp_path / "one.safetensors", tmp_path / "two.pt"
+
+
+def test_outputs(files, run):
+    rows = json.loads(run(*files, "--json")[1])
+    assert {"layer", "sparsity", "ap2"} < rows[0].keys()
+    status, out, _ = run(*files, "--csv")
+    assert status == 0
+    assert len(out.splitlines()) == 4
+    assert out.startswith("layer,weights,sparsity,ap2,")
+    plain = run(*files)[1].splitlines()
+    assert plain[0].split()[:3] == ["layer", "weights", "sparsity"]
+    assert len(plain) == 4
+    (chosen,) = json.loads(run(*files, "--json", "--layer", "4")[1])
+    assert chosen["layer"] == "4"
+    assert run(*files, "--json", "--csv")[0] == 2
+
+
+def test_missing_values_are_null_and_a_dash(capsys):
+    table = pd.DataFrame({"layer": ["fc"], "weights": [1200], "ap2": [np.nan]})
+    assert json.loads(printing.as_json(table)) == [{"layer": "fc", "weights": 1200, "ap2": None}]
+    printing.show(table)
+    assert capsys.readouterr().out.split()[-3:] == ["fc", "1,200", "–"]
+
+
+def test_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    printing.show(compare(BASELINE, PRUNED))
+    out = capsys.readouterr().out
+    assert "ap3" in out
+    assert "─" in out
+
+
+class Malicious:
+    """Pickled, it would write a file on loading."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda value, path: path.write_bytes(value)])
+def test_no_pickled_code_runs(save, tmp_path, run, files):
+    victim, evil = tmp_path / "victim", tmp_path / "evil.pt"
+    bomb = {"fc.weight": torch.ones(2, 2), "bomb": Malicious(victim)}
+    save(bomb if save is torch.save else pickle.dumps(bomb["bomb"]), evil)
+    status, _, error = run(files[0], evil)
+    assert status == 2
+    assert error.startswith("ap3: ")
+    assert len(error.splitlines()) == 1
+    assert not victim.exists()
+
+
+def refused(run, files, change, *options):
+    """Save a changed pruned network and return the sentence that refuses it."""
+    torch.save(change(dict(FOLDED)), files[1])
+    status, out, error = run(*files, *options)
+    assert status == 2
+    assert not out
+    assert error.count("\n") == 1
+    return error
+
+
+def without_last(state):
+    return {name: value for name, value in state.items() if not name.startswith("4.")}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (without_last, "only the baseline has 4"),
+        (lambda s: s | {"5.weight": torch.ones(2, 2)}, "only the pruned network has 5"),
+        (lambda s: s | {"4.weight": torch.ones(5, 39)}, "of another shape 4"),
+        (lambda s: s | {"4.weight": torch.full((5, 40), torch.nan)}, "layer 4 must be finite"),
+        (lambda s: s | {"3.weight": s["3.weight"] / 0}, "layer 3 must be finite"),
+        (lambda s: s | {"4.weight": torch.ones(5, 40, dtype=torch.int8)}, "holds int8"),
+        (lambda s: s | {"4.weight": torch.ones(5, 40, dtype=torch.complex64)}, "holds complex64"),
+        (lambda _: {"epoch": 3}, "holds no state dict"),
+        (lambda _: torch.ones(3), "holds no state dict"),
+        (lambda _: {"a.bias": torch.ones(3)}, "only the baseline has"),
+        (lambda _: network(), "pickled Python objects"),
+    ],
+)
+def test_what_is_refused_in_one_sentence(change, sentence, run, files):
+    assert sentence in refused(run, files, change)
+
+
+def test_a_choice_of_layers_needs_only_those_to_match(run, files):
+    torch.save(without_last(FOLDED), files[1])
+    assert run(*files, "--layer", "0", "--layer", "3")[0] == 0
+
+
+def test_names_of_layers(run, files):
+    assert "the layers are 0, 3, 4" in run(*files, "--layer", "fc")[2]
+    with pytest.raises(UserError, match=r"did you mean 'encoder\.fc'"):
+        compare(
+            {"encoder.fc.weight": np.ones((2, 2))},
+            {"encoder.fc.weight": np.ones((2, 2))},
+            ["encodr.fc"],
+        )
+    with pytest.raises(UserError, match="hold no weights"):
+        compare({"a.bias": np.ones(3)}, {"a.bias": np.ones(3)})
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"\x08\0\0\0\0\0\0\0{broken}", b"PK\x03\x04", b"\x80\x02."]
+)
+def test_files_that_are_no_checkpoints(content, run, files):
+    files[1].write_bytes(content)
+    status, _, error = run(*files)
+    assert status == 2
+    assert error.count("\n") == 1
+    assert "no checkpoint" in error or "damaged safetensors" in error
+
+
+def test_a_missing_file_and_a_folder(run, files, tmp_path):
+    for path in (tmp_path / "nowhere.pt", tmp_path):
+        status, _, error = run(files[0], path)
+        assert status == 2
+        assert "cannot be read" in error
+
+
+def test_memory_stays_at_blocks(monkeypatch):
+    monkeypatch.setattr(comparison, "BLOCK", 2**14)
+    monkeypatch.setattr(comparison, "LARGEST_ROTATED", 2**10)
+    one, two = ({"fc.weight": np.ones((1000, 1000), np.float32)} for _ in range(2))
+    tracemalloc.start()
+    compare(one, two)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20 < 8_000_000
+
+
+def test_the_package_stays_light_until_compare_is_asked_for():
+    assert ap3.compare is compare
+    heavy = "{'torch', 'pandas', 'numpy'} & set(sys.modules)"
+    code = f"import sys, ap3; print({heavy}, callable(ap3.compare))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.split() == ["set()", "True"]
+    with pytest.raises(AttributeError, match="no attribute 'compair'"):
+        _ = ap3.compair
