@@ -16,6 +16,7 @@ from ap3.stages.bounds import bounds
 from ap3.stages.compare import compare
 from ap3.stages.covariance import covariance
 from ap3.stages.data import data
+from ap3.stages.depth import depth
 from ap3.stages.features import features
 from ap3.stages.fetch import fetch
 from ap3.stages.figures import figures
@@ -42,6 +43,7 @@ _STAGES = (
     tables,
     theory,
     agreement,
+    depth,
     figures,
 )
 

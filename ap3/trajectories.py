@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ap3 import performance
+from ap3 import depth, performance
 from ap3.checkpoints import Checkpoint
 from ap3.datasets.images import Images
 from ap3.errors import UserError
@@ -40,6 +40,7 @@ class Trajectory:
         self.weights: list[Tensor] = []
         self.biases: list[Tensor] = []
         self.log: list[dict[str, Any]] = []
+        self.depth: list[dict[str, Any]] = []
 
     def record(self, weight: Tensor, bias: Tensor, outcomes: Mapping[str, Outcomes]) -> None:
         """Add the next epoch's layer and outcomes on each split."""
@@ -54,6 +55,13 @@ class Trajectory:
         self.weights.append(weight.detach().cpu().clone())
         self.biases.append(bias.detach().cpu().clone())
         self.log.append(row)
+
+    def record_depth(self, baseline: nn.Module, tuned: nn.Module) -> None:
+        """Add how far every layer of the whole network has moved, as of the epoch just recorded."""
+        origin, variant = self.pruned.origin, self.pruned.variant
+        about = {"dataset": origin.dataset, "model": origin.model, "trial": origin.trial}
+        about |= {"mode": variant.mode, "ratio": variant.ratio, "epoch": len(self.log) - 1}
+        self.depth += [about | row for row in depth.distances(baseline, tuned)]
 
     @property
     def layer(self) -> Layer:
@@ -130,6 +138,7 @@ def through_network(
         mask = torch.from_numpy(pruned.mask).to(device)
         trajectory = Trajectory(pruned, baseline)
         trajectory.record(layer.weight, layer.bias, judge(model))
+        trajectory.record_depth(checkpoint.model, model)
         torch.manual_seed(_seed(pruned.origin, "dropout"))
         title = f"{_title(pruned.origin)} {pruned.variant}"
         with Progress(title, recipe.epochs, len(data.train_labels)) as progress:
@@ -138,6 +147,7 @@ def through_network(
             )
             for epoch in steps:
                 trajectory.record(layer.weight, layer.bias, judge(model))
+                trajectory.record_depth(checkpoint.model, model)
                 progress.advance(loss=epoch.train_loss, accuracy=epoch.train_accuracy)
         trajectories.append(trajectory)
     return trajectories

@@ -30,7 +30,8 @@ def finetune(
     """Fine-tune pruned variants: only the last layer (--features) or the whole network (--data).
 
     A row of VARIANT.csv is an epoch, 0 before fine-tuning: loss, accuracy and PD on both splits,
-    in evaluation mode.
+    in evaluation mode. Where the whole network learns, VARIANT.layers.csv says how far each layer
+    has moved.
     """
     import pandas as pd
 
@@ -64,3 +65,5 @@ def finetune(
         name = str(trajectory.pruned.variant)
         trajectory.layer.save(out / f"{name}.safetensors")
         tables.write(pd.DataFrame(trajectory.log), out / f"{name}.csv")
+        if trajectory.depth:
+            tables.write(pd.DataFrame(trajectory.depth), out / f"{name}.layers.csv")

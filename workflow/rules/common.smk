@@ -187,6 +187,8 @@ def roles_of_figure(wildcards):
 def products(study):
     """All tables and figures of a study."""
     tables = ["measures", "summary", "baselines", "bounds", "bounds_summary"]
+    if study.settings["finetuning"]["scope"] == "all":
+        tables += ["layers", "layers_summary"]
     figures = [*study.figures, "bounds", "agreement"]
     return expand(
         "results/{study}/tables/{table}.csv",

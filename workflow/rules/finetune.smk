@@ -26,6 +26,11 @@ for study in STUDIES.values():
                 variant=study.variants,
                 allow_missing=True,
             ),
+            depth=expand(
+                f"{RUN}/finetuned/{{variant}}.layers.csv",
+                variant=[] if in_head else study.variants,
+                allow_missing=True,
+            ),
         log:
             f"{RUN}/logs/finetune.log",
         wildcard_constraints:

@@ -1,0 +1,24 @@
+"""Stage `depth`: AP2 and AP3 of every layer, where the whole network was fine-tuned."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def depth(
+    layers: Annotated[
+        list[Path], typer.Argument(help="VARIANT.layers.csv, as `ap3 finetune` writes them.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for layers.csv and layers_summary.csv.")],
+) -> None:
+    """Join the distances of all layers, and see how each goes with that of the layer before."""
+    import pandas as pd
+
+    from ap3 import depth as layerwise
+    from ap3 import tables
+
+    joined = pd.concat([tables.read(path, "layer", "norm2") for path in layers], ignore_index=True)
+    complete = layerwise.with_ap3(joined)
+    tables.write(complete, out / "layers.csv")
+    tables.write(layerwise.summarise(complete), out / "layers_summary.csv")

@@ -1,0 +1,33 @@
+# Needs: how far every layer has moved, of all variants of a study in scope all. Gives: AP2 and AP3
+# layer by layer, and how each goes with that of the layer before.
+
+for study in STUDIES.values():
+
+    rule:
+        name:
+            f"depth_{study.name}"
+        input:
+            [
+                path
+                for variant in study.variants
+                for path in runs(study, study.pairs, f"finetuned/{variant}.layers.csv")
+            ],
+        output:
+            tables=expand(
+                "results/{{study}}/tables/{table}.csv",
+                table=["layers", "layers_summary"],
+            ),
+        log:
+            "results/{study}/logs/depth.log",
+        wildcard_constraints:
+            study=study.name,
+        localrule: True
+        conda:
+            "../../envs/ap3.yaml"
+        params:
+            folder=subpath(output[0], parent=True),
+            code=code_of("depth"),
+        message:
+            "The layers of study {wildcards.study}"
+        shell:
+            "ap3 depth {input} --out {params.folder} 2> {log}"
