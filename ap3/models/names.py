@@ -17,6 +17,9 @@ FACTORIES = {
 PAPER = ("alexnet", "resnet50", "vgg16", "vit_b_16")
 """torchvision's names of the paper's networks (Sec. 5.1)."""
 
+FASHION = ("alexnet", "resnet18", "shufflenet_v2_x0_5")
+"""Those of study `fashion`. For the networks listed here torchvision need not be imported."""
+
 NO_WEIGHTS = "none"
 
 WEIGHT_FILES = (".pth", ".pt", ".safetensors")
@@ -38,7 +41,7 @@ def is_known(name: str) -> tuple[bool, str]:
     >>> is_known("no.such:network")[1]
     "its module 'no.such' is not found; put its folder on PYTHONPATH, or install it."
     """
-    if name in FACTORIES or name in PAPER or name.startswith("timm:"):
+    if name in (*FACTORIES, *PAPER, *FASHION) or name.startswith("timm:"):
         return True, ""
     if ":" in name:
         return _is_importable(name.partition(":")[0])

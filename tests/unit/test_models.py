@@ -4,10 +4,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torchvision import models
+from torchvision.models import list_models
 
 from ap3.errors import UserError
 from ap3.models.head import find_head, fit_head, without_head
-from ap3.models.names import are_known, is_known
+from ap3.models.names import FASHION, PAPER, are_known, is_known
 from ap3.models.registry import build
 
 FACTORY = """
@@ -161,6 +163,10 @@ def test_without_timm_its_networks_are_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(UserError, match="needs timm; install it"):
         build("timm:tiny", 5, 8)
+
+
+def test_networks_that_are_known_unasked_exist():
+    assert {*PAPER, *FASHION} <= set(list_models(module=models))
 
 
 @pytest.mark.parametrize(
