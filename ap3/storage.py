@@ -58,9 +58,13 @@ def save(path: Path, arrays: Mapping[str, NDArray[Any]], **metadata: Any) -> Non
     write_atomically(path, lambda partial: save_file(arrays, partial, metadata=entry))
 
 
-def is_ours(header: Mapping[str, str] | None) -> bool:
-    """Tell by the text entries of its header whether `save` wrote a safetensors file."""
-    return _ENTRY in (header or {})
+def is_ours(path: Path) -> bool:
+    """Tell by its header whether `save` wrote the file `path`."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return _ENTRY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
 
 
 def load(path: Path) -> tuple[Arrays, dict[str, Any]]:

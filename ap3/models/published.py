@@ -16,11 +16,12 @@ from ap3.views import View
 PUBLISHER = "torchvision"
 
 
-def download(model: str, weights: str, folder: Path, data_dir: Path | None = None) -> Pretrained:
-    """Get the `weights` of a network of torchvision, by a file in `folder` that is then removed.
+def write(model: str, weights: str, out: Path, data_dir: Path | None = None) -> None:
+    """Write the `weights` of a network of torchvision, and how it sees images, to the file `out`.
 
-    The file is copied from `data_dir` where that is given. Its name carries the first digits of
-    its digest, which are checked before it is opened.
+    The publisher's file is downloaded, or copied from `data_dir` where that is given, beside
+    `out`, and removed at the end. Its name carries the first digits of its digest, which are
+    checked before it is opened.
 
     Raises
     ------
@@ -29,11 +30,10 @@ def download(model: str, weights: str, folder: Path, data_dir: Path | None = Non
     """
     entry = find(model, weights)
     file = remote_file(entry)
-    raw = folder / file.name
+    raw = out.with_name(file.name)
     fetch(file, raw, data_dir)
-    state = Pretrained.load(raw).state
+    Pretrained(str(entry), Pretrained.load(raw).state, view_of(entry)).save(out)
     raw.unlink()
-    return Pretrained(str(entry), state, view_of(entry))
 
 
 def find(model: str, weights: str) -> WeightsEnum:

@@ -6,19 +6,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
-from ap3 import storage
+from ap3 import state_dicts, storage
 from ap3.checkpoints import load_state, read_identity
 from ap3.errors import UserError
-from ap3.models.names import WEIGHT_FILES
 from ap3.views import View
 
 State = dict[str, Tensor]
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
 _DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)")
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
@@ -51,23 +48,17 @@ class Pretrained:
     def load(cls, path: Path) -> Self:
         """Read a file that `save` wrote, a checkpoint of `ap3 baseline`, or any state dict.
 
-        A state dict may be a safetensors file, or what `torch.save` wrote, alone or under the key
-        state_dict, model_state_dict or model. Of pickled files tensors and plain containers are
-        read, and nothing else.
-
         Raises
         ------
         UserError
             If the file is missing, damaged, or holds something else.
         """
-        if not path.is_file():
-            raise UserError(f"the weights file {path} does not exist; correct its path.")
-        if path.suffix not in WEIGHT_FILES:
-            raise UserError(f"{path} must end in {', '.join(WEIGHT_FILES)} to be read as weights.")
-        content, metadata = (
-            _read_safetensors(path) if path.suffix == ".safetensors" else (_unpickle(path), {})
-        )
-        return cls(metadata.get("weights", path.name), _state(content, path), _view(metadata, path))
+        if not storage.is_ours(path):
+            tensors = dict(state_dicts.plain(state_dicts.read(path)))
+            return cls(path.name, {name: tensor.detach() for name, tensor in tensors.items()})
+        arrays, metadata = storage.load(path)
+        state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return cls(metadata.get("weights", path.name), state, _view(metadata, path))
 
     def give_to(self, network: nn.Module, head: str) -> None:
         """Put the weights into `network`, whose last layer is called `head`.
@@ -102,50 +93,6 @@ def _modern(state: State, own: State) -> State:
         for name, tensor in (counters | renamed).items()
         if name in own or not name.startswith(_AUXILIARY)
     }
-
-
-def _read_safetensors(path: Path) -> tuple[State, dict[str, Any]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            ours = storage.is_ours(file.metadata())
-            state = {} if ours else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:  # a damaged header may fail in any way
-        raise _unreadable(path, error) from error
-    if not ours:
-        return state, {}
-    arrays, metadata = storage.load(path)
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}, metadata
-
-
-def _unpickle(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle may fail in any way
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    cause, _, _ = str(error).partition("\n")
-    return UserError(
-        f"{path} cannot be read as weights ({cause}); give a state dict as a safetensors file or "
-        "as torch.save writes it."
-    )
-
-
-def _state(content: Any, path: Path) -> State:
-    """Take the state dict out of what wraps it."""
-    for key in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not content:
-        raise UserError(f"{path} holds {type(content).__name__}, but must hold a state dict.")
-    for name, tensor in content.items():
-        if not isinstance(tensor, Tensor):
-            raise UserError(
-                f"{path} holds {type(tensor).__name__} under {name!r}, but a state dict holds only "
-                "tensors by name; save the network's state_dict()."
-            )
-    return {str(name): tensor.detach() for name, tensor in content.items()}
 
 
 def _view(metadata: dict[str, Any], path: Path) -> View | None:

@@ -25,4 +25,4 @@ def weights(
     """
     from ap3.models import published
 
-    published.download(model, weights, out.parent, data_dir).save(out)
+    published.write(model, weights, out, data_dir)
