@@ -1,3 +1,4 @@
+import errno
 from dataclasses import replace
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import torch
 from small_data import blobs
 
+from ap3 import storage
 from ap3.baselines import train_baseline
 from ap3.checkpoints import Checkpoint
 from ap3.errors import UserError
@@ -122,6 +124,23 @@ def test_the_stage_writes_checkpoint_and_history(tmp_path):
     header, *rows = (tmp_path / "h.csv").read_text().splitlines()
     assert "validation_accuracy" in header
     assert len(rows) == 1
+
+
+def test_a_full_disk_leaves_no_half_checkpoint_and_spares_the_finished_one(tmp_path, monkeypatch):
+    checkpoint, _ = trained()
+    path = tmp_path / "c.safetensors"
+    checkpoint.save(path)
+    finished = path.read_bytes()
+
+    def fill_the_disk(arrays, partial, metadata):
+        partial.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(storage, "save_file", fill_the_disk)
+    with pytest.raises(UserError, match="c.safetensors could not be written .*No space left"):
+        checkpoint.save(path)
+    assert path.read_bytes() == finished
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_grey_images_are_seen_in_three_equal_channels():
