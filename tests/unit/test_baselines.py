@@ -137,7 +137,7 @@ def test_a_full_disk_leaves_no_half_checkpoint_and_spares_the_finished_one(tmp_p
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(storage, "save_file", fill_the_disk)
-    with pytest.raises(UserError, match="c.safetensors could not be written .*No space left"):
+    with pytest.raises(UserError, match=r"c.safetensors could not be written .*No space left"):
         checkpoint.save(path)
     assert path.read_bytes() == finished
     assert list(tmp_path.iterdir()) == [path]
