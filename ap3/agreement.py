@@ -25,7 +25,7 @@ from scipy.stats import bootstrap, rankdata
 from ap3.latent.vectors import Vector
 from ap3.runs import DIFFERENCES, REFERENCES, SEES, Runs, runs_of
 
-STATISTICS = ("agreement", "tau_b", "rho")
+STATISTICS = ("decided", "agreement", "gain", "tau_b", "rho")
 
 ENOUGH_TRIALS = 10
 _DRAWS = 1000
@@ -116,8 +116,9 @@ def spearman(measure: Vector, difference: Vector) -> Vector:
 def agreement(measures: pd.DataFrame) -> pd.DataFrame:
     """Count agreement for every trial, epoch, reference, PD, kind of pair and measure: a row each.
 
-    ρ takes the PDs as they are, without ties by noise. Among modes or ratios it is the mean over
-    the groups (the modes at each ratio, the ratios at each mode).
+    Of the columns, `gain` is the agreement less that of AP2 in the same case. ρ takes the PDs as
+    they are, without ties by noise; among modes or ratios it is the mean over the groups (the modes
+    at each ratio, the ratios at each mode).
     """
     rows = [row for runs in runs_of(measures) for row in _agreement_of(runs)]
     return pd.concat(rows, ignore_index=True)
@@ -138,16 +139,14 @@ def summarise(measures: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     ends = table[table["epoch"].isin([table["epoch"].min(), table["epoch"].max()])]
     keys = ["dataset", "model", "epoch", "reference", "pd", "among", "measure", "sees"]
     tidy = ends.melt([*keys, "trial"], list(STATISTICS), "statistic")
-    rows = [*keys, "statistic"]
-    wide = tidy.pivot_table("value", rows, "trial", dropna=False, observed=True, sort=False)
-    values = wide.to_numpy(float)
-    summary = wide.index.to_frame(index=False)
+    summary = tidy.groupby([*keys, "statistic"], sort=False)["value"].agg(list).reset_index()
+    values = np.array(summary.pop("value").to_list(), dtype=float)
     with _quiet():
         summary["n"] = np.isfinite(values).sum(axis=1)
         summary["mean"] = np.nanmean(values, axis=1)
         summary["sd"] = np.nanstd(values, axis=1, ddof=1)
         summary["min"], summary["max"] = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
-    if wide.shape[1] >= ENOUGH_TRIALS:
+    if values.shape[1] >= ENOUGH_TRIALS:
         low, high = _over_trials(values)
         return summary.assign(low=low, high=high, interval="trials")
     noise = pd.concat([_from_noise(runs) for runs in runs_of(measures)], ignore_index=True)
@@ -164,6 +163,17 @@ class _Case:
     error: Vector
     compared: NDArray[np.int64]
     groups: list[NDArray[np.int64]]
+
+    def count(self, epoch: int | slice, difference: Vector) -> dict[str, dict[str, Vector]]:
+        """Count every measure's agreement with a PD's order of the pairs, and its gain over AP2."""
+        counted = {
+            name: concordance(order(measure[:, epoch], self.compared), difference)
+            for name, measure in self.measures.items()
+        }
+        base = counted["ap2"]["agreement"]
+        return {
+            name: found | {"gain": found["agreement"] - base} for name, found in counted.items()
+        }
 
 
 def _cases(runs: Runs) -> Iterator[_Case]:
@@ -191,9 +201,9 @@ def _agreement_of(runs: Runs) -> Iterator[pd.DataFrame]:
     }
     for case in _cases(runs):
         difference = np.abs(case.difference)
-        decided = order(difference, case.compared, case.error)
+        counted = case.count(slice(None), order(difference, case.compared, case.error))
         for name, measure in case.measures.items():
-            columns = concordance(order(measure, case.compared), decided)
+            columns = counted[name]
             groups = [spearman(measure[..., g], difference[..., g]) for g in case.groups]
             with _quiet():
                 columns["rho"] = np.nanmean(groups, axis=0)
@@ -210,9 +220,8 @@ def _from_noise(runs: Runs) -> pd.DataFrame:
             signed, error = case.difference[:, at], case.error[:, at]
             noise = np.random.default_rng(0).standard_normal((_DRAWS, *signed.shape))
             drawn = order(np.abs(signed + error * noise), case.compared, error)
-            for name, measure in case.measures.items():
-                counted = concordance(order(measure[:, at], case.compared), drawn)
-                for statistic in ("agreement", "tau_b"):
+            for name, counted in case.count(at, drawn).items():
+                for statistic in ("agreement", "gain", "tau_b"):
                     with _quiet():
                         means = np.nanmean(counted[statistic], axis=1)
                         low, high = np.nanquantile(means, _TAILS)

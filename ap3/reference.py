@@ -52,7 +52,7 @@ class Reference:
             If a file is missing or holds something else, or the features are another layer's.
         """
         layer = Layer.of_checkpoint(checkpoint)
-        arrays, _ = storage.load(features)
+        arrays, _ = storage.load(features, only=("train", "train_labels"))
         if arrays.get("train", layer.bias).shape[1:] != layer.weight.shape[1:]:
             raise UserError(
                 f"{features} holds no features of {layer.weight.shape[1]} numbers, which the last "

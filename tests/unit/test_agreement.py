@@ -98,6 +98,8 @@ def test_a_table_of_known_agreement():
     assert 0.5 < mean["ratio", "all"] < 1
     ends = table[(table["measure"] == "cosine_distance") & (table["epoch"] == 2)]
     assert (ends["tau_b"] == -1).all()
+    assert (ends["gain"] == -1).all()
+    assert (table.loc[table["measure"] == "ap2", "gain"] == 0).all()
     assert (ends["rho"] == -1).all()
     assert set(table["reference"]) == {"baseline", "control"}
     from_control = table[table["reference"] == "control"]

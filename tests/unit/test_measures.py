@@ -170,3 +170,12 @@ def test_features_of_another_layer(tmp_path, features):
     files = written(tmp_path, features)
     with pytest.raises(UserError, match="holds no features of 5 numbers"):
         Reference.read(*files)
+
+
+def test_views_are_not_read(tmp_path):
+    """Augmented views can be many times the training split."""
+    features = {"train": MADE.features, "train_labels": MADE.labels, "views": np.ones((9, 9))}
+    files = written(tmp_path, features)
+    arrays, _ = storage.load(files[1], only=("train", "absent"))
+    assert set(arrays) == {"train"}
+    np.testing.assert_array_equal(Reference.read(*files).loss.features, MADE.features)
