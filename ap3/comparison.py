@@ -170,7 +170,8 @@ def _real(tensor: Any, name: str, whose: str) -> Any:
             f"layer {_layer(name)} of the {whose} holds {kind} and AP2 compares real numbers; give "
             "the weights as floats (a quantised network dequantised)."
         )
-    return tensor.reshape(-1)
+    is_sparse = str(getattr(tensor, "layout", "torch.strided")) != "torch.strided"
+    return (tensor.to_dense() if is_sparse else tensor).reshape(-1)
 
 
 def _sums(baseline: Any, pruned: Any, name: str, groups: int | None) -> _Sums:

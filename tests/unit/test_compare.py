@@ -121,6 +121,15 @@ def test_every_floating_type(dtype, tmp_path):
         assert row.ap2 == pytest.approx(exact, rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+def test_sparse_tensors(layout, tmp_path):
+    sparse = {name: FOLDED[name].to_sparse(layout=layout) for name in ("3.weight", "4.weight")}
+    torch.save(sparse, tmp_path / "two.pt")
+    table = compare(BASELINE, read(tmp_path / "two.pt"), ["3", "4"])
+    pd.testing.assert_frame_equal(table, compare(BASELINE, FOLDED, ["3", "4"]))
+
+
 def test_attention_embeddings_and_recurrent_layers_are_layers():
     model = nn.ModuleDict(
         {
