@@ -5,6 +5,7 @@ DataParallel and torch.compile, and the weight and mask that `torch.nn.utils.pru
 """
 
 import pickle
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -129,7 +130,9 @@ def _read_safetensors(path: Path) -> StateDict:
 
 def _read_torch(path: Path, zipped: bool) -> StateDict:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch's, on the speed of sparse tensors
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower():
             raise UserError(
