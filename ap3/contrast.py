@@ -34,8 +34,14 @@ def contrast(measures: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Average the contrasts over the trials: `n`, `mean`, `sd`, and `deviations` = |mean|/sd."""
-    found = table.groupby(_KEYS, sort=False)["contrast"].agg(n="count", mean="mean", sd="std")
+    """Average the contrasts over the trials: `n`, `mean`, `sd`, and `deviations` = |mean|/sd.
+
+    The contrast of the PD itself stands among those of the measures, as `test_pd_loss`.
+    """
+    of_pd = table.drop_duplicates([*_KEYS[:-1], "trial"]).drop(columns="contrast")
+    of_pd = of_pd.rename(columns={"pd_contrast": "contrast"}).assign(measure="test_pd_loss")
+    both = pd.concat([table, of_pd], ignore_index=True)
+    found = both.groupby(_KEYS, sort=False)["contrast"].agg(n="count", mean="mean", sd="std")
     return found.assign(deviations=found["mean"].abs() / found["sd"]).reset_index()
 
 

@@ -189,6 +189,8 @@ def test_contrast():
     assert (ratio["contrast"] == 0).all()
     summary = contrast.summarise(table)
     assert set(summary["n"]) == {2}
+    of_pd = summary[(summary["measure"] == "test_pd_loss") & (summary["epoch"] == 0)]
+    np.testing.assert_allclose(of_pd["mean"], -1)
     made = measures()
     made["ap3_gaussian"] = 0.37 * made["ap2"]
     both = contrast.contrast(made).pivot_table("contrast", ["trial", "epoch", "ratio"], "measure")
