@@ -26,8 +26,8 @@ def draw(bounds: pd.DataFrame) -> Figure:
     the same with `/fails` behind it.
     """
     pruned = bounds[(bounds["law"] == LAW) & (bounds["mode"] != "control")]
-    pruned = pruned[pruned["pd_loss"] > 0]
     first, last = pruned["epoch"].min(), pruned["epoch"].max()
+    pruned = pruned[pruned["pd_loss"] > 0]
     phases = [pruned[pruned["epoch"] == epoch] for epoch in (first, last)]
     looks = look.mode_looks([mode for mode in MODES if mode in set(pruned["mode"])])
     with paper_style():
