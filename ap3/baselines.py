@@ -46,31 +46,13 @@ def train_baseline(
     list of dict
         A row per epoch: learning rate, running training loss and accuracy, and those held out.
     """
-    names = (data.name, model, trial)
-    torch.manual_seed(derive(seed, *names, "initial weights"))
-    view = _view(model, image_size, pretrained)
-    network = build(model, len(data.classes), view.size)
-    head = find_head(network, view.size)
-    if pretrained:
-        pretrained.give_to(network, head)
-    identity = Identity(
-        data.name,
-        model,
-        len(data.classes),
-        view.size,
-        trial,
-        seed,
-        head,
-        pretrained.name if pretrained else NO_WEIGHTS,
-        view.mean,
-        view.std,
-    )
-    network.to(device)
+    start = untrained(data, model, image_size, trial, seed, pretrained)
+    network, view = start.model.to(device), start.identity.view
     images = torch.from_numpy(data.train_images).to(device)
     labels = torch.from_numpy(data.train_labels).to(device)
     kept, held_out = split(len(labels), validation, derive(seed, data.name, "validation"))
-    generator = torch.Generator().manual_seed(derive(seed, *names, "batches"))
-    torch.manual_seed(derive(seed, *names, "dropout"))
+    generator = torch.Generator().manual_seed(derive(seed, data.name, model, trial, "batches"))
+    torch.manual_seed(derive(seed, data.name, model, trial, "dropout"))
 
     best = _Best(network)
     history = []
@@ -85,7 +67,27 @@ def train_baseline(
             progress.advance(loss=epoch.train_loss, accuracy=epoch.train_accuracy)
     if len(held_out):
         best.restore(network)
-    return Checkpoint(network, identity), history
+    return start, history
+
+
+def untrained(
+    data: Images,
+    model: str,
+    image_size: int | None,
+    trial: int,
+    seed: int,
+    pretrained: Pretrained | None = None,
+) -> Checkpoint:
+    """Set up the network as training finds it: with random weights, or with `pretrained` ones."""
+    torch.manual_seed(derive(seed, data.name, model, trial, "initial weights"))
+    view, classes = _view(model, image_size, pretrained), len(data.classes)
+    network = build(model, classes, view.size)
+    head = find_head(network, view.size)
+    if pretrained:
+        pretrained.give_to(network, head)
+    weights = pretrained.name if pretrained else NO_WEIGHTS
+    about = (data.name, model, classes, view.size, trial, seed, head, weights, view.mean, view.std)
+    return Checkpoint(network, Identity(*about))
 
 
 def _view(model: str, image_size: int | None, pretrained: Pretrained | None) -> View:
