@@ -1,12 +1,13 @@
 """Bring the tables of finished studies into docs/: `python docs/findings.py demo replicates`.
 
 For each study it reads results/STUDY/tables, writes what docs/findings.md cites to
-docs/results/STUDY, with the conditions, and sets the tables between the marks
+docs/results/STUDY, with the figures and the conditions, and sets the tables between the marks
 `<!-- STUDY -->` and `<!-- end of STUDY -->` of docs/findings.md anew.
 """
 
 import platform
 import re
+import shutil
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -50,7 +51,7 @@ def main(studies: list[str]) -> None:
     for study in studies:
         tables = read(study)
         keep(study, tables)
-        page = replaced(page, study, "\n\n".join(sections(tables)))
+        page = replaced(page, study, "\n\n".join(sections(study, tables)))
     PAGE.write_text(page)
 
 
@@ -74,6 +75,8 @@ def keep(study: str, tables: dict[str, pd.DataFrame]) -> None:
             if column in table:
                 table = table[~table[column].isin(values)]
         table.to_csv(folder / f"{name}.csv", index=False, float_format="%.5g")
+    for figure in ("agreement.png", "bounds.png"):
+        shutil.copy(Path("results") / study / "figures" / figure, folder / figure)
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "scipy"))
     conditions = f"{size(tables)}\n\n{packages}, {platform.machine()}, made by study `{study}`.\n"
     (folder / "conditions.md").write_text(conditions)
@@ -95,10 +98,11 @@ def size(tables: dict[str, pd.DataFrame]) -> str:
     )
 
 
-def sections(tables: dict[str, pd.DataFrame]) -> list[str]:
+def sections(study: str, tables: dict[str, pd.DataFrame]) -> list[str]:
     """Return the text and the tables of one study."""
     depth = [layers(tables[SCOPE_ALL])] if SCOPE_ALL in tables else []
     return [
+        f"![agreement](results/{study}/agreement.png)",
         size(tables),
         along(tables["measures"]),
         *depth,

@@ -63,13 +63,10 @@ def _draw_panel(
     ends = np.array([drawn["pd_loss"].min(), drawn["pd_loss"].max()])
     axes.plot(ends, ends, color="0.25", linewidth=0.8, zorder=1)
     finite = drawn[name][np.isfinite(drawn[name])]
-    axes.text(
-        0.97,
-        0.04,
-        f"fails for {len(fails)} of {len(drawn)}; median {_times(finite, drawn)} × PD",
-        transform=axes.transAxes,
-        ha="right",
-    )
+    silent = len(drawn) - len(finite)
+    said = f"fails for {len(fails)}, silent for {silent} of {len(drawn)}"
+    said += f"\nmedian {_times(finite, drawn)} × PD"
+    axes.text(0.97, 0.04, said, transform=axes.transAxes, ha="right")
 
 
 def _times(bound: pd.Series, drawn: pd.DataFrame) -> str:
