@@ -35,7 +35,7 @@ class HighestMagnitude(prune.L1Unstructured):
 
 
 def _ranks(scores: Tensor) -> Tensor:
-    """Number the entries of `scores` from 1, in ascending and, where equal, in storage order."""
+    """Rank the entries of `scores` from 1, in ascending and, where equal, in storage order."""
     order = scores.flatten().argsort(stable=True)
     ranks = torch.empty(scores.numel(), dtype=torch.float64, device=scores.device)
     ranks[order] = torch.arange(1, scores.numel() + 1, dtype=torch.float64, device=scores.device)

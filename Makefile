@@ -1,0 +1,34 @@
+# make env   the environment, .venv, with pinned versions
+# make demo  the environment, and the main job
+# make test  the environment, and the tests
+
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# The environment is current while this digest of what defines it is the one it was made from.
+PINS := $(shell cat pyproject.toml envs/constraints.txt | cksum | tr ' ' '-')
+READY := .venv/.made-from-$(PINS)
+
+.PHONY: env demo test lint
+
+env: $(READY)
+
+$(READY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ap3 needs Python 3.11 or newer; found $$($(PYTHON) --version). Give another with make PYTHON=…" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[workflow,test]'
+	@rm -f .venv/.made-from-*
+	@touch $@
+
+demo: env
+	snakemake --cores all
+	@echo "The figures are in results/demo/figures, the tables in results/demo/tables."
+
+test: env lint
+	pytest
+
+lint: env
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint
