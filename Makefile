@@ -32,3 +32,4 @@ lint: env
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+	mypy

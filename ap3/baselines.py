@@ -93,7 +93,7 @@ def untrained(
 def _view(model: str, image_size: int | None, pretrained: Pretrained | None) -> View:
     """Look at images as the weights' own network did, at `image_size` where that is given."""
     found = pretrained.view if pretrained else None
-    size = image_size or (found and found.size)
+    size = image_size or (found.size if found else None)
     if size is None:
         raise UserError(
             f"the input size of {model} is not known, as no weights tell it; give image_size."

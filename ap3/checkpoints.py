@@ -14,6 +14,8 @@ from ap3.models.names import NO_WEIGHTS
 from ap3.models.registry import build
 from ap3.views import IMAGENET_MEAN, IMAGENET_STD, View
 
+_Shapes = dict[str, tuple[int, ...]]
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -95,7 +97,7 @@ def load_state(model: nn.Module, state: dict[str, Tensor], source: object) -> No
     model.load_state_dict(state)
 
 
-def _differences(expected: dict[str, tuple], found: dict[str, tuple], most: int = 3) -> str:
+def _differences(expected: _Shapes, found: _Shapes, most: int = 3) -> str:
     """Say which tensors differ, the first few of each kind by name."""
     missing = sorted(expected.keys() - found.keys())
     surplus = sorted(found.keys() - expected.keys())

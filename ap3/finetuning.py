@@ -8,11 +8,13 @@ and is no part of AP2 or AP3.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from ap3.models.head import linear
 from ap3.training import Epoch, Recipe, optimise, shuffled_batches, train
 from ap3.views import View
 
@@ -88,7 +90,7 @@ def finetune_heads(
             loss = _sum_of_losses(layers.logits(features[batch]), labels[batch])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            weight.grad *= masks
+            cast(Tensor, weight.grad).mul_(masks)
             optimizer.step()
         schedule.step()
         yield layers.snapshot()
@@ -116,7 +118,7 @@ def finetune_network(
     `mask` has the shape of the weights of the layer called `head`; the other arguments are those
     of `ap3.training.train`.
     """
-    weight = model.get_submodule(head).weight
+    weight = linear(model, head).weight
     with torch.no_grad():
         weight *= mask
     hook = weight.register_hook(lambda gradient: gradient * mask)

@@ -52,7 +52,7 @@ class Layer:
         try:
             identity = metadata["identity"]
             names = ("dataset", "model", "trial", "seed")
-            origin = Origin(*(identity[name] for name in names), layer=identity["head"])
+            origin = Origin(**{name: identity[name] for name in names}, layer=identity["head"])
         except KeyError as error:
             raise UserError(
                 f"{path} is no checkpoint of ap3 (its metadata lacks {error}); give a file made by ap3 baseline."

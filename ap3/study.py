@@ -177,8 +177,8 @@ def _unknown_names(study: Study) -> list[str]:
             hint = nearest(name, datasets.names())
             wrong.append(f"{where}.data.{slot} is {name!r}, but must be one of {known}.{hint}")
     for role, network in study.networks.items():
-        known, hint = is_known(network["model"])
-        if not known:
+        found, hint = is_known(network["model"])
+        if not found:
             wrong.append(f"{where}.networks.{role}.model is {network['model']!r}, but {hint}")
         else:
             wrong += _unknown_start(study, network, f"{where}.networks.{role}")

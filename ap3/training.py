@@ -105,7 +105,7 @@ def train(
     optimizer, schedule = optimise(list(model.parameters()), recipe)
     for epoch in range(1, recipe.epochs + 1):
         model.train()
-        learning_rate = schedule.get_last_lr()[0]
+        learning_rate = float(schedule.get_last_lr()[0])
         sums = torch.zeros(2, dtype=torch.float64, device=images.device)
         for batch in shuffled_batches(len(images), recipe.batch_size, generator):
             batch = batch.to(images.device)

@@ -17,6 +17,7 @@ from ap3.evaluation import Outcomes, logits_of
 from ap3.features import Features
 from ap3.finetuning import Heads, finetune_heads, finetune_network
 from ap3.layers import Layer, Origin
+from ap3.models.head import linear
 from ap3.progress import Progress
 from ap3.seeds import derive
 from ap3.training import Recipe
@@ -133,7 +134,7 @@ def through_network(
     trajectories = []
     for pruned in layers:
         model = copy.deepcopy(checkpoint.model)
-        layer = model.get_submodule(name)
+        layer = linear(model, name)
         layer.weight.data.copy_(torch.from_numpy(pruned.weight))
         mask = torch.from_numpy(pruned.mask).to(device)
         trajectory = Trajectory(pruned, baseline)

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import requests
@@ -56,15 +55,15 @@ def _receive(file: RemoteFile, part: Path) -> None:
         response.raise_for_status()
         resumed = response.status_code == requests.codes.partial_content
         have = have if resumed else 0
-        if file.size is None:
-            follows = int(response.headers.get("Content-Length", sys.maxsize))
-            file = replace(file, size=have + follows)
-        with part.open("ab" if resumed else "wb") as stream, progress(file, have) as advance:
+        follows = int(response.headers.get("Content-Length", sys.maxsize))
+        size = have + follows if file.size is None else file.size
+        how = "ab" if resumed else "wb"
+        with part.open(how) as stream, progress(file.name, size, have) as advance:
             for piece in response.raw.stream(_PIECE, decode_content=False):
                 stream.write(piece)
                 advance(len(piece))
                 # Enough to fail the check, however much more the server would send.
-                if stream.tell() > file.size:
+                if stream.tell() > size:
                     return
 
 

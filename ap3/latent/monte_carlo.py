@@ -135,7 +135,7 @@ def student_t_kl_pyro(
         return np.asarray(p.log_prob(points) - q.log_prob(points))
 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.random.default_generator.manual_seed(int(generator.integers(2**63)))
+        torch.default_generator.manual_seed(int(generator.integers(2**63)))
         # Pyro holds several such matrices; small ones stay in warm memory, at half the time.
         return mean_in_chunks(log_ratios, n, width=4 * dim**2)
 

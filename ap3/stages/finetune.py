@@ -55,7 +55,7 @@ def finetune(
             done = trajectories.through_head(
                 layers, baseline, Features.load(features), recipe, where
             )
-        else:
+        elif data is not None:
             from ap3.checkpoints import Checkpoint
             from ap3.datasets.images import Images
 
