@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
 
 from ap3 import storage
-from ap3.checkpoints import Checkpoint
-from ap3.datasets.images import Images
 from ap3.evaluation import EVALUATION_BATCH, logits_of
 from ap3.models.head import without_head
 from ap3.seeds import derive
 from ap3.views import View
+
+if TYPE_CHECKING:  # reading features needs no torchvision, which takes seconds to import
+    from ap3.checkpoints import Checkpoint
+    from ap3.datasets.images import Images
 
 _ARRAYS = ("train", "train_labels", "test", "test_labels", "views")
 
@@ -42,8 +44,8 @@ class Features:
     @classmethod
     def extract(
         cls,
-        checkpoint: Checkpoint,
-        data: Images,
+        checkpoint: "Checkpoint",
+        data: "Images",
         views: int,
         augmentation: str,
         device: torch.device,

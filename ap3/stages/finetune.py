@@ -35,7 +35,7 @@ def finetune(
     """
     import pandas as pd
 
-    from ap3 import tables, trajectories
+    from ap3 import tables
     from ap3.device import processor
     from ap3.errors import UserError
     from ap3.layers import Layer
@@ -50,17 +50,17 @@ def finetune(
     with processor(device, threads) as where:
         if features is not None:
             from ap3.features import Features
+            from ap3.head_tuning import through_head
 
             baseline = Layer.of_checkpoint(checkpoint)
-            done = trajectories.through_head(
-                layers, baseline, Features.load(features), recipe, where
-            )
+            done = through_head(layers, baseline, Features.load(features), recipe, where)
         elif data is not None:
             from ap3.checkpoints import Checkpoint
             from ap3.datasets.images import Images
+            from ap3.network_tuning import through_network
 
             network = Checkpoint.load(checkpoint, where)
-            done = trajectories.through_network(layers, network, Images.load(data), recipe, where)
+            done = through_network(layers, network, Images.load(data), recipe, where)
     for trajectory in done:
         name = str(trajectory.pruned.variant)
         trajectory.layer.save(out / f"{name}.safetensors")

@@ -1,0 +1,72 @@
+"""Scope `head`: only the pruned layer learns, that of every variant at the same time."""
+
+import torch
+from torch import Tensor
+
+from ap3.evaluation import Outcomes
+from ap3.features import Features
+from ap3.finetuning import Heads, finetune_heads
+from ap3.layers import Layer
+from ap3.progress import Progress
+from ap3.training import Recipe
+from ap3.trajectories import Trajectory, order, title
+
+_EXAMPLES_AT_ONCE = 8192
+
+
+def through_head(
+    layers: list[Layer], checkpoint: Layer, features: Features, recipe: Recipe, device: torch.device
+) -> list[Trajectory]:
+    """Fine-tune only the last layer of every variant, all of them together (scope `head`).
+
+    Parameters
+    ----------
+    layers
+        The pruned layers, all of one baseline.
+    checkpoint
+        The baseline's own last layer, nothing pruned.
+    """
+    splits = {
+        "train": (features.train.to(device), features.train_labels.to(device)),
+        "test": (features.test.to(device), features.test_labels.to(device)),
+    }
+    unpruned = _heads([checkpoint], device)
+    baseline = {split: _judge(unpruned, *pair).of_variant(0) for split, pair in splits.items()}
+    trajectories = [Trajectory(layer, baseline) for layer in layers]
+
+    def record(heads: Heads) -> None:
+        outcomes = {split: _judge(heads, *pair) for split, pair in splits.items()}
+        for index, trajectory in enumerate(trajectories):
+            own = {split: outcome.of_variant(index) for split, outcome in outcomes.items()}
+            trajectory.record(heads.weight[index], heads.bias[index], own)
+
+    start = _heads(layers, device)
+    masks = torch.stack([torch.from_numpy(layer.mask) for layer in layers]).to(device)
+    views, labels = features.views.to(device), splits["train"][1]
+    record(start)
+    with Progress(title(layers[0].origin), recipe.epochs, len(labels)) as progress:
+        for heads in finetune_heads(start, masks, views, labels, recipe, order(layers[0].origin)):
+            record(heads)
+            progress.advance()
+    return trajectories
+
+
+@torch.no_grad()
+def _judge(heads: Heads, features: Tensor, labels: Tensor) -> Outcomes:
+    """Evaluate all variants on all examples, some at a time so that memory stays bounded."""
+    parts = [
+        Outcomes.of(heads.logits(some), answers)
+        for some, answers in zip(
+            features.split(_EXAMPLES_AT_ONCE), labels.split(_EXAMPLES_AT_ONCE), strict=True
+        )
+    ]
+    return Outcomes(
+        torch.cat([part.loss for part in parts], dim=-1),
+        torch.cat([part.correct for part in parts], dim=-1),
+    )
+
+
+def _heads(layers: list[Layer], device: torch.device) -> Heads:
+    weight = torch.stack([torch.from_numpy(layer.weight) for layer in layers])
+    bias = torch.stack([torch.from_numpy(layer.bias) for layer in layers])
+    return Heads(weight.to(device), bias.to(device))

@@ -1,0 +1,62 @@
+"""Scope `all`: the whole network of every variant learns, one variant after the other."""
+
+import copy
+
+import torch
+
+from ap3.checkpoints import Checkpoint
+from ap3.datasets.images import Images
+from ap3.depth import distances
+from ap3.evaluation import Outcomes, logits_of
+from ap3.finetuning import finetune_network
+from ap3.layers import Layer
+from ap3.models.head import linear
+from ap3.progress import Progress
+from ap3.training import Recipe
+from ap3.trajectories import Trajectory, order, seed, title
+
+
+def through_network(
+    layers: list[Layer], checkpoint: Checkpoint, data: Images, recipe: Recipe, device: torch.device
+) -> list[Trajectory]:
+    """Fine-tune the whole network of every variant, one after the other (scope `all`)."""
+    name, view = checkpoint.identity.head, checkpoint.identity.view
+    splits = {
+        "train": (
+            torch.from_numpy(data.train_images).to(device),
+            torch.from_numpy(data.train_labels).to(device),
+        ),
+        "test": (
+            torch.from_numpy(data.test_images).to(device),
+            torch.from_numpy(data.test_labels).to(device),
+        ),
+    }
+
+    def judge(model: torch.nn.Module) -> dict[str, Outcomes]:
+        return {
+            split: Outcomes.of(logits_of(model, images, view, device), labels)
+            for split, (images, labels) in splits.items()
+        }
+
+    baseline = judge(checkpoint.model)
+    trajectories = []
+    for pruned in layers:
+        model = copy.deepcopy(checkpoint.model)
+        layer = linear(model, name)
+        layer.weight.data.copy_(torch.from_numpy(pruned.weight))
+        mask = torch.from_numpy(pruned.mask).to(device)
+        trajectory = Trajectory(pruned, baseline)
+        trajectory.record(layer.weight, layer.bias, judge(model))
+        trajectory.record_depth(distances(checkpoint.model, model))
+        torch.manualseed(seed(pruned.origin, "dropout"))
+        name_of_run = f"{title(pruned.origin)} {pruned.variant}"
+        with Progress(name_of_run, recipe.epochs, len(data.train_labels)) as progress:
+            steps = finetune_network(
+                model, name, mask, *splits["train"], view, recipe, order(pruned.origin)
+            )
+            for epoch in steps:
+                trajectory.record(layer.weight, layer.bias, judge(model))
+                trajectory.record_depth(distances(checkpoint.model, model))
+                progress.advance(loss=epoch.train_loss, accuracy=epoch.train_accuracy)
+        trajectories.append(trajectory)
+    return trajectories
