@@ -1,11 +1,15 @@
-"""Checks a value against a closed JSON schema and says each mistake in one sentence."""
+"""Checks a value against a closed JSON schema and says each mistake in one sentence.
+
+Importing it is cheap, so that whoever knows names may hint at the nearest one.
+"""
 
 import difflib
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator, ValidationError
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 _WORDS = {
     "string": "text",
@@ -25,8 +29,10 @@ _LIMITS = {
 }
 
 
-def mistakes(value: Any, schema: dict[str, Any]) -> list[str]:
+def mistakes(value: Any, schema: dict[str, Any], whole: str = "the configuration") -> list[str]:
     """List what is wrong with `value`, a sentence each; an empty list means that it is right.
+
+    `whole` is what a sentence calls the value itself.
 
     Examples
     --------
@@ -36,9 +42,11 @@ def mistakes(value: Any, schema: dict[str, Any]) -> list[str]:
     ["there is no key 'epohcs'; did you mean 'epochs'? Known keys: epochs.",
      'epochs is 0, but must be at least 1.']
     """
+    from jsonschema import Draft202012Validator
+
     errors = Draft202012Validator(schema).iter_errors(value)
     ordered = sorted(errors, key=lambda error: [str(step) for step in error.absolute_path])
-    return [sentence for error in ordered for sentence in _sentences(error)]
+    return [sentence for error in ordered for sentence in _sentences(error, whole)]
 
 
 def with_defaults(value: Any, schema: dict[str, Any], root: dict[str, Any] | None = None) -> Any:
@@ -66,8 +74,8 @@ def nearest(word: object, known: Iterable[str]) -> str:
     return f" did you mean {close[0]!r}?" if close else ""
 
 
-def _sentences(error: ValidationError) -> list[str]:
-    where = _path(error) or "the configuration"
+def _sentences(error: "ValidationError", whole: str) -> list[str]:
+    where = _path(error) or whole
     found = _shown(error.instance)
     rule, limit = error.validator, error.validator_value
     if rule == "additionalProperties":
@@ -95,7 +103,7 @@ def _sentences(error: ValidationError) -> list[str]:
     return [f"{where} is {found}, but must be {expected}.{_number_hint(error.instance)}"]
 
 
-def _unknown_keys(error: ValidationError) -> list[str]:
+def _unknown_keys(error: "ValidationError") -> list[str]:
     known = list(error.schema.get("properties", {}))
     where = f" in {_path(error)}" if error.absolute_path else ""
     return [
@@ -105,7 +113,7 @@ def _unknown_keys(error: ValidationError) -> list[str]:
     ]
 
 
-def _path(error: ValidationError) -> str:
+def _path(error: "ValidationError") -> str:
     text = ""
     for step in error.absolute_path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}"

@@ -3,11 +3,10 @@
 Importing this package is cheap; a data set's own module is imported when it decodes.
 """
 
-from difflib import get_close_matches
-
 from ap3.datasets import sources
 from ap3.datasets.dataset import DataSet
 from ap3.errors import UserError
+from ap3.schema import nearest
 
 _REGISTRY = (
     DataSet("digits", train=1_437, test=360),
@@ -39,6 +38,5 @@ def get(name: str) -> DataSet:
     for dataset in _REGISTRY:
         if dataset.name == name:
             return dataset
-    near = get_close_matches(name, names(), n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise UserError(f"There is no data set {name!r}{hint}; known are {', '.join(names())}.")
+    known = ", ".join(names())
+    raise UserError(f"there is no data set {name!r}; known are {known}.{nearest(name, names())}")

@@ -130,14 +130,22 @@ def _draw_panel(axes: Axes, panel: Panel, scale: Scale) -> None:
     axes.set_gid(panel.gid)
     axes.set_title(panel.title)
     scale.apply(axes)
+    lanes = _lanes(panel.lines)
     for index, line in enumerate(panel.lines):
         if len(line.trials) > 1:
-            _draw_trials(axes, line, scale)
-        _draw_mean(axes, line, scale, index)
+            _draw_trials(axes, line, scale, lanes[line.gid])
+        _draw_mean(axes, line, scale, lanes[line.gid], index)
     _epoch_axis(axes, panel.lines[0].epochs)
 
 
-def _draw_mean(axes: Axes, line: Line, scale: Scale, index: int) -> None:
+def _lanes(lines: Sequence[Line]) -> dict[str, float]:
+    """Give each line that is ever zero a lane of the floor's strip, from the top down."""
+    zero = [line.gid for line in lines if (line.trials == 0).any()]
+    room = np.linspace(0.12, 0.88, len(zero)) if len(zero) > 1 else [0.5]
+    return dict.fromkeys((line.gid for line in lines), 0.5) | dict(zip(zero, room, strict=False))
+
+
+def _draw_mean(axes: Axes, line: Line, scale: Scale, lane: float, index: int) -> None:
     """Draw the arithmetic mean over the trials.
 
     It is zero only where every trial is; the geometric mean does not exist where one is.
@@ -145,7 +153,7 @@ def _draw_mean(axes: Axes, line: Line, scale: Scale, index: int) -> None:
     step = -(-len(line.epochs) // _MARKERS)
     axes.plot(
         line.epochs,
-        scale.place(line.trials.mean(axis=0)),
+        scale.place(line.trials.mean(axis=0), lane),
         linestyle="--" if line.dashed else "-",
         color=line.look.color,
         marker=line.look.marker,
@@ -157,10 +165,10 @@ def _draw_mean(axes: Axes, line: Line, scale: Scale, index: int) -> None:
     )
 
 
-def _draw_trials(axes: Axes, line: Line, scale: Scale) -> None:
+def _draw_trials(axes: Axes, line: Line, scale: Scale, lane: float) -> None:
     axes.plot(
         np.tile(line.epochs, len(line.trials)),
-        scale.place(line.trials.ravel()),
+        scale.place(line.trials.ravel(), lane),
         color=line.look.color,
         gid=f"{line.gid}/trials",
         **look.TRIAL,

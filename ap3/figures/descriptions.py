@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from itertools import product
@@ -13,6 +12,7 @@ import yaml
 
 from ap3.errors import UserError
 from ap3.figures.roles import Roles
+from ap3.schema import mistakes, nearest
 
 KINDS = ("curves", "comparison", "schematic")
 
@@ -134,8 +134,8 @@ def describe(figure: str | Path, changes: Mapping[str, Any] | None = None) -> De
 def _packaged(name: str) -> str:
     if name not in names():
         raise UserError(
-            f"there is no figure {name!r}{_nearest(name, names())}; the figures are "
-            f"{names()[0]} to {names()[-1]}, or give the path of a YAML file of your own."
+            f"there is no figure {name!r}; the figures are {names()[0]} to {names()[-1]}, or give "
+            f"the path of a YAML file of your own.{nearest(name, names())}"
         )
     return (files("ap3.figures") / f"{name}.yaml").read_text(encoding="utf-8")
 
@@ -158,27 +158,15 @@ def _frozen(value: Any) -> Any:
 
 
 def _check(name: str, content: Any) -> None:
-    """Refuse, in one sentence, what the schema of the description's kind does not allow."""
-    from jsonschema import Draft202012Validator
-
+    """Refuse, a sentence for each mistake, what the schema of the description's kind does not allow."""
     kind = content.get("kind") if isinstance(content, dict) else None
     if kind not in KINDS:
         raise UserError(
             f"{name}: expected a mapping whose key 'kind' is one of {', '.join(KINDS)}, and found "
-            f"{kind!r}{_nearest(kind, KINDS)}."
+            f"{kind!r}.{nearest(kind, KINDS)}"
         )
-    schema = _schemas()[kind]
-    for key in content:
-        if key not in schema["properties"]:
-            allowed = list(schema["properties"])
-            raise UserError(
-                f"{name}: a figure of kind {kind!r} has no key {key!r}{_nearest(key, allowed)}; "
-                f"its keys are {', '.join(allowed)}."
-            )
-    for error in Draft202012Validator(schema).iter_errors(content):
-        where = f"key {'.'.join(map(str, error.path))!r}: " if error.path else ""
-        hint = _nearest(error.instance, error.validator_value) if error.validator == "enum" else ""
-        raise UserError(f"{name}: {where}{error.message}{hint}.")
+    if wrong := mistakes(content, _schemas()[kind], whole="the description"):
+        raise UserError(f"{name}: {' '.join(wrong)}")
 
 
 @cache
@@ -186,8 +174,3 @@ def _schemas() -> dict[str, Any]:
     return yaml.safe_load((files("ap3.figures") / "schema.yaml").read_text(encoding="utf-8"))[
         "kinds"
     ]
-
-
-def _nearest(found: Any, allowed: Any) -> str:
-    close = get_close_matches(str(found), [str(entry) for entry in allowed], n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

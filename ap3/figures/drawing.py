@@ -31,8 +31,8 @@ def draw(description: Description, measures: pd.DataFrame, roles: Roles) -> Figu
     Figure
         Each axes has the gid `data set/network/split or metric/panel`; each curve of it, the
         arithmetic mean over the trials, has the gid `data set/network/mode/ratio/column`, and the
-        dots of the single trials the same with `/trials` behind it. A zero stands at the marked
-        floor of the logarithmic axis.
+        dots of the single trials the same with `/trials` behind it. A zero stands in the marked
+        strip at the foot of the logarithmic axis, each curve's in a lane of its own.
 
     Raises
     ------

@@ -27,9 +27,9 @@ CONTROL = Look("not pruned", "0.6", "x")
 TRIAL: dict[str, Any] = {
     "linestyle": "none",
     "marker": "o",
-    "markersize": 1.3,
+    "markersize": 1.7,
     "markeredgewidth": 0,
-    "alpha": 0.5,
+    "alpha": 0.45,
     "zorder": 1.5,
 }
 
@@ -45,10 +45,16 @@ _NAMES = {
     "alexnet": "AlexNet",
     "cifar10": "CIFAR10",
     "cifar100": "CIFAR100",
-    "fashion_mnist": "Fashion-MNIST",
+    "digits": "digits",
+    "fashion-mnist": "Fashion-MNIST",
     "resnet18": "ResNet18",
     "resnet50": "ResNet50",
-    "tiny_imagenet": "Tiny-ImageNet",
+    "shufflenet_v2_x0_5": "ShuffleNet V2 ×0.5",
+    "small_alexnet": "small AlexNet",
+    "small_resnet": "small ResNet",
+    "small_vgg": "small VGG",
+    "small_vit": "small ViT",
+    "tiny-imagenet": "Tiny-ImageNet",
     "vgg16": "VGG16",
     "vit_b_16": "ViT-B/16",
 }

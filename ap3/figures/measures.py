@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from ap3.errors import UserError
 from ap3.figures.descriptions import Description
 from ap3.figures.roles import Roles
+from ap3.schema import nearest
 
 CONTROL = "control"
 VARIANT = ["mode", "ratio"]
@@ -142,11 +142,10 @@ def _variants(modes: list[str], ratios: list[float], control: bool) -> list[tupl
 def _check_columns(figure: str, measures: pd.DataFrame, needed: list[str]) -> None:
     for column in needed:
         if column not in measures:
-            close = get_close_matches(column, list(measures.columns), n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
             raise UserError(
-                f"{figure} needs the column {column!r}{hint}, and the measures have none of that "
-                "name; make the tables again, or correct the description."
+                f"{figure} needs the column {column!r}, and the measures have none of that name; "
+                "make the tables again, or correct the description."
+                f"{nearest(column, measures.columns)}"
             )
 
 

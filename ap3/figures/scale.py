@@ -9,7 +9,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 _STEPS = (1, 2, 5)
-_STRIP = 0.15  # of the axis's height: the strip that holds the floor
+_STRIP = 0.17  # of the axis's height: the strip that holds the floor
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Scale:
 
     @property
     def floor(self) -> float:
-        """Where a zero is drawn: the middle of the strip below `low`."""
-        return self.low / 10 ** (0.5 * self._strip)
+        """Where a zero is drawn by itself: the middle of the strip below `low`."""
+        return self._lane(0.5)
 
     @property
     def bottom(self) -> float:
@@ -60,10 +60,17 @@ class Scale:
         more = 10 ** ((decades - self.decades) / 2)
         return replace(self, low=self.low / more, high=self.high * more)
 
-    def place(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Return `values` with each zero moved to the floor."""
+    def place(self, values: ArrayLike, lane: float = 0.5) -> NDArray[np.float64]:
+        """Return `values` with each zero moved into the strip of the floor.
+
+        A `lane` of 0 is the strip's upper edge, 1 its lower one: curves that are zero together
+        are seen beside one another.
+        """
         values = np.asarray(values, dtype=float)
-        return np.where(values == 0, self.floor, values)
+        return np.where(values == 0, self._lane(lane), values)
+
+    def _lane(self, lane: float) -> float:
+        return self.low / 10 ** (lane * self._strip)
 
     def apply(self, axes: Axes) -> None:
         """Give `axes` this scale: limits, ticks at decades, and the strip with its tick "0"."""

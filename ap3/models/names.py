@@ -3,8 +3,9 @@
 Imports nothing heavy unless a name is odd.
 """
 
-import difflib
 from importlib.util import find_spec
+
+from ap3.schema import nearest
 
 FACTORIES = {
     "small_alexnet": "ap3.models.small:small_alexnet",
@@ -50,11 +51,9 @@ def is_known(name: str) -> tuple[bool, str]:
     names = models.list_models(module=models)
     if name in names:
         return True, ""
-    nearest = difflib.get_close_matches(name, [*FACTORIES, *names], n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else "."
     return False, (
         f"must be one of {', '.join(FACTORIES)}, a classifier of torchvision, timm:NAME or "
-        f"package.module:function{hint}"
+        f"package.module:function.{nearest(name, [*FACTORIES, *names])}"
     )
 
 

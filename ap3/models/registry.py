@@ -5,7 +5,6 @@ classifier of torchvision (`resnet50`), `timm:NAME` where timm is installed, and
 `package.module:function`, called with the number of classes and the image size.
 """
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from torchvision import models
 from ap3.errors import UserError
 from ap3.models.head import find_head, fit_head
 from ap3.models.names import FACTORIES, is_known
+from ap3.schema import nearest
 
 Factory = Callable[[int, int], nn.Module]
 
@@ -91,9 +91,8 @@ def _from_timm(name: str) -> Factory:
     except ImportError as error:
         raise UserError(f"timm:{name} needs timm; install it into the environment.") from error
     if not timm.is_model(name):
-        nearest = difflib.get_close_matches(name, timm.list_models(), n=1)
-        hint = f"; did you mean {nearest[0]}?" if nearest else "."
-        raise UserError(f"timm has no network called {name!r}{hint}")
+        hint = nearest(name, timm.list_models())
+        raise UserError(f"timm has no network called {name!r}; choose one that it has.{hint}")
     return lambda classes, image_size: timm.create_model(
         name, pretrained=False, num_classes=classes
     )

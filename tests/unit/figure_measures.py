@@ -14,7 +14,7 @@ EXAMPLES = {"train": 1437, "test": 360}
 
 NETWORKS = {name: f"small_{name}" for name in ("alexnet", "vgg", "resnet", "vit")}
 SLOTS = ("ten_classes", "hundred_classes", "large_images")
-THREE = Roles(NETWORKS, dict(zip(SLOTS, ("cifar10", "cifar100", "tiny_imagenet"), strict=True)))
+THREE = Roles(NETWORKS, dict(zip(SLOTS, ("cifar10", "cifar100", "tiny-imagenet"), strict=True)))
 ONE = Roles(NETWORKS, dict.fromkeys(SLOTS, "digits"))
 
 

@@ -40,8 +40,8 @@ def fonts(page):
     ("figure", "text"),
     [
         ("fig01", ["latent space", "flatten"]),
-        ("fig02", ["small_resnet on CIFAR10", "small_resnet on CIFAR100", "ratio 0.3", "epoch"]),
-        ("fig07", ["small_vgg on CIFAR10", "ratio 0.8", "highest", "Student-t"]),
+        ("fig02", ["small ResNet on CIFAR10", "small ResNet on CIFAR100", "ratio 0.3", "epoch"]),
+        ("fig07", ["small VGG on CIFAR10", "ratio 0.8", "highest", "Student-t"]),
     ],
 )
 def test_a_figure_is_one_page_with_its_fonts_embedded_as_truetype(figure, text, tables, tmp_path):
