@@ -19,7 +19,7 @@ from ap3.stages.data import data
 from ap3.stages.depth import depth
 from ap3.stages.features import features
 from ap3.stages.fetch import fetch
-from ap3.stages.figures import figures
+from ap3.stages.figure import figure
 from ap3.stages.finetune import finetune
 from ap3.stages.measure import measure
 from ap3.stages.prune import prune
@@ -44,7 +44,7 @@ _STAGES = (
     theory,
     agreement,
     depth,
-    figures,
+    figure,
 )
 
 app = typer.Typer(

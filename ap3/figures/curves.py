@@ -49,7 +49,7 @@ def draw(description: Description, measures: pd.DataFrame, roles: Roles) -> Figu
     content = [[_panels(row, block) for row in rows] for block in made]
     entries = legend.entries(description, made[0])
     counts = [[len(panels) for panels in block] for block in content]
-    layout = page.arrange(counts, description.width, legend_lines=len(entries))
+    layout = page.arrange(counts, description.width, description.height, len(entries))
     figure = Figure(figsize=(layout.width, layout.height))
     for index, block in enumerate(made):
         _add_heading(figure, layout, layout.headings[index], block, description.metrics)

@@ -55,6 +55,7 @@ class Description:
     first_epoch: int = 1
     pd: str = "accuracy"
     width: float = 7.16  # inches: the text width of a two-column page
+    height: float = 1.35  # inches: of one panel
 
     def blocks(self, roles: Roles) -> list[tuple[str, str]]:
         """Return the (network, data set) pairs in drawing order, each once.

@@ -11,7 +11,7 @@ Rectangle = tuple[float, float, float, float]  # left, bottom, width, height as 
 
 LEFT, RIGHT, TOP = 0.52, 0.08, 0.06
 HEADING, HEADING_LINE = 0.17, 0.13
-TITLE, PANEL, TICKS = 0.19, 1.35, 0.21
+TITLE, TICKS = 0.19, 0.21
 GAP = 0.13
 BLOCK_GAP = 0.1
 AXIS_LABEL, LEGEND, LEGEND_LINE, BOTTOM = 0.17, 0.06, 0.145, 0.05
@@ -52,14 +52,14 @@ class Page:
         return (self.left + self.right) / 2
 
 
-def arrange(blocks: Sequence[Sequence[int]], width: float, legend_lines: int) -> Page:
-    """Lay out blocks of rows, a row given by its number of panels, on a page `width` inches wide.
+def arrange(blocks: Sequence[Sequence[int]], width: float, panel: float, legend_lines: int) -> Page:
+    """Lay out blocks of rows, a row given by its number of panels, each `panel` inches high.
 
-    A row whose panels would be narrower than 1.2 inches goes on in a second line.
+    The page is `width` inches wide. A row whose panels would be narrower than 1.2 inches goes on in a second line.
     """
     heading = HEADING + (HEADING_LINE if width < COLUMN else 0)
     lines = sum(len(_lines(panels, width)) for block in blocks for panels in block)
-    line = TITLE + PANEL + TICKS
+    line = TITLE + panel + TICKS
     below = AXIS_LABEL + LEGEND + LEGEND_LINE * legend_lines + BOTTOM
     height = TOP + len(blocks) * heading + (len(blocks) - 1) * BLOCK_GAP + lines * line + below
     y, headings, placed = height - TOP, [], []
@@ -70,9 +70,9 @@ def arrange(blocks: Sequence[Sequence[int]], width: float, legend_lines: int) ->
         for panels in block:
             row = []
             for xs, panel_width in _lines(panels, width):
-                bottom = y - TITLE - PANEL
+                bottom = y - TITLE - panel
                 row += [
-                    (x / width, bottom / height, panel_width / width, PANEL / height) for x in xs
+                    (x / width, bottom / height, panel_width / width, panel / height) for x in xs
                 ]
                 y -= line
             rows.append(row)

@@ -5,10 +5,14 @@ from dataclasses import dataclass
 
 from ap3.errors import UserError
 
+ANY = "*"
+
 
 @dataclass(frozen=True)
 class Roles:
     """A study's networks by network family, and its data sets by data slot.
+
+    A name under `ANY` stands for every role that is not mapped.
 
     >>> roles = Roles(networks={"vgg": "small_vgg"}, data={"ten_classes": "digits"})
     >>> roles.network("vgg", figure="fig03"), roles.data_set("ten_classes", figure="fig03")
@@ -20,16 +24,16 @@ class Roles:
 
     @classmethod
     def parse(cls, networks: Iterable[str], data: Iterable[str]) -> "Roles":
-        """Read `ROLE=NAME` pairs as they are typed on the command line.
+        """Read `ROLE=NAME` pairs as they are typed; a bare `NAME` stands for every other role.
 
         Raises
         ------
         UserError
-            If an entry is no `ROLE=NAME`, or a role is given twice.
+            If an entry is neither, or a role is given twice.
 
         Examples
         --------
-        >>> Roles.parse(["vit=vit_b_16"], ["large_images=tiny_imagenet"]).networks
+        >>> Roles.parse(["vit=vit_b_16"], ["tiny-imagenet"]).networks
         {'vit': 'vit_b_16'}
         """
         return cls(_pairs(networks), _pairs(data))
@@ -44,8 +48,8 @@ class Roles:
 
 
 def _look_up(mapping: Mapping[str, str], role: str, what: str, figure: str) -> str:
-    if role in mapping:
-        return mapping[role]
+    if role in mapping or ANY in mapping:
+        return mapping.get(role, mapping.get(ANY, ""))
     mapped = ", ".join(f"{role}={name}" for role, name in mapping.items()) or "nothing"
     raise UserError(
         f"{figure} needs the {what} {role!r}, which is not mapped (mapped: {mapped}); "
@@ -56,14 +60,13 @@ def _look_up(mapping: Mapping[str, str], role: str, what: str, figure: str) -> s
 def _pairs(entries: Iterable[str]) -> dict[str, str]:
     mapping: dict[str, str] = {}
     for entry in entries:
-        role, _, name = entry.partition("=")
+        role, _, name = entry.partition("=") if "=" in entry else (ANY, "", entry)
         if not (role and name):
             raise UserError(
-                f"expected ROLE=NAME, such as vgg=vgg16, and found {entry!r}; write it so."
+                f"expected NAME or ROLE=NAME, such as vgg=vgg16, and found {entry!r}; write it so."
             )
         if role in mapping:
-            raise UserError(
-                f"the role {role!r} is given twice ({mapping[role]}, {name}); give it once."
-            )
+            which = "every role" if role == ANY else f"the role {role!r}"
+            raise UserError(f"{which} is given twice ({mapping[role]}, {name}); give it once.")
         mapping[role] = name
     return mapping

@@ -138,6 +138,7 @@ def test_curves_are_means_of_the_table_and_dots_are_its_trials(figure, by_trial,
 
 
 def test_a_zero_stands_at_a_marked_floor_below_every_positive_value(drawn):
+    most = 0
     for axes in drawn("fig02").axes:
         floor = zero_tick(axes)
         bottom, top = zero_strip(axes)
@@ -149,7 +150,9 @@ def test_a_zero_stands_at_a_marked_floor_below_every_positive_value(drawn):
             zeros.setdefault(gid.removesuffix("/trials"), set()).update(low)
         lanes = [lane for own in zeros.values() for lane in own]
         assert all(len(own) <= 1 for own in zeros.values())
-        assert len(set(lanes)) == len(lanes) > 1  # no two curves of zeros on one another
+        assert len(set(lanes)) == len(lanes)  # no two curves of zeros on one another
+        most = max(most, len(lanes))
+    assert most > 1
 
 
 def test_without_zeros_there_is_no_floor(drawn):

@@ -140,14 +140,14 @@ def test_an_unknown_figure_is_refused_with_the_nearest(tmp_path):
 def test_roles_are_read_as_they_are_typed():
     roles = Roles.parse(["vgg=vgg16"], ["ten_classes=a=b"])
     assert roles == Roles({"vgg": "vgg16"}, {"ten_classes": "a=b"})
-    for wrong in (["vgg"], ["=vgg16"], ["vgg="], ["vgg=a", "vgg=b"]):
+    for wrong in (["=vgg16"], ["vgg="], ["vgg=a", "vgg=b"], ["vgg", "vgg16"]):
         with pytest.raises(UserError, match="vgg"):
             Roles.parse(wrong, [])
 
 
 def test_asking_what_a_figure_needs_imports_nothing_heavy():
     code = (
-        "import sys; from ap3.figures import Roles, describe; import ap3.stages.figures;"
+        "import sys; from ap3.figures import Roles, describe; import ap3.stages.figure;"
         "describe('fig06').needs(Roles({'vit': 'a'}, {'large_images': 'b'}));"
         "print(*{'matplotlib', 'pandas', 'numpy', 'torch', 'scipy'} & set(sys.modules))"
     )

@@ -1,7 +1,7 @@
 # Needs: the measures that a figure's description asks for. Gives: the figure, as PDF and PNG.
 
 
-rule figures:
+rule figure:
     input:
         description=lambda w: description_file(w.figure),
         measures=measures_of_figure,
@@ -17,9 +17,9 @@ rule figures:
         "../../envs/ap3.yaml"
     params:
         roles=roles_of_figure,
-        code=code_of("figures"),
+        code=code_of("figure"),
     message:
         "Draw {wildcards.figure} of study {wildcards.study}"
     shell:
-        "ap3 figures {input.description} {input.measures} {params.roles}"
+        "ap3 figure {input.description} {input.measures} {params.roles}"
         " --pdf {output.pdf} --png {output.png} 2> {log}"

@@ -1,0 +1,124 @@
+"""Stage `figure`: one figure from tables of measures, in the study's form or in any other."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from ap3.figures import Roles
+
+_OTHER = "Other sizes and columns"
+
+
+def figure(
+    description: Annotated[
+        str,
+        typer.Argument(help="fig01 to fig18, or the path of a YAML description of your own."),
+    ],
+    pdf: Annotated[Path, typer.Option(help="Where the figure goes, as vectors.")],
+    measures: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Tables of measures (CSV): every trial of what is drawn."),
+    ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The network to draw, or ROLE=NAME for each role of the figure, such as vgg=vgg16."
+            " May be left out where the tables hold one."
+        ),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The data set to draw, or SLOT=NAME for each slot, such as ten_classes=cifar10."
+        ),
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Where it goes as PNG as well.")] = None,
+    width: Annotated[
+        float | None, typer.Option(help="Width of the page in inches.", rich_help_panel=_OTHER)
+    ] = None,
+    height: Annotated[
+        float | None, typer.Option(help="Height of a panel in inches.", rich_help_panel=_OTHER)
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column drawn beside the PD, such as ap3_fisher.", rich_help_panel=_OTHER
+        ),
+    ] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(help="Split of the PD: train, test, or both.", rich_help_panel=_OTHER),
+    ] = None,
+    mode: Annotated[
+        list[str] | None, typer.Option(help="Only this mode.", rich_help_panel=_OTHER)
+    ] = None,
+    ratio: Annotated[
+        list[float] | None, typer.Option(help="Only this ratio.", rich_help_panel=_OTHER)
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="KEY=VALUE of the description, such as pd=loss or first_epoch=0.",
+            rich_help_panel=_OTHER,
+        ),
+    ] = None,
+) -> None:
+    """Draw one figure from tables of measures: PDF with embedded fonts, PNG beside it.
+
+    Example: ap3 figure fig03 results/demo/tables/measures.csv --network small_vgg --pdf fig03.pdf
+
+    Example: the same one column wide, with another law and the loss: add
+    --width 3.5 --metric ap3_fisher --set pd=loss
+    """
+    from pandas import DataFrame
+
+    from ap3.figures import Roles, describe, draw, save
+    from ap3.figures.measures import read
+
+    options: dict[str, object] = {"width": width, "height": height, "metrics": metric}
+    options |= {"splits": split, "modes": mode, "ratios": ratio}
+    given = {key: value for key, value in options.items() if value not in (None, [])}
+    described = describe(description, changes=given | _changes(change or []))
+    roles = Roles.parse(network or [], data or [])
+    table = read(measures or []) if described.networks else DataFrame()
+    if described.networks:
+        roles = _completed(roles, table)
+    save(draw(described, table, roles), pdf, png)
+
+
+def _completed(roles: "Roles", table: "DataFrame") -> "Roles":
+    """Let the only network, or data set, of the tables play every role, where none was named."""
+    from ap3.figures import Roles
+    from ap3.figures.roles import ANY
+
+    def only(mapped: dict[str, str], column: str) -> dict[str, str]:
+        names = set(table[column]) if column in table else set()
+        return mapped if mapped or len(names) != 1 else {ANY: names.pop()}
+
+    return Roles(only(dict(roles.networks), "model"), only(dict(roles.data), "dataset"))
+
+
+def _changes(entries: list[str]) -> dict[str, object]:
+    import yaml
+
+    from ap3.errors import UserError
+
+    changes = {}
+    for entry in entries:
+        key, equals, value = entry.partition("=")
+        if not equals:
+            raise UserError(
+                f"--set expects KEY=VALUE, such as pd=loss, and found {entry!r}; write it so."
+            )
+        try:
+            changes[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(
+                f"--set {key}: {value!r} is no YAML value; write it as in the description."
+            ) from error
+    return changes
