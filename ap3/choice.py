@@ -7,20 +7,20 @@ mode with a value not above it is chosen. So a measure is good if one number of 
 in every mode and trial.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from ap3.latent.vectors import Vector
-from ap3.runs import SEES, Runs, runs_of
+from ap3.runs import SEES, Runs
 
 _PD = "test_pd_accuracy"
 _COLUMNS = ["dataset", "model", "trial", "epoch", "mode", "measure", "sees", "tolerance"]
 _COLUMNS += ["threshold", "chosen", "pd_chosen", "best"]
 
 
-def choice(measures: pd.DataFrame, tolerance: float = 0.01) -> pd.DataFrame:
+def choice(runs: Sequence[Runs], tolerance: float = 0.01) -> pd.DataFrame:
     """Choose ratios by every measure, before fine-tuning and at its end.
 
     Parameters
@@ -35,7 +35,7 @@ def choice(measures: pd.DataFrame, tolerance: float = 0.01) -> pd.DataFrame:
         `chosen` and its PD, `pd_chosen`; and the `best`, the largest ratio whose PD is within the
         tolerance. A ratio of 0 is not to prune. No rows where there is a single trial.
     """
-    rows = [row for runs in runs_of(measures) for row in _choices(runs, tolerance)]
+    rows = [row for each in runs for row in _choices(each, tolerance)]
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
@@ -73,7 +73,7 @@ def largest(ratios: Vector, allowed: Vector) -> float:
 
 
 def _choices(runs: Runs, tolerance: float) -> Iterator[dict[str, object]]:
-    difference = np.abs(runs.difference(_PD, "baseline")[0])
+    difference = np.abs(runs.difference(_PD, "baseline"))
     for name, sees in SEES.items():
         measure = runs.measure(name, "baseline")
         if measure is None or len(runs.trials) < 2:

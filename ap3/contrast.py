@@ -6,19 +6,19 @@ scale of a metric enters: an isotropic AP3, a constant times AP2, has AP2's cont
 digit. How many standard deviations over the trials it amounts to is its confidence.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from ap3.latent.vectors import Vector
-from ap3.runs import SEES, Runs, runs_of
+from ap3.runs import SEES, Runs
 
 _KEYS = ["dataset", "model", "epoch", "ratio", "mode", "other", "measure"]
 
 
-def contrast(measures: pd.DataFrame) -> pd.DataFrame:
+def contrast(runs: Sequence[Runs]) -> pd.DataFrame:
     """Compare the modes of every trial, before fine-tuning and at its end.
 
     Returns
@@ -27,9 +27,9 @@ def contrast(measures: pd.DataFrame) -> pd.DataFrame:
         A row per data set, network, trial, epoch, ratio, pair of modes and measure: `contrast`,
         log₁₀ of the measure of `mode` over that of `other`; `pd_contrast`, the same of the PD of
         the test loss; `pd_gap`, how much larger the PD of `mode` is in test accuracy, with its
-        standard error `pd_gap_se`. A contrast with zero is missing.
+        standard error `pd_gap_se`, paired over the examples. A contrast with zero is missing.
     """
-    rows = [row for runs in runs_of(measures) for row in _contrasts(runs)]
+    rows = [row for each in runs for row in _contrasts(each)]
     return pd.concat(rows, ignore_index=True)
 
 
@@ -46,17 +46,19 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _contrasts(runs: Runs) -> Iterator[pd.DataFrame]:
-    loss, _ = runs.difference("test_pd_loss", "baseline")
-    accuracy, error = runs.difference("test_pd_accuracy", "baseline")
+    loss = runs.difference("test_pd_loss", "baseline")
+    accuracy = runs.difference("test_pd_accuracy", "baseline")
     for ratio in np.unique(runs.ratios):
         for one, two in combinations(np.flatnonzero(runs.ratios == ratio), 2):
+            pair = np.array([[one, two]])
+            error = runs.gap_error("test_pd_accuracy", "baseline", pair)[..., 0]
             about = {"ratio": ratio, "mode": runs.modes[one], "other": runs.modes[two]}
             for at in (0, -1):
                 about |= {"epoch": runs.epochs[at]}
                 pd_columns = {
                     "pd_contrast": _decades(np.abs(loss[:, at, one]), np.abs(loss[:, at, two])),
                     "pd_gap": np.abs(accuracy[:, at, one]) - np.abs(accuracy[:, at, two]),
-                    "pd_gap_se": np.hypot(error[:, at, one], error[:, at, two]),
+                    "pd_gap_se": error[:, at],
                 }
                 for name in SEES:
                     values = runs.measure(name, "baseline")

@@ -13,7 +13,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from scipy.special import log_softmax, softmax
 
 from ap3.errors import UserError
-from ap3.latent.vectors import BLOCK, Vector, as_float64
+from ap3.latent.vectors import Vector, as_float64, slices
 
 # Few Lanczos vectors, because a start from the epoch before is nearly right already. The tolerance
 # is of the residual; the eigenvalue's error goes with its square.
@@ -89,7 +89,7 @@ class HeadLoss:
         return 0.5 * _largest(moment.__matmul__, len(moment))[0]
 
     def _blocks(self, classes: int) -> Iterator[tuple[slice, Vector]]:
-        for rows in _slices(len(self.labels), self.features.shape[1] + classes):
+        for rows in slices(len(self.labels), self.features.shape[1] + classes):
             yield rows, as_float64(self.features[rows], "features")
 
 
@@ -120,7 +120,7 @@ def top_eigenvalue(
 
     def product(vector: Vector) -> Vector:
         direction, total = vector.reshape(shape).astype(dtype), np.zeros(shape)
-        for rows in _slices(len(p), sum(shape)):
+        for rows in slices(len(p), sum(shape)):
             x = features[rows].astype(dtype, copy=False)
             change = x @ direction.T
             change -= (p[rows] * change).sum(axis=1, keepdims=True)
@@ -153,7 +153,7 @@ def predictions_kl(features: Any, reference: Any, others: Any) -> Vector:
     others = as_float64(others)
     reference = as_float64(reference).reshape(-1, *others.shape[1:])
     total, width = np.zeros(len(others)), (len(others) + len(reference)) * others.shape[1]
-    for rows in _slices(len(features), 4 * width):
+    for rows in slices(len(features), 4 * width):
         x = as_float64(features[rows], "features")
         log_p, log_q = _log_predictions(x, reference), _log_predictions(x, others)
         total += (np.exp(log_p) * (log_p - log_q)).sum(axis=(0, 2))
@@ -184,12 +184,6 @@ def _largest(
         operator, k=1, which="LA", v0=start, ncv=_LANCZOS_VECTORS, tol=tolerance, maxiter=10_000
     )
     return float(value[0]), vector[:, 0]
-
-
-def _slices(count: int, width: int) -> Iterator[slice]:
-    """Slices of `count` rows, each of bounded size when a row takes `width` numbers."""
-    step = max(1, BLOCK // width)
-    return (slice(first, first + step) for first in range(0, count, step))
 
 
 def _logits(x: Vector, weight: Any, bias: Any) -> Vector:

@@ -1,6 +1,6 @@
 """The measures of a study as arrays: trials by epochs by variants, a set for each network."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ap3.errors import UserError
 from ap3.latent.vectors import Vector
-from ap3.variants import CONTROL
+from ap3.noise import Noise
+from ap3.variants import CONTROL, Variant
 
 SEES = {
     "ratio": "weights",
@@ -46,6 +47,10 @@ class Runs:
     grids
         Columns of the measures by name, (T, E, V); the control's own by name and `@control`,
         (T, E, 1).
+    covariance
+        Of the signed PDs by name, (T, E, V + 1, V + 1), the control last.
+    resampled
+        Signed PDs on resampled examples by name, (T, 2, V + 1, B), at the first and last epoch.
     """
 
     dataset: str
@@ -55,6 +60,8 @@ class Runs:
     modes: NDArray[Any]
     ratios: NDArray[Any]
     grids: Mapping[str, Vector]
+    covariance: Mapping[str, Vector]
+    resampled: Mapping[str, NDArray[np.floating[Any]]]
 
     @property
     def about(self) -> dict[str, str]:
@@ -70,28 +77,50 @@ class Runs:
         values = self.grids.get(column)
         return None if values is None or np.isnan(values).all() else np.abs(values)
 
-    def difference(self, name: str, reference: str) -> tuple[Vector, Vector]:
-        """Signed PD and its standard error, (T, E, V) each."""
-        signed, error = self.grids[f"{name}_signed"], self.grids[f"{name}_se"]
-        if reference == "baseline":
-            return signed, error
-        own = self.grids[f"{name}_signed@control"], self.grids[f"{name}_se@control"]
-        return signed - own[0], np.hypot(error, own[1])
+    def difference(self, name: str, reference: str) -> Vector:
+        """Signed PD, (T, E, V)."""
+        signed = self.grids[f"{name}_signed"]
+        return signed if reference == "baseline" else signed - self.grids[f"{name}_signed@control"]
+
+    def difference_resampled(self, name: str, reference: str) -> Vector:
+        """Signed PD on resampled examples, at the first and the last epoch: (B, T, 2, V)."""
+        signed = np.moveaxis(self.resampled[name], -1, 0).astype(float)
+        return signed[..., :-1] if reference == "baseline" else signed[..., :-1] - signed[..., -1:]
+
+    def gap_error(self, name: str, reference: str, compared: NDArray[np.int64]) -> Vector:
+        """Find the standard error of |PD₁| − |PD₂|, paired over the examples: (T, E, pairs).
+
+        The variance of ±PD₁ ∓ PD₂ with the signs that the PDs have. Where the outcomes of single
+        examples are not known, the PDs are taken as independent.
+        """
+        covariance = self.covariance[name]
+        if reference == "control":
+            own = covariance[..., -1:]
+            covariance = covariance - own - own.swapaxes(-1, -2) + own[..., -1:, :]
+        sign = np.where(self.difference(name, reference) < 0, -1.0, 1.0)
+        first, second = compared.T
+        variance = covariance[..., first, first] + covariance[..., second, second]
+        both = sign[..., first] * sign[..., second] * covariance[..., first, second]
+        return np.asarray(np.sqrt(np.maximum(variance - 2 * both, 0.0)))
 
 
-def runs_of(measures: pd.DataFrame) -> list[Runs]:
+def runs_of(measures: pd.DataFrame, noises: Iterable[Noise]) -> list[Runs]:
     """Take a study's measures apart: one `Runs` for each network on each data set.
 
     Raises
     ------
     UserError
-        If a trial lacks a variant or an epoch that another has, or there is no control.
+        If a trial lacks a variant or an epoch that another has, or its noise; or if there is no
+        control.
     """
+    found = {(n.origin.dataset, n.origin.model, n.origin.trial): n for n in noises}
     networks = measures.groupby(["dataset", "model"], sort=False)
-    return [_runs(dataset, model, rows) for (dataset, model), rows in networks]
+    return [_runs(dataset, model, rows, found) for (dataset, model), rows in networks]
 
 
-def _runs(dataset: str, model: str, rows: pd.DataFrame) -> Runs:
+def _runs(
+    dataset: str, model: str, rows: pd.DataFrame, found: Mapping[tuple[str, str, int], Noise]
+) -> Runs:
     trials, epochs = np.unique(rows["trial"]), np.unique(rows["epoch"])
     is_control = rows["mode"] == CONTROL
     variants, grids = _grid(rows[~is_control], trials, epochs)
@@ -103,7 +132,33 @@ def _runs(dataset: str, model: str, rows: pd.DataFrame) -> Runs:
         )
     grids |= {f"{name}@control": grid for name, grid in own.items()}
     modes, ratios = (variants[name].to_numpy() for name in ("mode", "ratio"))
-    return Runs(dataset, model, trials, epochs, modes.astype(str), ratios, grids)
+    names = [str(Variant(*pair)) for pair in zip(modes, ratios.astype(float), strict=True)]
+    noises = [found.get((dataset, model, trial)) for trial in trials]
+    covariance, resampled = _noises(noises, [*names, CONTROL], grids, f"{model} on {dataset}")
+    about = dataset, model, trials, epochs, modes.astype(str), ratios
+    return Runs(*about, grids, covariance, resampled)
+
+
+def _noises(
+    noises: list[Noise | None], names: list[str], grids: Mapping[str, Vector], whose: str
+) -> tuple[dict[str, Vector], dict[str, NDArray[np.floating[Any]]]]:
+    """Covariances and resampled PDs of all trials, their variants in the order of `names`."""
+    known = [noise for noise in noises if noise is not None and set(names) <= set(noise.variants)]
+    if len(known) < len(noises):
+        raise UserError(
+            f"the noise of {whose} must be known for every trial and variant; measure again."
+        )
+    places = [[list(noise.variants).index(name) for name in names] for noise in known]
+    covariance, resampled = {}, {}
+    for name in DIFFERENCES:
+        both = zip(known, places, strict=True)
+        resampled[name] = np.stack([noise.resampled[name][:, place] for noise, place in both])
+        both = zip(known, places, strict=True)
+        paired = np.stack([n.covariance[name][:, p][:, :, p] for n, p in both])
+        errors = np.concatenate([grids[f"{name}_se"], grids[f"{name}_se@control"]], axis=-1)
+        independent = np.square(errors)[..., np.newaxis] * np.eye(len(names))
+        covariance[name] = np.where(np.isnan(paired), independent, paired)
+    return covariance, resampled
 
 
 def _grid(

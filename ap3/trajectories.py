@@ -32,9 +32,11 @@ class Trajectory:
         self.biases: list[Tensor] = []
         self.log: list[dict[str, Any]] = []
         self.depth: list[dict[str, Any]] = []
+        self.outcomes: Mapping[str, Outcomes] = {}
 
     def record(self, weight: Tensor, bias: Tensor, outcomes: Mapping[str, Outcomes]) -> None:
-        """Add the next epoch's layer and outcomes on each split."""
+        """Add the next epoch's layer and outcomes on each split; of these, hold the last alone."""
+        self.outcomes = outcomes
         row: dict[str, Any] = {"epoch": len(self.log)}
         for split, outcome in outcomes.items():
             row |= performance.columns(split, self.baseline[split], outcome)

@@ -1,6 +1,6 @@
 """Weights of any kind and shape as float64 vectors, and stacks of them in bounded memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,18 @@ def over_rows(function: Callable[[Vector], Vector], stack: Any, size: int) -> Ve
     blocks = (stack[first : first + step] for first in range(0, len(stack), step))
     results = [function(as_float64(block).reshape(-1, size)) for block in blocks]
     return np.concatenate(results) if results else np.empty(0)
+
+
+def slices(count: int, width: int) -> Iterator[slice]:
+    """Slices of `count` rows, each of bounded size when a row takes `width` numbers.
+
+    Examples
+    --------
+    >>> list(slices(3, width=BLOCK // 2))
+    [slice(0, 2, None), slice(2, 4, None)]
+    """
+    step = max(1, BLOCK // width)
+    return (slice(first, first + step) for first in range(0, count, step))
 
 
 def positive(value: float, name: str) -> float:

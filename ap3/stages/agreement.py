@@ -7,7 +7,12 @@ import typer
 
 
 def agreement(
-    measures: Annotated[list[Path], typer.Argument(help="Measures, as `ap3 measure` writes them.")],
+    measures: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Measures, as `ap3 measure` writes them, each with its noise beside it."
+        ),
+    ],
     out: Annotated[
         Path,
         typer.Option(help="Folder for agreement.csv, contrast.csv, choice.csv and summaries."),
@@ -26,15 +31,18 @@ def agreement(
     from ap3 import choice, contrast, tables
     from ap3.figures import save
     from ap3.figures.agreement import draw
+    from ap3.noise import Noise
+    from ap3.runs import runs_of
 
     joined = pd.concat(
         [tables.read(path, "mode", "ratio", "epoch") for path in measures], ignore_index=True
     )
-    counted = counting.agreement(joined)
-    contrasts, choices = contrast.contrast(joined), choice.choice(joined, tolerance)
+    runs = runs_of(joined, [Noise.load(path.with_suffix(".safetensors")) for path in measures])
+    counted, intervals = counting.agreement(runs), counting.bootstrapped(runs)
+    contrasts, choices = contrast.contrast(runs), choice.choice(runs, tolerance)
     made = {
-        "agreement": counted,
-        "agreement_summary": counting.summarise(joined, counted),
+        "agreement": counting.with_intervals(counted, intervals),
+        "agreement_summary": counting.summarise(counted, intervals),
         "contrast": contrasts,
         "contrast_summary": contrast.summarise(contrasts),
         "choice": choices,

@@ -31,7 +31,7 @@ def finetune(
 
     A row of VARIANT.csv is an epoch, 0 before fine-tuning: loss, accuracy and PD on both splits,
     in evaluation mode. Where the whole network learns, VARIANT.layers.csv says how far each layer
-    has moved.
+    has moved, and VARIANT.outcomes.safetensors how every test example fares at the end.
     """
     import pandas as pd
 
@@ -39,6 +39,7 @@ def finetune(
     from ap3.device import processor
     from ap3.errors import UserError
     from ap3.layers import Layer
+    from ap3.outcomes import Outcomes
     from ap3.training import Recipe
 
     if (features is None) == (data is None):
@@ -67,3 +68,6 @@ def finetune(
         tables.write(pd.DataFrame(trajectory.log), out / f"{name}.csv")
         if trajectory.depth:
             tables.write(pd.DataFrame(trajectory.depth), out / f"{name}.layers.csv")
+            last = trajectory.outcomes["test"]
+            arrays = (part[None].cpu().numpy() for part in (last.loss, last.correct))
+            Outcomes(*arrays).write(out / f"{name}.outcomes.safetensors")

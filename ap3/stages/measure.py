@@ -13,7 +13,12 @@ def measure(
     checkpoint: options.CheckpointFile,
     features: latent_options.FeaturesFile,
     covariance: latent_options.CovarianceFile,
-    out: Annotated[Path, typer.Option(help="Where the measures go (CSV).")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Where the measures go (CSV); what is known of their noise goes beside it."
+        ),
+    ],
     scope: latent_options.Scope = "head",
     df: latent_options.Df = 4.0,
     groups: latent_options.Groups = None,
@@ -31,22 +36,22 @@ def measure(
     from ap3 import tables
     from ap3.layers import Layer
     from ap3.measures import measures_of
+    from ap3.noise import Evaluation
+    from ap3.outcomes import Outcomes
     from ap3.reference import Reference
     from ap3.variants import CONTROL
 
     frozen = latent_options.is_head(scope)
     with threadpool_limits(threads):
         baseline = Reference.read(checkpoint, features, covariance, df, groups, examples)
+        evaluation = Evaluation(baseline.layer, features)
         control = next((Layer.load(path) for path in layers if path.stem == CONTROL), None)
-        measured = [
-            measures_of(
-                baseline,
-                Layer.load(path),
-                tables.read(path.with_suffix(".csv"), "epoch"),
-                control,
-                frozen,
-                monte_carlo,
-            )
-            for path in layers
-        ]
+        measured = []
+        for path in layers:
+            tuned, log = Layer.load(path), tables.read(path.with_suffix(".csv"), "epoch")
+            measured.append(measures_of(baseline, tuned, log, control, frozen, monte_carlo))
+            stored = path.with_suffix(".outcomes.safetensors")
+            evaluation.add(tuned, None if frozen else Outcomes.read(stored))
+        noise = evaluation.noise()
     tables.write(pd.concat(measured, ignore_index=True), out)
+    noise.save(out.with_suffix(".safetensors"))

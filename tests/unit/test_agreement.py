@@ -12,7 +12,9 @@ from ap3 import agreement, choice, contrast
 from ap3.agreement import concordance, order, pairs, spearman
 from ap3.errors import UserError
 from ap3.figures.agreement import draw
-from ap3.runs import SEES, runs_of
+from ap3.layers import Origin
+from ap3.noise import Noise
+from ap3.runs import DIFFERENCES, SEES, runs_of
 from ap3.stages.agreement import agreement as stage
 
 few = arrays(np.float64, 7, elements=st.integers(0, 4))
@@ -44,7 +46,7 @@ def test_agreement_by_hand(measure, difference):
 
 def test_differences_within_their_noise_are_ties():
     compared = np.array([[0, 1], [0, 2], [1, 2]])
-    error = np.array([3.0, 4.0, 0.0])
+    error = np.array([5.0, 3.4, 1.5])
     assert order(np.array([0.0, 5.0, 3.5]), compared, error).tolist() == [0, -1, 0]
 
 
@@ -87,8 +89,37 @@ def row(trial, mode, ratio, epoch, pd_size, size):
     return made
 
 
+def noises(made, shared=0.0, draws=60):
+    """Noise with the tables' standard errors, of which a part is `shared` by all variants."""
+    found = []
+    for trial, rows in made.groupby("trial"):
+        rng = np.random.default_rng(trial)
+        names = [f"{m}-{r}" if m != "control" else m for m, r in VARIANTS]
+        covariance, resampled = {}, {}
+        for name in DIFFERENCES:
+            grid = rows.pivot_table([f"{name}_signed", f"{name}_se"], "epoch", ["mode", "ratio"])
+            error, signed = (
+                grid[f"{name}_{part}"][VARIANTS].to_numpy() for part in ("se", "signed")
+            )
+            together = shared + (1 - shared) * np.eye(len(VARIANTS))
+            covariance[name] = error[:, :, None] * error[:, None, :] * together
+            common, own = rng.normal(size=(1, draws)), rng.normal(size=(len(VARIANTS), draws))
+            noise = np.sqrt(shared) * common + np.sqrt(1 - shared) * own
+            ends = signed[[0, -1], :, None] + error[[0, -1], :, None] * noise
+            resampled[name] = ends.astype(np.float32)
+        found.append(Noise(Origin("d", "n", trial, 0, "fc"), names, covariance, resampled))
+    return found
+
+
+VARIANTS = [("control", 0.0), *((mode, ratio) for mode in MODES for ratio in RATIOS)]
+
+
+def runs(made, **options):
+    return runs_of(made, noises(made, **options))
+
+
 def test_a_table_of_known_agreement():
-    table = agreement.agreement(measures())
+    table = agreement.agreement(runs(measures()))
     mean = table.groupby(["measure", "among"])["agreement"].mean()
     assert (mean["ap2"] == 1).all()
     assert (mean["taylor"] == 1).all()  # its size counts
@@ -108,13 +139,51 @@ def test_a_table_of_known_agreement():
 
 
 def test_the_control_takes_away_what_all_share():
-    runs = runs_of(measures())[0]
-    signed, error = runs.difference("test_pd_loss", "control")
-    own = runs.difference("test_pd_loss", "baseline")[0]
-    drift = runs.grids["test_pd_loss_signed@control"]
+    made = runs(measures())[0]
+    signed, own = (made.difference("test_pd_loss", name) for name in ("control", "baseline"))
+    drift = made.grids["test_pd_loss_signed@control"]
     assert drift.shape == (2, 3, 1)
     np.testing.assert_allclose(signed, own - drift)
-    np.testing.assert_allclose(error, np.hypot(1e-6, 1e-6))
+    again = made.difference_resampled("test_pd_loss", "control")
+    assert again.shape == (60, 2, 2, 6)
+    np.testing.assert_allclose(again[0], signed[:, [0, -1]], atol=1e-5)
+
+
+@pytest.mark.parametrize("reference", ["baseline", "control"])
+def test_the_error_of_a_gap_is_that_of_the_paired_examples(reference):
+    """Against the standard error of the signed differences themselves, example by example."""
+    rng = np.random.default_rng(0)
+    outcomes = rng.normal(size=(len(VARIANTS), 500)) + rng.normal(size=500)
+    outcomes -= np.array([0, 3, -3, 1, 2, 4, 0.5])[:, None]  # of which one PD is negative
+    made = measures(trials=1)
+    made["test_pd_loss_signed"] = np.repeat(outcomes.mean(1), 3)
+    (noise,) = noises(made)
+    noise.covariance["test_pd_loss"][:] = np.cov(outcomes) / 500
+    (found,) = runs_of(made, [noise])
+    pairs_of = np.array([[0, 1], [1, 4], [3, 5]])
+    error = found.gap_error("test_pd_loss", reference, pairs_of)[0, 0]
+    each = outcomes[1:] - (outcomes[0] if reference == "control" else 0)
+    each *= np.sign(each.mean(1))[:, None]
+    for (first, second), value in zip(pairs_of, error, strict=True):
+        expected = (each[first] - each[second]).std(ddof=1) / np.sqrt(500)
+        assert value == pytest.approx(expected, rel=1e-9)
+
+
+def test_unknown_pairing_counts_as_independent():
+    made = measures(trials=1)
+    (noise,) = noises(made, shared=0.9)
+    noise.covariance["train_pd_loss"][1:] = np.nan
+    noise.resampled["train_pd_loss"][:] = np.nan
+    (found,) = runs_of(made, [noise])
+    error = found.gap_error("train_pd_loss", "baseline", np.array([[0, 1]]))[0, :, 0]
+    np.testing.assert_allclose(error, 1e-6 * np.sqrt([0.2, 2, 2]))
+    intervals = agreement.bootstrapped([found])
+    assert "train_pd_loss" not in set(intervals["pd"])
+    table = agreement.agreement([found])
+    summary = agreement.summarise(table, intervals)
+    assert len(summary) == len(agreement.STATISTICS) * len(table) * 2 / 3
+    assert summary.loc[summary["pd"] == "train_pd_loss", "low"].isna().all()
+    assert agreement.bootstrapped([]).empty
 
 
 @pytest.mark.parametrize(
@@ -129,32 +198,49 @@ def test_the_control_takes_away_what_all_share():
 )
 def test_incomplete_measures_are_refused(spoil):
     with pytest.raises(UserError, match="n on d must hold the same variants"):
-        runs_of(spoil(measures()))
+        runs_of(spoil(measures()), noises(measures()))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda n: n[1:], lambda n: [*n[1:], Noise(n[0].origin, n[0].variants[1:], {}, {})]],
+)
+def test_a_trial_without_noise_is_refused(spoil):
+    with pytest.raises(UserError, match="noise of n on d must be known for every trial"):
+        runs_of(measures(), spoil(noises(measures())))
 
 
 def test_row_order_does_not_matter():
     made = measures()
     shuffled = made.sample(frac=1, random_state=0)
-    for one, two in zip(runs_of(made), runs_of(shuffled), strict=True):
+    for one, two in zip(runs(made), runs_of(shuffled, noises(made)), strict=True):
         places = [
             np.flatnonzero((two.modes == m) & (two.ratios == r)).item()
             for m, r in zip(one.modes, one.ratios, strict=True)
         ]
         np.testing.assert_array_equal(one.grids["ap2"], two.grids["ap2"][..., places])
+        first, second = (r.difference_resampled("test_pd_loss", "control") for r in (one, two))
+        np.testing.assert_array_equal(first, second[..., places])
 
 
 @pytest.mark.parametrize(("trials", "interval"), [(3, "examples"), (10, "trials")])
 def test_intervals(trials, interval):
-    made = measures(trials, noise=0.1)
-    summary = agreement.summarise(made, agreement.agreement(made))
+    made = runs(measures(trials, noise=0.1))
+    table, intervals = agreement.agreement(made), agreement.bootstrapped(made)
+    summary = agreement.summarise(table, intervals)
     assert set(summary["interval"]) == {interval}
     assert set(summary["epoch"]) == {0, 2}
-    known = summary[summary["statistic"].isin(["agreement", "tau_b"])].dropna(subset="mean")
+    known = summary.dropna(subset="mean")
     assert (known["low"] <= known["high"]).all()
     inside = (known["low"] <= known["mean"] + 1e-9) & (known["mean"] <= known["high"] + 1e-9)
     assert inside.mean() > 0.95
     assert (known["n"] <= trials).all()
     assert known["n"].max() == trials
+    own = agreement.with_intervals(table, intervals)
+    assert len(own) == len(table)
+    ends = own[own["epoch"] != 1]
+    assert ends[["agreement_low", "gain_high"]].notna().all(axis=None)
+    assert own.loc[own["epoch"] == 1, "agreement_low"].isna().all()
 
 
 def test_an_interval_over_trials_shrinks_like_a_mean():
@@ -163,23 +249,37 @@ def test_an_interval_over_trials_shrinks_like_a_mean():
     assert (high - low)[0] == pytest.approx(2 * 1.96 / 20, rel=0.15)
 
 
-def test_noise_of_the_examples_widens_the_interval():
-    made = measures()
-    for error in (1e-6, 0.2):
+@pytest.mark.filterwarnings("ignore:All-NaN slice")
+def test_quantiles_leave_nan_out():
+    values = np.random.default_rng(0).normal(size=(3, 41, 2))
+    values[0, 5:9], values[1, :40, 0], values[2, :, 1] = np.nan, np.nan, np.nan
+    for q in (0.025, 0.5, 0.975):
+        found = agreement._quantile(np.sort(values, axis=1), q)
+        np.testing.assert_allclose(found, np.nanquantile(values, q, axis=1), rtol=1e-12)
+
+
+def test_noise_of_the_examples_widens_the_interval_unless_it_is_shared():
+    widths = {}
+    for error, shared in [(1e-6, 0.0), (0.2, 0.0), (0.2, 1.0)]:
+        made = measures()
         for name in [name for name in made if name.endswith("_se")]:
             made[name] = error
-        summary = agreement.summarise(made, agreement.agreement(made))
+        every = runs(made, shared=shared)
+        summary = agreement.summarise(agreement.agreement(every), agreement.bootstrapped(every))
         chosen = summary[
             (summary["measure"] == "ap2")
             & (summary["among"] == "all")
+            & (summary["reference"] == "control")
             & (summary["statistic"] == "agreement")
         ]
-        width = (chosen["high"] - chosen["low"]).mean()
-        assert (width == 0) if error < 1e-3 else (width > 0.05)
+        widths[error, shared] = (chosen["high"] - chosen["low"]).mean()
+    assert widths[1e-6, 0.0] == 0
+    assert widths[0.2, 0.0] > 0.05
+    assert widths[0.2, 1.0] < 1e-3  # what moves the control as well moves no difference to it
 
 
 def test_contrast():
-    table = contrast.contrast(measures())
+    table = contrast.contrast(runs(measures()))
     first = table[(table["epoch"] == 0) & (table["measure"] == "ap2")]
     np.testing.assert_allclose(first["contrast"], -1)  # lowest over highest, a tenth
     np.testing.assert_allclose(first["pd_contrast"], -1)
@@ -193,21 +293,23 @@ def test_contrast():
     np.testing.assert_allclose(of_pd["mean"], -1)
     made = measures()
     made["ap3_gaussian"] = 0.37 * made["ap2"]
-    both = contrast.contrast(made).pivot_table("contrast", ["trial", "epoch", "ratio"], "measure")
+    both = contrast.contrast(runs(made)).pivot_table(
+        "contrast", ["trial", "epoch", "ratio"], "measure"
+    )
     np.testing.assert_allclose(both["ap3_gaussian"], both["ap2"], atol=1e-12)
 
 
 def test_a_contrast_with_zero_is_missing():
     made = measures()
     made.loc[made["mode"] == "lowest", "ap2"] = 0.0
-    table = contrast.contrast(made)
+    table = contrast.contrast(runs(made))
     assert table.loc[table["measure"] == "ap2", "contrast"].isna().all()
 
 
 def test_choice():
     """Of lowest 0.01, 0.05, 0.08 and of highest 0.1, 0.5, 0.8 are the PDs, and AP2 is the PD."""
     table = (
-        choice.choice(measures(), tolerance=0.06)
+        choice.choice(runs(measures()), tolerance=0.06)
         .set_index(["measure", "epoch", "mode"])
         .sort_index()
     )
@@ -226,10 +328,10 @@ def test_choice():
 
 
 def test_no_threshold_without_other_trials():
-    table = choice.choice(measures(trials=1))
+    table = choice.choice(runs(measures(trials=1)))
     assert table.empty
     assert choice.summarise(table).empty
-    assert list(table.columns) == list(choice.choice(measures()).columns)
+    assert list(table.columns) == list(choice.choice(runs(measures())).columns)
 
 
 def test_a_threshold_comes_from_the_other_trials_only():
@@ -237,7 +339,7 @@ def test_a_threshold_comes_from_the_other_trials_only():
     changed = made.copy()
     changed.loc[changed["trial"] == 1, "ap2"] *= 0.5
     one, two = (
-        choice.choice(table, 0.06)
+        choice.choice(runs(table), 0.06)
         .set_index(["measure", "trial", "epoch", "mode"])["threshold"]
         .sort_index()
         for table in (made, changed)
@@ -247,7 +349,7 @@ def test_a_threshold_comes_from_the_other_trials_only():
 
 
 def test_figure():
-    table = agreement.agreement(measures())
+    table = agreement.agreement(runs(measures()))
     figure = draw(table)
     axes = {panel.get_gid(): panel for panel in figure.axes}
     assert list(axes) == [
@@ -271,6 +373,7 @@ def test_stage(tmp_path):
     for trial, part in made.groupby("trial"):
         paths.append(tmp_path / f"{trial}.csv")
         part.to_csv(paths[-1], index=False)
+        noises(part)[0].save(paths[-1].with_suffix(".safetensors"))
     stage(paths, tmp_path / "tables", tmp_path / "agreement.pdf", tmp_path / "agreement.png")
     names = {path.stem for path in (tmp_path / "tables").iterdir()}
     assert names == {
@@ -279,6 +382,7 @@ def test_stage(tmp_path):
         for ending in ("", "_summary")
     }
     written = pd.read_csv(tmp_path / "tables" / "agreement.csv")
-    pd.testing.assert_frame_equal(written, agreement.agreement(made), check_dtype=False)
+    counted = agreement.agreement(runs(made))
+    pd.testing.assert_frame_equal(written[counted.columns], counted, check_dtype=False)
     assert (tmp_path / "agreement.pdf").read_bytes().startswith(b"%PDF")
     assert (tmp_path / "agreement.png").exists()

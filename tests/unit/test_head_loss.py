@@ -29,7 +29,7 @@ def dense_hessian(weight, bias):
 
 @pytest.mark.parametrize("block", [1, 33, 2**22])
 def test_automatic_differentiation(block, monkeypatch):
-    monkeypatch.setattr("ap3.head_loss.BLOCK", block)
+    monkeypatch.setattr("ap3.latent.vectors.BLOCK", block)
     weight = torch.tensor(MADE.weight, requires_grad=True)
     loss = torch_loss(weight, torch.tensor(MADE.bias))
     loss.backward()
@@ -78,7 +78,7 @@ def test_the_bound_is_met_by_two_even_classes():
 
 @pytest.mark.parametrize("block", [1, 2**22])
 def test_kl_of_predictions(block, monkeypatch):
-    monkeypatch.setattr("ap3.head_loss.BLOCK", block)
+    monkeypatch.setattr("ap3.latent.vectors.BLOCK", block)
     rng = np.random.default_rng(5)
     layers = rng.normal(size=(4, 3, 6))
 

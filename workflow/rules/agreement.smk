@@ -1,10 +1,11 @@
-# Needs: the measures of every baseline of a study. Gives: how well each measure explains the PD, as
-# tables and a figure.
+# Needs: the measures of every baseline of a study, and how its PDs vary with the examples. Gives:
+# how well each measure explains the PD, as tables and a figure.
 
 
 rule agreement:
     input:
-        lambda w: runs(study_of(w), study_of(w).pairs, "measures.csv"),
+        measures=lambda w: runs(study_of(w), study_of(w).pairs, "measures.csv"),
+        noise=lambda w: runs(study_of(w), study_of(w).pairs, "measures.safetensors"),
     output:
         tables=expand("results/{{study}}/tables/{table}.csv", table=EXPLAINED),
         pdf="results/{study}/figures/agreement.pdf",
@@ -20,4 +21,4 @@ rule agreement:
     message:
         "What explains the PD of study {wildcards.study}"
     shell:
-        "ap3 agreement {input} --out {params.folder} --pdf {output.pdf} --png {output.png} 2> {log}"
+        "ap3 agreement {input.measures} --out {params.folder} --pdf {output.pdf} --png {output.png} 2> {log}"

@@ -31,6 +31,11 @@ for study in STUDIES.values():
                 variant=[] if in_head else study.variants,
                 allow_missing=True,
             ),
+            outcomes=expand(
+                f"{RUN}/finetuned/{{variant}}.outcomes.safetensors",
+                variant=[] if in_head else study.variants,
+                allow_missing=True,
+            ),
         log:
             f"{RUN}/logs/finetune.log",
         wildcard_constraints:

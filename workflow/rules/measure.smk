@@ -1,7 +1,8 @@
 # Needs: the fine-tuned layers and logs of one baseline, and what its last layer sees. Gives: AP2,
-# AP3, their rivals and PD, a row per variant and epoch.
+# AP3, their rivals and PD, a row per variant and epoch, and how the PDs vary with the examples.
 
 for study in STUDIES.values():
+    in_head = study.settings["finetuning"]["scope"] == "head"
 
     rule:
         name:
@@ -17,11 +18,17 @@ for study in STUDIES.values():
                 variant=study.variants,
                 allow_missing=True,
             ),
+            outcomes=expand(
+                f"{RUN}/finetuned/{{variant}}.outcomes.safetensors",
+                variant=[] if in_head else study.variants,
+                allow_missing=True,
+            ),
             checkpoint=f"{RUN}/baseline.safetensors",
             features=f"{RUN}/features.safetensors",
             covariance="results/{study}/{dataset}/{model}/covariance.safetensors",
         output:
-            f"{RUN}/measures.csv",
+            measures=f"{RUN}/measures.csv",
+            noise=f"{RUN}/measures.safetensors",
         log:
             f"{RUN}/logs/measure.log",
         wildcard_constraints:
@@ -42,4 +49,4 @@ for study in STUDIES.values():
         shell:
             "ap3 measure {input.layers} --checkpoint {input.checkpoint} --features {input.features}"
             " --covariance {input.covariance} --scope {params.scope} {params.latent}"
-            " --threads {params.cpu_threads} --out {output} 2> {log}"
+            " --threads {params.cpu_threads} --out {output.measures} 2> {log}"
