@@ -48,7 +48,7 @@ def through_network(
         trajectory = Trajectory(pruned, baseline)
         trajectory.record(layer.weight, layer.bias, judge(model))
         trajectory.record_depth(distances(checkpoint.model, model))
-        torch.manualseed(seed(pruned.origin, "dropout"))
+        torch.manual_seed(seed(pruned.origin, "dropout"))
         name_of_run = f"{title(pruned.origin)} {pruned.variant}"
         with Progress(name_of_run, recipe.epochs, len(data.train_labels)) as progress:
             steps = finetune_network(

@@ -54,7 +54,7 @@ class Trajectory:
         origin, variant = self.pruned.origin, self.pruned.variant
         about = {"dataset": origin.dataset, "model": origin.model, "trial": origin.trial}
         about |= {"mode": variant.mode, "ratio": variant.ratio, "epoch": len(self.log) - 1}
-        self.depth += [about | row for row in rows]
+        self.depth += [about | dict(row) for row in rows]
 
     @property
     def layer(self) -> Layer:

@@ -11,9 +11,13 @@ from torch import nn
 
 from ap3 import depth
 from ap3.comparison import compare
+from ap3.noise import Noise
 from ap3.stages.baseline import baseline
+from ap3.stages.covariance import covariance
 from ap3.stages.depth import depth as stage
+from ap3.stages.features import features
 from ap3.stages.finetune import finetune
+from ap3.stages.measure import measure
 from ap3.stages.prune import prune
 
 RECIPE = {"epochs": 1, "batch_size": 8, "learning_rate": 0.01}
@@ -56,6 +60,7 @@ def test_a_whole_network_from_pruning_to_the_table(tmp_path):
     pruned = sorted((tmp_path / "pruned").iterdir())
     tuned = tmp_path / "finetuned"
     finetune(pruned, checkpoint, tuned, data=data, device="cpu", **RECIPE)
+    measured_with_its_noise(tuned, checkpoint, data, tmp_path)
     stage([tuned / "control.layers.csv", tuned / "highest-0.5.layers.csv"], tmp_path / "tables")
     table = pd.read_csv(tmp_path / "tables" / "layers.csv")
     first = table[table["epoch"] == 0].set_index(["mode", "layer"])
@@ -66,3 +71,20 @@ def test_a_whole_network_from_pruning_to_the_table(tmp_path):
     assert (table.loc[table["epoch"] == 1, "ap2"] > 0).all()
     summary = pd.read_csv(tmp_path / "tables" / "layers_summary.csv")
     assert summary["depth"].tolist() == list(range(2, table["depth"].max() + 1))
+
+
+def measured_with_its_noise(tuned, checkpoint, data, folder):
+    """Where the whole network has learned, the test outcomes at the end are those of fine-tuning."""
+    rotation, seen = folder / "covariance.safetensors", folder / "features.safetensors"
+    features(data, checkpoint, seen, device="cpu")
+    covariance(checkpoint, rotation, rotation="fast")
+    layers = [tuned / "control.safetensors", tuned / "highest-0.5.safetensors"]
+    measure(layers, checkpoint, seen, rotation, folder / "measures.csv", scope="all")
+    noise = Noise.load(folder / "measures.safetensors")
+    for place, path in enumerate(layers):
+        log = pd.read_csv(path.with_suffix(".csv"))
+        for name in ("test_pd_loss", "test_pd_accuracy"):
+            error = np.sqrt(noise.covariance[name][:, place, place])
+            np.testing.assert_allclose(error, log[f"{name}_se"], rtol=1e-3, atol=1e-6)
+        error = np.sqrt(noise.covariance["train_pd_loss"][:, place, place])
+        assert np.isnan(error).tolist() == [False, True]
