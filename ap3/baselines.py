@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ap3.checkpoints import Checkpoint, Identity
 from ap3.datasets.images import Images
+from ap3.device import place, resident
 from ap3.errors import UserError
 from ap3.evaluation import Outcomes, logits_of
 from ap3.models.head import find_head
@@ -47,21 +48,23 @@ def train_baseline(
         A row per epoch: learning rate, running training loss and accuracy, and those held out.
     """
     start = untrained(data, model, image_size, trial, seed, pretrained)
-    network, view = start.model.to(device), start.identity.view
-    images = torch.from_numpy(data.train_images).to(device)
-    labels = torch.from_numpy(data.train_labels).to(device)
-    kept, held_out = split(len(labels), validation, derive(seed, data.name, "validation"))
+    network, view = place(start.model, device), start.identity.view
+    kept, held_out = split(
+        len(data.train_labels), validation, derive(seed, data.name, "validation")
+    )
+    images, labels = _part(data, kept, device)
+    validation_images, validation_labels = _part(data, held_out, device)
     generator = torch.Generator().manual_seed(derive(seed, data.name, model, trial, "batches"))
     torch.manual_seed(derive(seed, data.name, model, trial, "dropout"))
 
     best = _Best(network)
     history = []
-    epochs = train(network, images[kept], labels[kept], view, recipe, generator)
+    epochs = train(network, images, labels, view, recipe, generator)
     with Progress(f"{data.name} {model} trial {trial}", recipe.epochs, len(kept)) as progress:
         for epoch in epochs:
             row = asdict(epoch)
             if len(held_out):
-                row |= _validate(network, images[held_out], labels[held_out], view, device)
+                row |= _validate(network, validation_images, validation_labels, view, device)
                 best.offer(network, row["validation_accuracy"])
             history.append(row)
             progress.advance(loss=epoch.train_loss, accuracy=epoch.train_accuracy)
@@ -111,6 +114,12 @@ def split(count: int, validation: float, seed: int) -> tuple[Tensor, Tensor]:
             "change validation."
         )
     return order[held:].sort().values, order[:held].sort().values
+
+
+def _part(data: Images, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Select some training images and their labels, and put them on `device` if they fit."""
+    images = torch.from_numpy(data.train_images)[rows]
+    return resident(images, device), torch.from_numpy(data.train_labels)[rows].to(device)
 
 
 def _validate(

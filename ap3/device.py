@@ -1,4 +1,8 @@
-"""Which processor a stage runs on: one process to a CUDA card, or the CPU with a set thread count."""
+"""Which processor a stage runs on, and how: one process to a CUDA card, or the CPU with set threads.
+
+Nothing here or in what trains on a card waits for the card within an epoch: data go there by
+`send`, and results are asked for at the epoch's end.
+"""
 
 import os
 import tempfile
@@ -9,14 +13,20 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
+from torch import Tensor, nn
 
 from ap3.errors import UserError
 
+PRECISIONS = ("float32", "tf32", "bfloat16")
+
 _SECONDS_BETWEEN_TRIES = 0.5
+_SHARE_FOR_DATA = 0.5  # of a card's free memory; the rest is the network's
 
 
 @contextmanager
-def processor(name: str = "auto", threads: int = 1) -> Iterator[torch.device]:
+def processor(
+    name: str = "auto", threads: int = 1, precision: str = "float32"
+) -> Iterator[torch.device]:
     """Hold a device for the length of a `with` block.
 
     Parameters
@@ -26,20 +36,69 @@ def processor(name: str = "auto", threads: int = 1) -> Iterator[torch.device]:
     threads
         Threads of torch's CPU kernels. They change the last bits of a result, so they belong to
         the study and never to the machine.
+    precision
+        One of `PRECISIONS`: how networks multiply. `tf32` is for cards alone; `bfloat16` is
+        torch's autocast, in which weights and sums stay float32.
 
     Raises
     ------
     UserError
-        If a card is asked for where there is none.
+        If a card is asked for where there is none, or the precision is unknown.
     """
+    if precision not in PRECISIONS:
+        raise UserError(f"precision is {precision!r}, but must be one of {', '.join(PRECISIONS)}.")
     torch.set_num_threads(threads)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":
-        yield torch.device("cpu")
+        with _autocast("cpu", precision):
+            yield torch.device("cpu")
     else:
-        with _card(name) as index:
+        torch.set_float32_matmul_precision("highest" if precision == "float32" else "high")
+        torch.backends.cudnn.allow_tf32 = precision != "float32"
+        with _card(name) as index, _autocast("cuda", precision):
             yield torch.device("cuda", index)
+
+
+def _autocast(kind: str, precision: str) -> torch.autocast:
+    """Multiply in bfloat16 within a `with` block, if that is the precision."""
+    # Without its cache, which would keep the weights of the first step for all others.
+    return torch.autocast(kind, torch.bfloat16, precision == "bfloat16", cache_enabled=False)
+
+
+def place(model: nn.Module, device: torch.device) -> nn.Module:
+    """Move `model` to `device`; on a card in the order of memory that its convolutions like best."""
+    if device.type == "cuda":
+        return model.to(device).to(memory_format=torch.channels_last)
+    return model.to(device)
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to `device` without waiting until the copy has arrived."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
+def at_least_float32(outputs: Tensor) -> Tensor:
+    """Widen what a network puts out under bfloat16; anything wider stays as it is."""
+    return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
+
+
+def resident(images: Tensor, device: torch.device) -> Tensor:
+    """Copy all `images` to `device`, if that leaves enough room there; else leave them, for `take`."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if images.nbytes > _SHARE_FOR_DATA * free:
+            return images
+    return images.to(device)
+
+
+def take(examples: Tensor, rows: Tensor, device: torch.device) -> Tensor:
+    """Select `rows` (on the CPU) of `examples`, wherever those are, onto `device`."""
+    if examples.device == device:
+        return examples[send(rows, device)]
+    return send(examples[rows], device)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """How well a network does: the loss and the correctness of every single example."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from ap3.device import at_least_float32, send
 from ap3.views import View
 
 EVALUATION_BATCH = 512
@@ -33,9 +35,20 @@ class Outcomes:
         return Outcomes(self.loss[index], self.correct[index])
 
 
-@torch.no_grad()
 def logits_of(model: nn.Module, images: Tensor, view: View, device: torch.device) -> Tensor:
     """Run `model` in evaluation mode over uint8 `images`; returns its outputs (N, …) on `device`."""
+    return torch.cat(list(outputs_of(model, images, view.still, device)))
+
+
+def outputs_of(
+    model: nn.Module, images: Tensor, look: Callable[[Tensor], Tensor], device: torch.device
+) -> Iterator[Tensor]:
+    """Run `model` in evaluation mode over uint8 `images`, a batch at a time; yields its outputs.
+
+    The model sees what `look` makes of a batch: `View.still`, or a random view.
+    """
     model.eval()
-    batches = images.split(EVALUATION_BATCH)
-    return torch.cat([model(view.still(batch.to(device))) for batch in batches])
+    for batch in images.split(EVALUATION_BATCH):
+        with torch.no_grad():
+            outputs = model(look(send(batch, device)))
+        yield at_least_float32(outputs)

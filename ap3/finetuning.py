@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from ap3.device import take
+from ap3.features import Views
 from ap3.models.head import linear
 from ap3.training import Epoch, Recipe, optimise, shuffled_batches, train
 from ap3.views import View
@@ -54,7 +56,7 @@ def _aligned(tensor: Tensor) -> Tensor:
 def finetune_heads(
     heads: Heads,
     masks: Tensor,
-    views: Tensor,
+    views: Views,
     labels: Tensor,
     recipe: Recipe,
     generator: torch.Generator,
@@ -68,9 +70,10 @@ def finetune_heads(
     masks
         (V, classes, d), 1 where a weight is kept and 0 where it is pruned.
     views
-        Features (views, N, d); epoch t learns from view (t − 1) modulo their number.
+        Features, each (N, d), of any type and on any device; epoch t learns from view (t − 1)
+        modulo their number.
     labels
-        (N,), on the device of the features.
+        (N,), on the device of the heads.
     generator
         On the CPU; draws the order of the examples, which all variants share.
 
@@ -84,10 +87,10 @@ def finetune_heads(
     layers = Heads(weight, bias)
     optimizer, schedule = optimise([weight, bias], recipe, fused=False)
     for epoch in range(recipe.epochs):
-        features = views[epoch % len(views)]
+        features = _aligned(views[epoch % len(views)].to(weight))
         for batch in shuffled_batches(len(labels), recipe.batch_size, generator):
-            batch = batch.to(labels.device)
-            loss = _sum_of_losses(layers.logits(features[batch]), labels[batch])
+            seen, answers = (take(rows, batch, labels.device) for rows in (features, labels))
+            loss = _sum_of_losses(layers.logits(seen), answers)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             cast(Tensor, weight.grad).mul_(masks)

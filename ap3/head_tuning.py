@@ -42,7 +42,7 @@ def through_head(
 
     start = _heads(layers, device)
     masks = torch.stack([torch.from_numpy(layer.mask) for layer in layers]).to(device)
-    views, labels = features.views.to(device), splits["train"][1]
+    views, labels = features.views, splits["train"][1]
     record(start)
     with Progress(title(layers[0].origin), recipe.epochs, len(labels)) as progress:
         for heads in finetune_heads(start, masks, views, labels, recipe, order(layers[0].origin)):

@@ -1,6 +1,7 @@
 """The pruned layer on disk: as it was pruned, and as it was after every epoch of fine-tuning."""
 
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Self
 
@@ -61,9 +62,26 @@ class Layer:
         return cls(origin, Variant(CONTROL, 0.0), np.ones_like(weight), weight, bias)
 
     def save(self, path: Path) -> None:
-        """Write the layer to the safetensors file `path`; the mask takes a byte a weight."""
-        arrays = {"mask": self.mask.astype(np.uint8), "weight": self.weight, "bias": self.bias}
-        storage.save(path, arrays, origin=asdict(self.origin), variant=str(self.variant))
+        """Write the layer to the safetensors file `path`.
+
+        Its `mask` holds a bit for each weight (`numpy.packbits`), its `weight` the kept weights
+        alone, (kept,) or (epochs, kept), in their order.
+
+        Raises
+        ------
+        ValueError
+            If a pruned weight is not zero.
+        """
+        kept = self.mask.astype(bool)
+        if self.weight[..., ~kept].any():
+            raise ValueError("a pruned weight is not zero")
+        arrays = {
+            "mask": np.packbits(kept),
+            "weight": self.weight[..., kept],
+            "bias": self.bias,
+        }
+        about = {"origin": asdict(self.origin), "variant": str(self.variant)}
+        storage.save(path, arrays, **about, shape=list(self.mask.shape))
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -75,15 +93,18 @@ class Layer:
             If the file is missing, damaged, or holds something else.
         """
         arrays, metadata = storage.load(path)
-        if set(arrays) != {"mask", "weight", "bias"} or "variant" not in metadata:
+        if set(arrays) != {"mask", "weight", "bias"} or not {"variant", "shape"} <= set(metadata):
             raise UserError(
                 f"{path} holds no pruned layer; give a file made by ap3 prune or ap3 finetune."
             )
-        weight = arrays["weight"]
+        values, shape = arrays["weight"], tuple(metadata["shape"])
+        kept = np.unpackbits(arrays["mask"], count=prod(shape)).reshape(shape).astype(bool)
+        weight = np.zeros(values.shape[:-1] + shape, values.dtype)
+        weight[..., kept] = values
         return cls(
             Origin(**metadata["origin"]),
             Variant.parse(metadata["variant"]),
-            arrays["mask"].astype(weight.dtype),
+            kept.astype(values.dtype),
             weight,
             arrays["bias"],
         )

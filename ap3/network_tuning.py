@@ -7,6 +7,7 @@ import torch
 from ap3.checkpoints import Checkpoint
 from ap3.datasets.images import Images
 from ap3.depth import distances
+from ap3.device import resident
 from ap3.evaluation import Outcomes, logits_of
 from ap3.finetuning import finetune_network
 from ap3.layers import Layer
@@ -23,11 +24,11 @@ def through_network(
     name, view = checkpoint.identity.head, checkpoint.identity.view
     splits = {
         "train": (
-            torch.from_numpy(data.train_images).to(device),
+            resident(torch.from_numpy(data.train_images), device),
             torch.from_numpy(data.train_labels).to(device),
         ),
         "test": (
-            torch.from_numpy(data.test_images).to(device),
+            resident(torch.from_numpy(data.test_images), device),
             torch.from_numpy(data.test_labels).to(device),
         ),
     }

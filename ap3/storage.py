@@ -23,7 +23,7 @@ Arrays = dict[str, NDArray[Any]]
 
 # Digest and metadata share one entry of the header, because safetensors writes several in an order
 # that differs from run to run, and same content should be same bytes.
-_ENTRY = "ap3"
+ENTRY = "ap3"
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -54,7 +54,7 @@ def save(path: Path, arrays: Mapping[str, NDArray[Any]], **metadata: Any) -> Non
     """Write named arrays and JSON-able `metadata` to the safetensors file `path`."""
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     described = json.dumps(metadata)
-    entry = {_ENTRY: f"{_digest(arrays, described)} {described}"}
+    entry = {ENTRY: f"{_digest(arrays, described)} {described}"}
     write_atomically(path, lambda partial: save_file(arrays, partial, metadata=entry))
 
 
@@ -62,7 +62,7 @@ def is_ours(path: Path) -> bool:
     """Tell by its header whether `save` wrote the file `path`."""
     try:
         with safe_open(path, framework="numpy") as file:
-            return _ENTRY in (file.metadata() or {})
+            return ENTRY in (file.metadata() or {})
     except (SafetensorError, OSError):
         return False
 
@@ -79,7 +79,7 @@ def load(path: Path, only: Collection[str] | None = None) -> tuple[Arrays, dict[
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            entry = (file.metadata() or {}).get(_ENTRY)
+            entry = (file.metadata() or {}).get(ENTRY)
             names = [name for name in file.keys() if only is None or name in only]  # noqa: SIM118
             arrays = {name: file.get_tensor(name) for name in names}
     except FileNotFoundError as error:

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from ap3.device import send
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -49,8 +51,7 @@ class View:
 
     def _normalise(self, pixels: Tensor) -> Tensor:
         """Bring pixels of 0 to 255 to zero mean and unit deviation; one channel becomes three."""
-        shift = 255 * torch.tensor(self.mean, device=pixels.device)
-        scale = 255 * torch.tensor(self.std, device=pixels.device)
+        shift, scale = send(255 * torch.tensor([self.mean, self.std]), pixels.device)
         return (pixels - shift[:, None, None]) / scale[:, None, None]
 
 
@@ -65,7 +66,7 @@ def resize(images: Tensor, size: int) -> Tensor:
 def random_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image with probability one half."""
     flipped = torch.rand(len(pixels), generator=generator) < 0.5
-    return torch.where(flipped.to(pixels.device)[:, None, None, None], pixels.flip(-1), pixels)
+    return torch.where(send(flipped, pixels.device)[:, None, None, None], pixels.flip(-1), pixels)
 
 
 def random_resized_crop(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -75,7 +76,7 @@ def random_resized_crop(images: Tensor, size: int, generator: torch.Generator) -
     the image, an aspect of 3/4 to 4/3. All images are sampled in one call of `grid_sample`.
     """
     height, width = images.shape[-2:]
-    boxes = crop_boxes(len(images), height, width, generator).to(images.device)
+    boxes = send(crop_boxes(len(images), height, width, generator), images.device)
     top, left, box_height, box_width = boxes.float().unbind(1)
     steps = (torch.arange(size, device=images.device) + 0.5) / size
     rows = _clamped(top, box_height, steps) * 2 / height - 1

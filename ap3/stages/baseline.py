@@ -19,6 +19,8 @@ def baseline(
     momentum: options.Momentum = 0.9,
     weight_decay: options.WeightDecay = 0.0,
     augmentation: options.Augmentation = "none",
+    compile: options.Compile = False,
+    precision: options.Precision = "float32",
     image_size: Annotated[
         int | None,
         typer.Option(min=1, help="Input size in pixels; that of the weights if not given."),
@@ -55,10 +57,12 @@ def baseline(
     from ap3.models.weights import Pretrained
     from ap3.training import Recipe
 
-    recipe = Recipe(epochs, batch_size, learning_rate, momentum, weight_decay, augmentation)
+    recipe = Recipe(
+        epochs, batch_size, learning_rate, momentum, weight_decay, augmentation, compile
+    )
     images = Images.load(data)
     pretrained = Pretrained.load(weights) if weights else None
-    with processor(device, threads) as where:
+    with processor(device, threads, precision) as where:
         network, epochs_seen = baselines.train_baseline(
             images, model, image_size, recipe, validation, trial, seed, where, pretrained
         )

@@ -19,17 +19,20 @@ def features(
         ),
     ] = 1,
     augmentation: options.Augmentation = "none",
+    view_dtype: Annotated[
+        str, typer.Option(help="Type that augmented views are stored in: float32 or float16.")
+    ] = "float32",
+    precision: options.Precision = "float32",
     device: options.Device = "auto",
     threads: options.Threads = 1,
 ) -> None:
     """Store what the last layer sees, of both splits as they are and of augmented training views."""
+    from ap3 import features
     from ap3.checkpoints import Checkpoint
     from ap3.datasets.images import Images
     from ap3.device import processor
-    from ap3.features import Features
 
     images = Images.load(data)
-    with processor(device, threads) as where:
-        Features.extract(
-            Checkpoint.load(checkpoint, where), images, views, augmentation, where
-        ).save(out)
+    with processor(device, threads, precision) as where:
+        network = Checkpoint.load(checkpoint, where)
+        features.write(out, network, images, views, augmentation, where, view_dtype)

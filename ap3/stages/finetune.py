@@ -24,6 +24,8 @@ def finetune(
     momentum: options.Momentum = 0.9,
     weight_decay: options.WeightDecay = 0.0,
     augmentation: options.Augmentation = "none",
+    compile: options.Compile = False,
+    precision: options.Precision = "float32",
     device: options.Device = "auto",
     threads: options.Threads = 1,
 ) -> None:
@@ -31,7 +33,8 @@ def finetune(
 
     A row of VARIANT.csv is an epoch, 0 before fine-tuning: loss, accuracy and PD on both splits,
     in evaluation mode. Where the whole network learns, VARIANT.layers.csv says how far each layer
-    has moved, and VARIANT.outcomes.safetensors how every test example fares at the end.
+    has moved, and VARIANT.outcomes.safetensors how every test example fares at the end; where only
+    the last layer does, it multiplies in float32 whatever the precision.
     """
     import pandas as pd
 
@@ -46,9 +49,11 @@ def finetune(
         raise UserError(
             "give either --features (only the last layer learns) or --data (all layers learn)."
         )
-    recipe = Recipe(epochs, batch_size, learning_rate, momentum, weight_decay, augmentation)
+    recipe = Recipe(
+        epochs, batch_size, learning_rate, momentum, weight_decay, augmentation, compile
+    )
     layers = [Layer.load(path) for path in pruned]
-    with processor(device, threads) as where:
+    with processor(device, threads, precision if data else "float32") as where:
         if features is not None:
             from ap3.features import Features
             from ap3.head_tuning import through_head

@@ -7,6 +7,9 @@ import typer
 
 Seed = Annotated[int, typer.Option(help="Seed of the study; every draw derives its own from it.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or one card: cuda:0.")]
+Precision = Annotated[
+    str, typer.Option(help="How networks multiply: float32, tf32 (CUDA cards) or bfloat16.")
+]
 Threads = Annotated[
     int, typer.Option(min=1, help="CPU threads of torch; they change the last bits of a result.")
 ]
@@ -18,6 +21,9 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Largest number of examples 
 LearningRate = Annotated[float, typer.Option(help="Initial learning rate; it is annealed to zero.")]
 Momentum = Annotated[float, typer.Option(help="Momentum of SGD.")]
 WeightDecay = Annotated[float, typer.Option(help="Weight decay of SGD.")]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Translate the network with torch.compile first.")
+]
 Augmentation = Annotated[
     str, typer.Option(help="Random views of the training images: none, flip, crop or crop-flip.")
 ]

@@ -28,6 +28,7 @@ rule baseline:
         validation=setting("validation"),
         seed=setting("seed"),
         cpu_threads=setting("threads"),
+        precision=setting("precision"),
         device=config.get("device", "auto"),
         code=code_of("baseline"),
         network=network_code,
@@ -38,4 +39,5 @@ rule baseline:
         "ap3 baseline --data {input.data} --model {wildcards.model} --trial {wildcards.trial}"
         " {params.start} {params.recipe} --validation {params.validation}"
         " --seed {params.seed} --threads {params.cpu_threads} --device {params.device}"
+        " --precision {params.precision}"
         " --checkpoint {output.checkpoint} --history {output.history} 2> {log}"

@@ -76,11 +76,12 @@ def setting(*keys):
 
 
 def options(values):
-    """Spell settings as options of a command; null is left out."""
+    """Spell settings as options of a command; null and false are left out."""
     return " ".join(
-        f"--{key.replace('_', '-')} {quote(str(value))}"
+        f"--{key.replace('_', '-')}"
+        + ("" if value is True else f" {quote(str(value))}")
         for key, value in values.items()
-        if value is not None
+        if value is not None and value is not False
     )
 
 

@@ -19,7 +19,9 @@ rule features:
     params:
         views=setting("finetuning", "views"),
         augmentation=setting("training", "augmentation"),
+        view_dtype=setting("finetuning", "view_dtype"),
         cpu_threads=setting("threads"),
+        precision=setting("precision"),
         device=config.get("device", "auto"),
         code=code_of("features"),
         network=network_code,
@@ -28,4 +30,5 @@ rule features:
     shell:
         "ap3 features --data {input.data} --checkpoint {input.checkpoint}"
         " --views {params.views} --augmentation {params.augmentation}"
+        " --view-dtype {params.view_dtype} --precision {params.precision}"
         " --threads {params.cpu_threads} --device {params.device} --out {output} 2> {log}"

@@ -52,6 +52,7 @@ for study in STUDIES.values():
             what="--features" if in_head else "--data",
             folder=subpath(output[0], parent=True),
             cpu_threads=setting("threads"),
+            precision=setting("precision"),
             device=config.get("device", "auto"),
             code=code_of("finetune"),
             network=network_code,
@@ -60,4 +61,5 @@ for study in STUDIES.values():
         shell:
             "ap3 finetune {input.pruned} --checkpoint {input.checkpoint} {params.what} {input.seen}"
             " {params.recipe} --threads {params.cpu_threads} --device {params.device}"
+            " --precision {params.precision}"
             " --out {params.folder} 2> {log}"
