@@ -1,0 +1,129 @@
+"""Every stage of a study as a plain function of paths, one after the other, without Snakemake."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from pypdf import PdfReader
+from small_data import blobs
+
+from ap3.features import Features
+from ap3.layers import Layer
+from ap3.stages.agreement import agreement
+from ap3.stages.baseline import baseline
+from ap3.stages.bounds import bounds
+from ap3.stages.covariance import covariance
+from ap3.stages.features import features
+from ap3.stages.figure import figure
+from ap3.stages.finetune import finetune
+from ap3.stages.measure import measure
+from ap3.stages.prune import prune
+from ap3.stages.tables import tables
+from ap3.stages.theory import theory
+
+VARIANTS = ["control", "highest-0.5", "lowest-0.5", "random-0.5"]
+EPOCHS = 2
+LEARNING = {"batch_size": 20, "learning_rate": 0.05, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Run the stages up to the measures, for two trials."""
+    folder = tmp_path_factory.mktemp("stages")
+    blobs().save(folder / "data.safetensors")
+    for trial in (1, 2):
+        _measured(folder / f"trial{trial}", folder / "data.safetensors", trial)
+    return folder
+
+
+def _measured(run, data, trial):
+    checkpoint, seen = run / "baseline.safetensors", run / "features.safetensors"
+    names = {"model": "small_resnet", "image_size": 16, "trial": trial}
+    baseline(
+        data, checkpoint=checkpoint, history=run / "baseline.csv", epochs=4, **names, **LEARNING
+    )
+    features(data, checkpoint, seen, device="cpu")
+    prune(VARIANTS, checkpoint, run / "pruned")
+    finetune(
+        [run / "pruned" / f"{name}.safetensors" for name in VARIANTS],
+        checkpoint,
+        run / "finetuned",
+        EPOCHS,
+        features=seen,
+        **LEARNING,
+    )
+    covariance(checkpoint, run / "covariance.safetensors")
+    known = (tuned(run), checkpoint, seen, run / "covariance.safetensors")
+    measure(*known, run / "measures.csv", monte_carlo=100)
+    bounds(*known, run / "bounds.csv")
+
+
+def tuned(run):
+    return [run / "finetuned" / f"{name}.safetensors" for name in VARIANTS]
+
+
+def of_trials(folder, name):
+    return [folder / f"trial{trial}" / name for trial in (1, 2)]
+
+
+def test_the_features_are_those_of_every_image(folder):
+    seen = Features.load(folder / "trial1/features.safetensors")
+    assert (len(seen.train), len(seen.test)) == (40, 20)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_what_was_pruned_is_zero_at_every_epoch(folder, name):
+    run = folder / "trial1"
+    before = Layer.of_checkpoint(run / "baseline.safetensors")
+    after = Layer.load(run / "finetuned" / f"{name}.safetensors")
+    kept = after.mask.astype(bool)
+    assert after.weight.shape == (EPOCHS + 1, *before.weight.shape)
+    assert (~kept).sum() == (0 if name == "control" else kept.size // 2)
+    assert not after.weight[:, ~kept].any()
+    np.testing.assert_array_equal(after.weight[0][kept], before.weight[kept])
+
+
+def test_ap2_is_the_squared_distance_to_the_baseline(folder):
+    run = folder / "trial2"
+    before = Layer.of_checkpoint(run / "baseline.safetensors").weight.astype(float)
+    measured = pd.read_csv(run / "measures.csv")
+    for name in VARIANTS:
+        after = Layer.load(run / "finetuned" / f"{name}.safetensors").weight.astype(float)
+        rows = measured[measured["mode"] == name.partition("-")[0]].sort_values("epoch")
+        expected = np.square(after - before).sum(axis=(1, 2))
+        np.testing.assert_allclose(rows["ap2"], expected, rtol=1e-12)
+
+
+def test_the_log_starts_before_fine_tuning(folder):
+    log = pd.read_csv(folder / "trial1/finetuned/control.csv")
+    assert list(log["epoch"]) == [0, 1, 2]
+    assert (log.loc[0, ["train_pd_loss", "test_pd_loss", "test_pd_accuracy"]] == 0).all()
+
+
+def test_the_tables_gather_every_trial_variant_and_epoch(folder):
+    tables(of_trials(folder, "measures.csv"), folder / "tables")
+    gathered = pd.read_csv(folder / "tables/measures.csv")
+    parts = pd.concat([pd.read_csv(path) for path in of_trials(folder, "measures.csv")])
+    assert len(gathered) == 2 * len(VARIANTS) * (EPOCHS + 1)
+    assert gathered["ap3_student_t"].sum() == pytest.approx(parts["ap3_student_t"].sum(), rel=1e-12)
+
+
+def test_the_bounds_are_held_against_every_variant(folder):
+    theory(of_trials(folder, "bounds.csv"), folder / "tables", folder / "bounds.pdf")
+    held = pd.read_csv(folder / "tables/bounds.csv")
+    assert set(held["trial"]) == {1, 2}
+    assert len(PdfReader(folder / "bounds.pdf").pages) == 1
+
+
+def test_the_agreement_counts_pairs(folder):
+    agreement(of_trials(folder, "measures.csv"), folder / "tables", folder / "agreement.pdf")
+    counted = pd.read_csv(folder / "tables/agreement.csv")
+    assert counted["tau_b"].dropna().between(-1, 1).all()
+    assert len(PdfReader(folder / "agreement.pdf").pages) == 1
+
+
+def test_a_figure_is_drawn_from_the_tables(folder):
+    figure("fig03", folder / "fig03.pdf", of_trials(folder, "measures.csv"))
+    text = PdfReader(folder / "fig03.pdf").pages[0].extract_text()
+    assert "AP2" in text
+    assert "PD test" in text
+    assert "one trial" in text
