@@ -4,7 +4,8 @@ from pathlib import Path
 
 from ap3 import storage
 from ap3.errors import UserError
-from ap3.latent import DenseRotation, FastRotation, Rotation, default_spectrum
+from ap3.latent.rotation import DenseRotation, FastRotation, Rotation
+from ap3.latent.spectral import default_spectrum
 from ap3.latent.vectors import Vector
 
 ROTATIONS = ("dense", "fast")

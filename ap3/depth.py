@@ -13,7 +13,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from ap3.latent import FULL_PRUNING_KL
+from ap3.latent.calibration import FULL_PRUNING_KL
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ap3.errors import UserError
+from ap3.latent.calibration import FULL_PRUNING_KL
 from ap3.latent.fisher import DiagonalFisherGaussian, FisherGaussian, SoftmaxCurvature
 from ap3.latent.gaussian import IsotropicGaussian
 from ap3.latent.grouping import group_means
@@ -18,8 +19,6 @@ from ap3.latent.rotation import Rotation
 from ap3.latent.spectral import SpectralGaussian
 from ap3.latent.student_t import shared_scale
 from ap3.latent.vectors import as_vector
-
-FULL_PRUNING_KL = 1.9
 
 
 def auto_variance(weights: Any) -> float:

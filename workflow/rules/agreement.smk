@@ -18,6 +18,7 @@ rule agreement:
     params:
         folder=subpath(output[0], parent=True),
         code=code_of("agreement"),
+        look=figure_content("paper.mplstyle"),
     message:
         "What explains the PD of study {wildcards.study}"
     shell:

@@ -10,6 +10,7 @@ rule baseline:
         history=f"{RUN}/baseline.csv",
     log:
         f"{RUN}/logs/baseline.log",
+    cache: CACHE
     conda:
         "../../envs/ap3.yaml"
     threads: setting("threads")
@@ -18,26 +19,27 @@ rule baseline:
         runtime=1440,
         mem_mb=16000,
     params:
-        recipe=lambda w: options(study_of(w).recipe(w.dataset, w.model)),
-        start=lambda w, input: options(
+        data=images_of,
+        start=lambda w: options(
             {
+                "model": w.model,
+                "trial": w.trial,
                 "image_size": study_of(w).image_size(w.dataset, w.model),
-                "weights": input.get("weights") or None,
+                "weights": weights_of(w) or None,
             }
         ),
-        validation=setting("validation"),
-        seed=setting("seed"),
-        cpu_threads=setting("threads"),
-        precision=setting("precision"),
-        device=config.get("device", "auto"),
+        recipe=lambda w: options(study_of(w).recipe(w.dataset, w.model)),
+        validation=option("validation"),
+        seed=option("seed"),
+        cpu_threads=option("threads"),
+        precision=option("precision"),
+        device=DEVICE,
         code=code_of("baseline"),
         network=network_code,
-        torch=version("torch"),
+        libraries=library_versions(),
     message:
         "Train {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
     shell:
-        "ap3 baseline --data {input.data} --model {wildcards.model} --trial {wildcards.trial}"
-        " {params.start} {params.recipe} --validation {params.validation}"
-        " --seed {params.seed} --threads {params.cpu_threads} --device {params.device}"
-        " --precision {params.precision}"
+        "ap3 baseline --data {input.data} {params.start} {params.recipe} {params.validation}"
+        " {params.seed} {params.cpu_threads} {params.precision} {params.device}"
         " --checkpoint {output.checkpoint} --history {output.history} 2> {log}"

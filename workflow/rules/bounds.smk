@@ -34,12 +34,12 @@ for study in STUDIES.values():
             mem_mb=8000,
         params:
             latent=latent("df", "groups", "examples"),
-            scope=setting("finetuning", "scope"),
-            cpu_threads=setting("threads"),
+            scope=option("finetuning", "scope"),
+            cpu_threads=option("threads"),
             code=code_of("bounds"),
         message:
             "Bounds of {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:
             "ap3 bounds {input.layers} --checkpoint {input.checkpoint} --features {input.features}"
-            " --covariance {input.covariance} --scope {params.scope} {params.latent}"
-            " --threads {params.cpu_threads} --out {output} 2> {log}"
+            " --covariance {input.covariance} {params.scope} {params.latent}"
+            " {params.cpu_threads} --out {output} 2> {log}"

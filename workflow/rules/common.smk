@@ -4,7 +4,6 @@
 import os
 import shutil
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 from shlex import quote
 
@@ -15,8 +14,14 @@ from snakemake.utils import update_config
 from ap3 import datasets
 from ap3.errors import UserError
 from ap3.figures import descriptions
-from ap3.models.names import FACTORIES, NO_WEIGHTS, is_file
-from ap3.provenance import code_digest
+from ap3.models.names import NO_WEIGHTS, is_file
+from ap3.provenance import (
+    code_digest,
+    content_digest,
+    dataset_digest,
+    library_versions,
+    network_digest,
+)
 from ap3.study import read_studies
 
 PUBLISHED = ("fashion", "paper", "replicates")
@@ -37,6 +42,11 @@ if isinstance(config.get("studies"), dict):
 
 try:
     STUDIES = read_studies(config, read_yaml("../schemas/config.schema.yaml"))
+    NETWORKS = {
+        model: network_digest(model)
+        for study in STUDIES.values()
+        for _, model in study.pairs
+    }
 except UserError as error:
     raise WorkflowError(f"The configuration is not right.\n{error}") from None
 STUDY = STUDIES[config["study"]]
@@ -49,6 +59,9 @@ EXPLAINED = [
 ]
 
 RUN = "results/{study}/{dataset}/{model}/trial{trial}"
+
+# Outputs go to and come from the cache between workflows where there is one (with --cache).
+CACHE = "SNAKEMAKE_OUTPUT_CACHE" in os.environ
 
 
 wildcard_constraints:
@@ -75,14 +88,30 @@ def setting(*keys):
     return look_up
 
 
+# Snakemake remembers the values of params without their names, and the key of its cache knows the
+# params but neither the wildcards nor which input is which. So every value says what it is, and the
+# params of a cached rule, and of those above it, hold all that tells its jobs apart.
+
+
 def options(values):
-    """Spell settings as options of a command; null and false are left out."""
+    """Spell settings as options of a command, in one order; null and false are left out."""
     return " ".join(
         f"--{key.replace('_', '-')}"
         + ("" if value is True else f" {quote(str(value))}")
-        for key, value in values.items()
+        for key, value in sorted(values.items())
         if value is not None and value is not False
     )
+
+
+def option(*keys):
+    """A params function that spells a setting of the job's study as an option."""
+    look_up = setting(*keys)
+    return lambda wildcards: options({keys[-1]: look_up(wildcards)})
+
+
+def named(*keys):
+    """A params function that spells wildcards as options."""
+    return lambda wildcards: options({key: wildcards[key] for key in keys})
 
 
 def latent(*keys):
@@ -95,20 +124,21 @@ def latent(*keys):
     return spell
 
 
+# Where the jobs that train or evaluate run.
+DEVICE = options({"device": config.get("device", "auto")})
+
+# Where raw files come from. A resource of the site and no params: it does not change what they are.
+DATA_DIR = options({"data_dir": config.get("data_dir")})
+
+
 def code_of(stage, *others):
     """A params entry that changes when the code behind a stage does."""
     return code_digest(f"ap3.stages.{stage}", *others)
 
 
 def network_code(wildcards):
-    """A digest of the module that builds the job's network, where that is not a library's."""
-    factory = FACTORIES.get(wildcards.model, wildcards.model)
-    source, separator, _ = factory.partition(":")
-    return (
-        code_digest(source)
-        if separator and source != "timm"
-        else version("torchvision")
-    )
+    """A params entry that changes when what builds the job's network does."""
+    return NETWORKS[wildcards.model]
 
 
 def images_of(wildcards):
@@ -171,9 +201,11 @@ def measures_of_figure(wildcards):
     return runs(study, study.figure_pairs(wildcards.figure), "measures.csv")
 
 
-def description_file(figure):
-    """The declarative description of a figure, as a path that a shell command can print."""
-    return os.path.relpath(Path(descriptions.__file__).with_name(f"{figure}.yaml"))
+def figure_content(*names):
+    """A digest of declarative files of the figures: descriptions, their schema, the style sheet."""
+    return content_digest(
+        *(Path(descriptions.__file__).with_name(name) for name in names)
+    )
 
 
 def roles_of_figure(wildcards):

@@ -9,6 +9,7 @@ rule covariance:
         "results/{study}/{dataset}/{model}/covariance.safetensors",
     log:
         "results/{study}/{dataset}/{model}/logs/covariance.log",
+    cache: CACHE
     conda:
         "../../envs/ap3.yaml"
     threads: setting("threads")
@@ -16,12 +17,12 @@ rule covariance:
         runtime=120,
         mem_mb=16000,
     params:
-        rotation=setting("latent", "rotation"),
-        seed=setting("seed"),
-        cpu_threads=setting("threads"),
+        rotation=option("latent", "rotation"),
+        seed=option("seed"),
+        cpu_threads=option("threads"),
         code=code_of("covariance"),
     message:
         "Covariance for {wildcards.model} on {wildcards.dataset}"
     shell:
-        "ap3 covariance --checkpoint {input.checkpoint} --rotation {params.rotation}"
-        " --seed {params.seed} --threads {params.cpu_threads} --out {output} 2> {log}"
+        "ap3 covariance --checkpoint {input.checkpoint} {params.rotation}"
+        " {params.seed} {params.cpu_threads} --out {output} 2> {log}"

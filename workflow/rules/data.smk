@@ -11,6 +11,7 @@ rule data:
         "results/data/{dataset}.safetensors",
     log:
         "results/logs/data/{dataset}.log",
+    cache: CACHE
     conda:
         "../../envs/ap3.yaml"
     resources:
@@ -20,10 +21,10 @@ rule data:
         raw=lambda wildcards, input: (
             f"--raw results/data/raw/{wildcards.dataset}" if input else ""
         ),
-        code=lambda wildcards: code_of(
-            "data", f"ap3.datasets.{wildcards.dataset.replace('-', '_')}"
-        ),
+        dataset=named("dataset"),
+        code=code_of("data"),
+        source=lambda wildcards: dataset_digest(wildcards.dataset),
     message:
         "Decode {wildcards.dataset}"
     shell:
-        "ap3 data --dataset {wildcards.dataset} {params.raw} --out {output} 2> {log}"
+        "ap3 data {params.dataset} {params.raw} --out {output} 2> {log}"

@@ -17,18 +17,18 @@ rule features:
         runtime=240,
         mem_mb=16000,
     params:
-        views=setting("finetuning", "views"),
-        augmentation=setting("training", "augmentation"),
-        view_dtype=setting("finetuning", "view_dtype"),
-        cpu_threads=setting("threads"),
-        precision=setting("precision"),
-        device=config.get("device", "auto"),
+        views=option("finetuning", "views"),
+        augmentation=option("training", "augmentation"),
+        view_dtype=option("finetuning", "view_dtype"),
+        cpu_threads=option("threads"),
+        precision=option("precision"),
+        device=DEVICE,
         code=code_of("features"),
         network=network_code,
+        libraries=library_versions(),
     message:
         "Features of {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
     shell:
         "ap3 features --data {input.data} --checkpoint {input.checkpoint}"
-        " --views {params.views} --augmentation {params.augmentation}"
-        " --view-dtype {params.view_dtype} --precision {params.precision}"
-        " --threads {params.cpu_threads} --device {params.device} --out {output} 2> {log}"
+        " {params.views} {params.augmentation} {params.view_dtype} {params.precision}"
+        " {params.cpu_threads} {params.device} --out {output} 2> {log}"

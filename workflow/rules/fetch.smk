@@ -6,15 +6,18 @@ rule fetch:
         "results/data/raw/{dataset}/{file}",
     log:
         "results/logs/fetch/{dataset}/{file}.log",
+    cache: CACHE
     conda:
         "../../envs/ap3.yaml"
     resources:
         runtime=240,
         mem_mb=1000,
+        data_dir=DATA_DIR,
     params:
-        data_dir=options({"data_dir": config.get("data_dir")}),
+        file=named("dataset", "file"),
+        sha256=lambda w: " ".join(datasets.get(w.dataset).file(w.file).sha256),
+        code=code_of("fetch"),
     message:
         "Fetch {wildcards.file} of {wildcards.dataset}"
     shell:
-        "ap3 fetch --dataset {wildcards.dataset} --file {wildcards.file} --out {output}"
-        " {params.data_dir} 2> {log}"
+        "ap3 fetch {params.file} --out {output} {resources.data_dir} 2> {log}"

@@ -3,8 +3,7 @@
 
 rule figure:
     input:
-        description=lambda w: description_file(w.figure),
-        measures=measures_of_figure,
+        measures_of_figure,
     output:
         pdf="results/{study}/figures/{figure}.pdf",
         png="results/{study}/figures/{figure}.png",
@@ -17,9 +16,11 @@ rule figure:
         "../../envs/ap3.yaml"
     params:
         roles=roles_of_figure,
+        description=lambda w: figure_content(f"{w.figure}.yaml"),
+        look=figure_content("schema.yaml", "paper.mplstyle"),
         code=code_of("figure"),
     message:
         "Draw {wildcards.figure} of study {wildcards.study}"
     shell:
-        "ap3 figure {input.description} {input.measures} {params.roles}"
+        "ap3 figure {wildcards.figure} {input} {params.roles}"
         " --pdf {output.pdf} --png {output.png} 2> {log}"

@@ -51,15 +51,15 @@ for study in STUDIES.values():
             recipe=lambda w: options(study_of(w).finetuning_recipe(w.dataset, w.model)),
             what="--features" if in_head else "--data",
             folder=subpath(output[0], parent=True),
-            cpu_threads=setting("threads"),
-            precision=setting("precision"),
-            device=config.get("device", "auto"),
+            cpu_threads=option("threads"),
+            precision=option("precision"),
+            device=DEVICE,
             code=code_of("finetune"),
             network=network_code,
+            libraries=library_versions(),
         message:
             "Fine-tune {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:
             "ap3 finetune {input.pruned} --checkpoint {input.checkpoint} {params.what} {input.seen}"
-            " {params.recipe} --threads {params.cpu_threads} --device {params.device}"
-            " --precision {params.precision}"
+            " {params.recipe} {params.cpu_threads} {params.precision} {params.device}"
             " --out {params.folder} 2> {log}"

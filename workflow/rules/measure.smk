@@ -41,12 +41,12 @@ for study in STUDIES.values():
             mem_mb=8000,
         params:
             latent=latent("df", "groups", "examples", "monte_carlo"),
-            scope=setting("finetuning", "scope"),
-            cpu_threads=setting("threads"),
+            scope=option("finetuning", "scope"),
+            cpu_threads=option("threads"),
             code=code_of("measure"),
         message:
             "Measure {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:
             "ap3 measure {input.layers} --checkpoint {input.checkpoint} --features {input.features}"
-            " --covariance {input.covariance} --scope {params.scope} {params.latent}"
-            " --threads {params.cpu_threads} --out {output.measures} 2> {log}"
+            " --covariance {input.covariance} {params.scope} {params.latent}"
+            " {params.cpu_threads} --out {output.measures} 2> {log}"

@@ -10,14 +10,16 @@ rule subset:
         "results/logs/data/{dataset}.{examples}.log",
     wildcard_constraints:
         examples="[0-9]+",
+    cache: CACHE
     conda:
         "../../envs/ap3.yaml"
     resources:
         runtime=30,
         mem_mb=8000,
     params:
+        examples=named("examples"),
         code=code_of("subset"),
     message:
         "Take {wildcards.examples} training images of {wildcards.dataset}"
     shell:
-        "ap3 subset --data {input} --examples {wildcards.examples} --out {output} 2> {log}"
+        "ap3 subset --data {input} {params.examples} --out {output} 2> {log}"

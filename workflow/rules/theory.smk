@@ -19,6 +19,7 @@ rule theory:
     params:
         folder=subpath(output[0], parent=True),
         code=code_of("theory"),
+        look=figure_content("paper.mplstyle"),
     message:
         "The bounds of study {wildcards.study}"
     shell:

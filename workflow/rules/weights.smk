@@ -7,17 +7,18 @@ rule weights:
         "results/weights/{model}/{weights}.safetensors",
     log:
         "results/logs/weights/{model}/{weights}.log",
+    cache: CACHE
     conda:
         "../../envs/ap3.yaml"
     resources:
         runtime=240,
         mem_mb=4000,
+        data_dir=DATA_DIR,
     params:
-        data_dir=options({"data_dir": config.get("data_dir")}),
+        weights=named("model", "weights"),
         code=code_of("weights"),
-        torchvision=version("torchvision"),
+        libraries=library_versions(),
     message:
         "Fetch the weights {wildcards.weights} of {wildcards.model}"
     shell:
-        "ap3 weights --model {wildcards.model} --weights {wildcards.weights} --out {output}"
-        " {params.data_dir} 2> {log}"
+        "ap3 weights {params.weights} --out {output} {resources.data_dir} 2> {log}"

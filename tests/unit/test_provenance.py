@@ -1,0 +1,141 @@
+"""What counts as an edit: of our code and of the user's, of registries, of figures' descriptions."""
+
+import pytest
+
+import ap3.provenance as provenance
+from ap3.errors import UserError
+
+NET = "def net(classes, size):\n    return 1\n"
+
+
+@pytest.fixture
+def digest(tmp_path, monkeypatch):
+    """Writes files, then gives a digest of a module or of what else is asked for."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def written(files: dict[str, str], what=lambda: provenance.code_digest("nets")) -> str:
+        for name, content in files.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(content)
+        for remembered in vars(provenance).values():
+            if hasattr(remembered, "cache_clear"):
+                remembered.cache_clear()
+        return what()
+
+    return written
+
+
+@pytest.mark.parametrize(
+    ("module", "files"),
+    [
+        ("nets", ("nets.py",)),
+        ("packed.nets", ("packed/nets.py", "packed/__init__.py")),
+        ("loose.nets", ("loose/nets.py",)),
+    ],
+    ids=["a file by itself", "a package", "a folder without __init__.py"],
+)
+def test_of_the_users_network_code_counts_and_comments_do_not(digest, module, files):
+    def asked():
+        return provenance.network_digest(f"{module}:net")
+
+    first = digest(dict.fromkeys(files, "") | {files[0]: NET}, asked)
+    assert digest({files[0]: f'"""A docstring."""\n\n# A comment.\n{NET}'}, asked) == first
+    assert digest({files[0]: NET.replace("1", "2")}, asked) != first
+    assert digest({files[0]: NET}, asked) == first
+    assert provenance.network_digest(f"{module}:other") != first
+
+
+@pytest.mark.parametrize("line", ["import layers", "from layers import width"])
+def test_a_file_beside_the_users_network_counts(digest, line):
+    first = digest({"nets.py": f"{line}\n{NET}", "layers.py": "width = 1\n"})
+    assert digest({"layers.py": "width = 2\n"}) != first
+    assert digest({"layers.py": "width = 1  # pixels\n"}) == first
+
+
+def test_another_package_of_the_users_counts_to_the_module(digest):
+    files = {
+        "blocks/__init__.py": "",
+        "blocks/conv.py": "width = 1\n",
+        "blocks/other.py": "a = 1\n",
+    }
+    for network in ("nets.py", "packed/nets.py"):
+        module = network.removesuffix(".py").replace("/", ".")
+
+        def asked(module=module):
+            return provenance.code_digest(module)
+
+        first = digest({**files, network: f"from blocks.conv import width\n{NET}"}, asked)
+        assert digest({"blocks/other.py": "a = 2\n"}, asked) == first
+        assert digest({"blocks/conv.py": "width = 2\n"}, asked) != first
+
+
+def test_a_network_made_of_ours_counts_ours(digest):
+    first = digest({"nets.py": f"from ap3.models import small\n{NET}"})
+    assert "ap3.models.small" in provenance._closure("nets")
+    assert "ap3.training" not in provenance._closure("nets")
+    assert digest({"nets.py": NET}) != first
+
+
+def test_installed_libraries_are_not_followed(digest):
+    digest({"nets.py": f"import json\nimport numpy\nfrom torch import nn\n{NET}"})
+    assert provenance._closure("nets") == {"nets"}
+
+
+def test_what_is_no_python_is_named_with_its_line(digest):
+    for name, module in (("nets.py", "nets"), ("packed/nets.py", "packed.nets")):
+        with pytest.raises(UserError, match=rf"{name}, line 2, is no Python; correct the line"):
+            digest({name: "\ndef net(:\n"}, lambda module=module: provenance.code_digest(module))
+
+
+def test_of_a_registry_the_functions_count_and_the_tables_do_not(digest, monkeypatch):
+    files = {"nets.py": f"TABLE = {{'a': 1}}\n{NET}"}
+    monkeypatch.setattr(provenance, "REGISTRIES", frozenset({"nets"}))
+    first = digest(files)
+    assert digest({"nets.py": f"TABLE = {{'a': 1, 'b': 2}}\n{NET}"}) == first
+    assert digest({"nets.py": f"TABLE = {{'a': 1}}\n{NET.replace('1', '2')}"}) != first
+
+
+def test_our_registries_exist():
+    assert all(provenance._source(registry) for registry in provenance.REGISTRIES)
+
+
+def test_a_line_of_a_registry_that_leads_elsewhere_changes_its_own_network_only(monkeypatch):
+    before = {name: provenance.network_digest(name) for name in provenance.FACTORIES}
+    monkeypatch.setitem(provenance.FACTORIES, "small_vgg", "ap3.models.small:small_resnet")
+    after = {name: provenance.network_digest(name) for name in provenance.FACTORIES}
+    assert {name for name in before if before[name] != after[name]} == {"small_vgg"}
+
+
+def test_data_sets_differ_by_their_own_module_and_line():
+    digests = {provenance.dataset_digest(name) for name in provenance.datasets.names()}
+    assert len(digests) == len(provenance.datasets.names())
+
+
+def test_versions_of_what_trains_a_network_are_named():
+    import torch
+    import torchvision
+
+    torch_version, torchvision_version = provenance.library_versions().split(", ")
+    assert torch.__version__.startswith(torch_version.removeprefix("torch "))
+    assert torchvision.__version__.startswith(torchvision_version.removeprefix("torchvision "))
+    assert "timm" in provenance.network_digest("timm:resnet18")
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "same", "other"),
+    [
+        (
+            "a.yaml",
+            "title: A\nratios: [0.1, 0.3]\n",
+            "# B\nratios:\n- 0.1\n- 0.3\ntitle: 'A'\n",
+            "b: 1",
+        ),
+        ("a.mplstyle", "font.size: 8\n", "# big\n\n font.size: 8\n", "font.size: 9\n"),
+    ],
+)
+def test_of_descriptions_and_style_sheets_the_content_counts(tmp_path, name, first, same, other):
+    def digest_of(text: str) -> str:
+        (tmp_path / name).write_text(text)
+        return provenance.content_digest(tmp_path / name)
+
+    assert digest_of(first) == digest_of(same) != digest_of(other)
