@@ -1,12 +1,12 @@
 """Latent laws whose location is a layer's weights, and their Kullback-Leibler divergences: AP3."""
 
 from ap3.latent.auto import (
-    FULL_PRUNING_KL,
     auto_fisher_scale,
     auto_scale,
     auto_student_t_scale,
     auto_variance,
 )
+from ap3.latent.calibration import FULL_PRUNING_KL
 from ap3.latent.fisher import DiagonalFisherGaussian, FisherGaussian, SoftmaxCurvature
 from ap3.latent.gaussian import DiagonalGaussian, GaussianLaw, IsotropicGaussian
 from ap3.latent.grouping import group_means
