@@ -89,7 +89,7 @@ def auto_fisher_scale(
 
 
 def _kl_of_pruning_all(law: Law) -> float:
-    kl = float(law.kl_many(np.zeros((1, law.weights.size)))[0])
+    kl = float(law.kl_many(np.broadcast_to(0.0, (1, law.weights.size)))[0])
     if kl <= 0:
         raise UserError(
             "a scale can't be had from a baseline whose location is all zero; "

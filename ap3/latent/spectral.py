@@ -29,7 +29,8 @@ def default_spectrum(n: int) -> Vector:
     True
     """
     spectrum = np.logspace(-1, 1, n) if n > 1 else np.ones(n)
-    return spectrum * np.mean(1 / spectrum)
+    spectrum *= np.mean(1 / spectrum)
+    return spectrum
 
 
 class SpectralGaussian(GaussianLaw):
@@ -76,3 +77,10 @@ class SpectralGaussian(GaussianLaw):
     def whiten(self, differences: Vector) -> Vector:
         """(βΛ)^(−½) VᵀΔ."""
         return self.rotation.apply(differences) / np.sqrt(self.scale * self.spectrum)
+
+    def _kl_to(self, rows: Vector) -> Vector:
+        # In place and without the root of `whiten`: a large layer is held as few times as can be.
+        turned = self.rotation.apply(rows - self.weights, overwrite_x=True)
+        np.square(turned, out=turned)
+        turned /= self.spectrum
+        return np.asarray(turned.sum(axis=-1) / (2 * self.scale))

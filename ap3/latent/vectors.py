@@ -14,11 +14,11 @@ Vector = NDArray[np.float64]
 BLOCK = 2**22
 
 
-def as_float64(values: Any, name: str = "weights") -> Vector:
+def as_float64(values: Any, name: str = "weights", copy: bool = False) -> Vector:
     """Real, finite numbers of any precision as a float64 array of the same shape.
 
     Takes whatever NumPy reads and torch tensors of any device and dtype, half types included,
-    without importing torch. Float64 input is not copied.
+    without importing torch. Float64 input is not copied, unless a `copy` is asked for.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def as_float64(values: Any, name: str = "weights") -> Vector:
     array = _to_numpy(values)
     if array.dtype.kind in "cOSUMm":
         raise UserError(f"{name} must be real numbers, but are {array.dtype}; give a real array.")
-    array = array.astype(np.float64, copy=False)
+    array = array.astype(np.float64, copy=copy)
     if not np.isfinite(array).all():
         count = array.size - np.count_nonzero(np.isfinite(array))
         raise UserError(
@@ -51,7 +51,7 @@ def as_vector(weights: Any, size: int | None = None) -> Vector:
     UserError
         As `as_float64`; and if there are none, or not `size` where that is given.
     """
-    vector = as_float64(weights).flatten()
+    vector = as_float64(weights, copy=True).reshape(-1)
     if vector.size == 0:
         raise UserError(
             "weights must hold at least one number, but are empty; give a layer's weights."
@@ -80,8 +80,8 @@ def over_rows(function: Callable[[Vector], Vector], stack: Any, size: int) -> Ve
             f"a stack of weights must have shape (E, …) with {size} weights in each of E entries, "
             f"but has shape {tuple(stack.shape)}; put the epochs or variants on the first axis."
         )
-    step = max(1, BLOCK // size)
-    blocks = (stack[first : first + step] for first in range(0, len(stack), step))
+    # The functions hold a few copies of a block.
+    blocks = (stack[rows] for rows in slices(len(stack), 4 * size))
     results = [function(as_float64(block).reshape(-1, size)) for block in blocks]
     return np.concatenate(results) if results else np.empty(0)
 
@@ -110,8 +110,8 @@ def positive(value: float, name: str) -> float:
 
 
 def positive_vector(values: Any, size: int, name: str) -> Vector:
-    """`values` as a float64 copy of shape (size,), refused unless all are positive."""
-    vector = as_float64(values, name).flatten()
+    """`values` as float64 of shape (size,), refused unless all are positive; copied if need be."""
+    vector = as_float64(values, name).reshape(-1)
     if vector.size != size:
         raise UserError(f"{name} must be {size} numbers, one per weight, but are {vector.size}.")
     if not (vector > 0).all():
@@ -123,5 +123,5 @@ def _to_numpy(values: Any) -> NDArray[Any]:
     if not hasattr(values, "detach"):
         return np.asarray(values)
     tensor = values.detach().cpu()
-    # NumPy knows no bfloat16, so torch converts; a complex tensor would lose its imaginary part.
-    return np.asarray(tensor if tensor.is_complex() else tensor.double())
+    # NumPy knows not every type of less than four bytes, so torch converts those.
+    return np.asarray(tensor if tensor.dtype.itemsize >= 4 else tensor.double())

@@ -1,5 +1,7 @@
 """Gaussian laws against Eq. 3 with dense matrices, and what their rotations promise."""
 
+import tracemalloc
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -13,8 +15,10 @@ from ap3.latent import (
     FastRotation,
     IsotropicGaussian,
     SpectralGaussian,
+    auto_scale,
     default_spectrum,
 )
+from ap3.latent.vectors import BLOCK
 from ap3.metrics import ap2
 
 RNG = np.random.default_rng(0)
@@ -103,6 +107,30 @@ def test_rotations_leave_their_input_alone():
         rotation.apply(x)
         rotation.inverse(x)
         np.testing.assert_array_equal(x, np.arange(6.0))
+
+
+def test_an_input_may_be_used_up():
+    x = np.random.default_rng(0).normal(size=(3, 6))
+    for rotation in (DenseRotation.draw(6, 0), FastRotation(6, 0)):
+        np.testing.assert_array_equal(rotation.apply(x.copy(), overwrite_x=True), rotation.apply(x))
+
+
+def test_a_large_layer_is_held_few_times():
+    """Two layers, signs, permutation and spectrum are 4 copies; the transform takes 2 more."""
+    n = 2**19
+    weights = np.random.default_rng(0).standard_normal(n, dtype=np.float32)
+    pruned = weights * (np.abs(weights) > 1)
+    tracemalloc.start()
+    rotation, spectrum = FastRotation(n, 0), default_spectrum(n)
+    law = SpectralGaussian(weights, rotation, spectrum, auto_scale(weights, rotation, spectrum))
+    one = law.kl(law.at(pruned))
+    of_one = tracemalloc.get_traced_memory()[1] / (8 * n)
+    many = law.kl_many(np.broadcast_to(pruned, (9, n)))
+    of_many = tracemalloc.get_traced_memory()[1] / (8 * n)
+    tracemalloc.stop()
+    assert of_one < 7
+    assert 8 * n * (of_many - of_one) < 8 * BLOCK
+    np.testing.assert_allclose(many, one, rtol=1e-12)
 
 
 def test_rotations_follow_their_seed():
