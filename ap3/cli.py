@@ -4,12 +4,14 @@ The stages import what they need when they run, so that help and light stages st
 """
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from ap3 import __version__
 from ap3.errors import UserError
+from ap3.record import recorded, timed
 from ap3.stages.agreement import agreement
 from ap3.stages.baseline import baseline
 from ap3.stages.bounds import bounds
@@ -28,34 +30,38 @@ from ap3.stages.tables import tables
 from ap3.stages.theory import theory
 from ap3.stages.weights import weights
 
-_STAGES = (
-    fetch,
-    data,
-    subset,
-    weights,
-    baseline,
-    features,
-    prune,
-    finetune,
-    covariance,
-    measure,
-    bounds,
-    tables,
-    theory,
-    agreement,
-    depth,
-    figure,
-)
+REFUSED, INTERRUPTED = 3, 130
+
+CHAPTERS: dict[str, tuple[Callable[..., None], ...]] = {
+    "1. Data and weights": (fetch, data, subset, weights),
+    "2. The network": (baseline, features),
+    "3. Pruning": (prune, finetune),
+    "4. Measuring": (covariance, measure, bounds),
+    "5. Tables and figures": (tables, theory, agreement, depth, figure),
+}
 
 app = typer.Typer(
-    help="Explain network pruning by AP2 and AP3. The stages of a study, in the order of the data:",
+    epilog="Exit status: 0 done, 1 a defect of ap3 (please report it), 2 a mistake in what was "
+    f"given, {REFUSED} the system refused (no room, no permission, no memory), "
+    f"{INTERRUPTED} interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
 )
-for _stage in (*_STAGES, compare):
-    _help, _, _ = (_stage.__doc__ or "").partition("\n\n    Raises")
-    app.command(_stage.__name__, help=_help)(_stage)
+
+
+def _help(stage: Callable[..., None]) -> str:
+    """Take the help out of a docstring: no section for callers, the example in lines of its own."""
+    text, _, _ = (stage.__doc__ or "").partition("\n\n    Raises")
+    text, _, example = text.partition("\n\n    Example: ")
+    paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
+    return "\n\n".join([*paragraphs, "Example:", " ".join(example.split())])
+
+
+app.command(rich_help_panel="Any two networks", help=_help(compare))(timed(compare))
+for _chapter, _stages in CHAPTERS.items():
+    for _stage in _stages:
+        app.command(rich_help_panel=_chapter, help=_help(_stage))(recorded(_stage))
 
 
 def _print_version(wanted: bool) -> None:
@@ -73,20 +79,26 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """Take the options that stand before the stage."""
+    """Explain network pruning by AP2, AP3 and the performance difference.
+
+    Compare any two networks, or run a study stage by stage, in the order of the data. `snakemake`
+    runs the stages of a whole study; the commands that it prints can be run by hand.
+    """
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one sentence and exit status 2."""
+    """Run the command line; what goes wrong ends in one sentence and an exit status that tells."""
     try:
         app()
     except UserError as error:
-        sys.exit(_complain(str(error)))
+        sys.exit(_complain(str(error), error.status))
     except OSError as error:
         where = f" {error.filename!r}" if error.filename else ""
-        sys.exit(_complain(f"the system refused{where}: {error.strerror or error}."))
+        sys.exit(_complain(f"the system refused{where}: {error.strerror or error}.", REFUSED))
+    except MemoryError:
+        sys.exit(_complain("there is not enough memory; free some, or take less.", REFUSED))
 
 
-def _complain(sentence: str) -> int:
+def _complain(sentence: str, status: int) -> int:
     print(f"ap3: {sentence}", file=sys.stderr)
-    return 2
+    return status

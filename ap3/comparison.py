@@ -92,10 +92,7 @@ def _matching(one: StateDict, two: StateDict, wanted: list[str]) -> list[str]:
             )
         listed = ", ".join(known[:_MOST_NAMES]) + (", …" if len(known) > _MOST_NAMES else "")
         hint = nearest(wanted[0], known)
-        raise UserError(
-            f"no layer is called {' or '.join(wanted)};{hint} {'The' if hint else 'the'} layers "
-            f"are {listed}."
-        )
+        raise UserError(f"no layer is called {' or '.join(wanted)}{hint} The layers are {listed}.")
     parts = {
         "only the baseline has": sorted(shapes.keys() - others.keys()),
         "only the pruned network has": sorted(others.keys() - shapes.keys()),

@@ -9,6 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+CONSOLE = Console(stderr=True)
+"""The one terminal that bars are drawn on, so that several can stand under one another."""
+
 
 class Progress:
     """Counts epochs; shows examples per second, loss, accuracy and the time left.
@@ -32,7 +35,7 @@ class Progress:
             BarColumn(),
             TextColumn("epoch {task.completed}/{task.total} {task.fields[note]}"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=CONSOLE,
             disable=not sys.stderr.isatty(),
         )
 

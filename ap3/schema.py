@@ -69,9 +69,13 @@ def with_defaults(value: Any, schema: dict[str, Any], root: dict[str, Any] | Non
 
 
 def nearest(word: object, known: Iterable[str]) -> str:
-    """Say which of `known` the misspelt `word` may mean, or nothing."""
+    """End a sentence with which of `known` the misspelt `word` may mean, or with a full stop.
+
+    >>> nearest("cifra10", ["cifar10", "digits"]), nearest("xyzzy", ["cifar10", "digits"])
+    ("; did you mean 'cifar10'?", '.')
+    """
     close = difflib.get_close_matches(str(word), list(known), n=1)
-    return f" did you mean {close[0]!r}?" if close else ""
+    return f"; did you mean {close[0]!r}?" if close else "."
 
 
 def _sentences(error: "ValidationError", whole: str) -> list[str]:
@@ -88,7 +92,7 @@ def _sentences(error: "ValidationError", whole: str) -> list[str]:
     if rule == "enum":
         allowed = ", ".join(map(str, limit))
         return [
-            f"{where} is {found}, but must be one of {allowed}.{nearest(error.instance, allowed.split(', '))}"
+            f"{where} is {found}, but must be one of {allowed}{nearest(error.instance, allowed.split(', '))}"
         ]
     if rule in _LIMITS:
         return [f"{where} is {found}, but must be {_LIMITS[rule]} {limit:g}."]
@@ -107,7 +111,7 @@ def _unknown_keys(error: "ValidationError") -> list[str]:
     known = list(error.schema.get("properties", {}))
     where = f" in {_path(error)}" if error.absolute_path else ""
     return [
-        f"there is no key {key!r}{where};{nearest(key, known)} Known keys: {', '.join(known)}."
+        f"there is no key {key!r}{where}{nearest(key, known)} Known keys: {', '.join(known)}."
         for key in error.instance
         if key not in known
     ]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ap3.errors import UserError
+from ap3.errors import SystemRefusedError, UserError
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -33,7 +33,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
     Raises
     ------
-    UserError
+    SystemRefusedError
         If the disk is full, or the folder cannot be written to.
     """
     try:
@@ -45,7 +45,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         finally:
             partial.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
-        raise UserError(
+        raise SystemRefusedError(
             f"{path} could not be written ({error}); make room, or choose another folder."
         ) from error
 

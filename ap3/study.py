@@ -159,7 +159,7 @@ def read_studies(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str,
         if config["study"] not in studies:
             known = ", ".join(studies)
             wrong.append(
-                f"study is {config['study']!r}, but must be one of {known}."
+                f"study is {config['study']!r}, but must be one of {known}"
                 f"{nearest(config['study'], studies)}"
             )
     if wrong:
@@ -175,7 +175,7 @@ def _unknown_names(study: Study) -> list[str]:
         if name not in datasets.names():
             known = ", ".join(datasets.names())
             hint = nearest(name, datasets.names())
-            wrong.append(f"{where}.data.{slot} is {name!r}, but must be one of {known}.{hint}")
+            wrong.append(f"{where}.data.{slot} is {name!r}, but must be one of {known}{hint}")
     for role, network in study.networks.items():
         found, hint = is_known(network["model"])
         if not found:

@@ -39,4 +39,4 @@ def get(name: str) -> DataSet:
         if dataset.name == name:
             return dataset
     known = ", ".join(names())
-    raise UserError(f"there is no data set {name!r}; known are {known}.{nearest(name, names())}")
+    raise UserError(f"there is no data set {name!r}; known are {known}{nearest(name, names())}")

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+from ap3.progress import CONSOLE
 
 
 @contextmanager
@@ -20,7 +21,7 @@ def progress(name: str, size: int, have: int) -> Iterator[Callable[[int], object
         return
     numbers = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     columns = (*Progress.get_default_columns()[:2], *numbers)
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=CONSOLE) as bar:
         task = bar.add_task(name, total=size, completed=have)
         yield partial(bar.advance, task)
 

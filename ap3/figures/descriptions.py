@@ -136,7 +136,7 @@ def _packaged(name: str) -> str:
     if name not in names():
         raise UserError(
             f"there is no figure {name!r}; the figures are {names()[0]} to {names()[-1]}, or give "
-            f"the path of a YAML file of your own.{nearest(name, names())}"
+            f"the path of a YAML file of your own{nearest(name, names())}"
         )
     return (files("ap3.figures") / f"{name}.yaml").read_text(encoding="utf-8")
 
@@ -164,7 +164,7 @@ def _check(name: str, content: Any) -> None:
     if kind not in KINDS:
         raise UserError(
             f"{name}: expected a mapping whose key 'kind' is one of {', '.join(KINDS)}, and found "
-            f"{kind!r}.{nearest(kind, KINDS)}"
+            f"{kind!r}{nearest(kind, KINDS)}"
         )
     if wrong := mistakes(content, _schemas()[kind], whole="the description"):
         raise UserError(f"{name}: {' '.join(wrong)}")

@@ -144,7 +144,7 @@ def _check_columns(figure: str, measures: pd.DataFrame, needed: list[str]) -> No
         if column not in measures:
             raise UserError(
                 f"{figure} needs the column {column!r}, and the measures have none of that name; "
-                "make the tables again, or correct the description."
+                "make the tables again, or correct the description"
                 f"{nearest(column, measures.columns)}"
             )
 

@@ -27,6 +27,11 @@ WEIGHT_FILES = (".pth", ".pt", ".safetensors")
 """How the name of a file of weights ends."""
 
 
+def listed() -> list[str]:
+    """Name the networks that need not be looked up."""
+    return list(dict.fromkeys([*FACTORIES, *PAPER, *FASHION]))
+
+
 def is_known(name: str) -> tuple[bool, str]:
     """Say whether a network has this name and, if not, what would be right.
 
@@ -53,7 +58,7 @@ def is_known(name: str) -> tuple[bool, str]:
         return True, ""
     return False, (
         f"must be one of {', '.join(FACTORIES)}, a classifier of torchvision, timm:NAME or "
-        f"package.module:function.{nearest(name, [*FACTORIES, *names])}"
+        f"package.module:function{nearest(name, [*FACTORIES, *names])}"
     )
 
 

@@ -92,7 +92,7 @@ def _from_timm(name: str) -> Factory:
         raise UserError(f"timm:{name} needs timm; install it into the environment.") from error
     if not timm.is_model(name):
         hint = nearest(name, timm.list_models())
-        raise UserError(f"timm has no network called {name!r}; choose one that it has.{hint}")
+        raise UserError(f"timm has no network called {name!r}; choose one that it has{hint}")
     return lambda classes, image_size: timm.create_model(
         name, pretrained=False, num_classes=classes
     )

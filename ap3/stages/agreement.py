@@ -24,7 +24,10 @@ def agreement(
         typer.Option(min=0, max=1, help="PD of the test accuracy, a share, that is put up with."),
     ] = 0.01,
 ) -> None:
-    """Count how often a smaller measure means a smaller PD, and what each would have chosen."""
+    """Count how often a smaller measure means a smaller PD, and what each would have chosen.
+
+    Example: ap3 agreement measures.csv --out tables --pdf agreement.pdf
+    """
     import pandas as pd
 
     from ap3 import agreement as counting

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
+from ap3.models import names
 from ap3.stages import options
 
 
 def baseline(
     data: options.Data,
-    model: Annotated[str, typer.Option(help="Name of the network.")],
+    model: Annotated[str, typer.Option(help="Name of the network.", autocompletion=names.listed)],
     checkpoint: Annotated[Path, typer.Option(help="Where the trained network goes (safetensors).")],
     history: Annotated[Path, typer.Option(help="Where the log goes (CSV, a row per epoch).")],
     epochs: options.Epochs,
@@ -45,7 +46,11 @@ def baseline(
     device: options.Device = "auto",
     threads: options.Threads = 1,
 ) -> None:
-    """Train a network by SGD with momentum and cosine annealing (Sec. 5.1)."""
+    """Train a network by SGD with momentum and cosine annealing (Sec. 5.1).
+
+    Example: ap3 baseline --data digits.safetensors --model small_vgg --image-size 16 --epochs 2
+    --batch-size 32 --learning-rate 0.05 --checkpoint baseline.safetensors --history baseline.csv
+    """
     from dataclasses import asdict
 
     import pandas as pd

@@ -20,7 +20,11 @@ def bounds(
     examples: latent_options.Examples = None,
     threads: options.Threads = 1,
 ) -> None:
-    """Evaluate Cor. 2.6, Lemma 3.1, Cor. 3.2, Def. 2.7 and Thm. 3.6 under every latent law."""
+    """Evaluate Cor. 2.6, Lemma 3.1, Cor. 3.2, Def. 2.7 and Thm. 3.6 under every latent law.
+
+    Example: ap3 bounds finetuned/*.safetensors --checkpoint baseline.safetensors
+    --features features.safetensors --covariance covariance.safetensors --out bounds.csv
+    """
     import pandas as pd
     from threadpoolctl import threadpool_limits
 

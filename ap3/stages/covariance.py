@@ -20,6 +20,8 @@ def covariance(
     """Draw V of Σ = β V Λ Vᵀ (Sec. 2) for the last layer of a network.
 
     V follows from the seed and the names of data set and network, so all trials share it.
+
+    Example: ap3 covariance --checkpoint baseline.safetensors --out covariance.safetensors
     """
     from threadpoolctl import threadpool_limits
 

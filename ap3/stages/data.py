@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
+from ap3 import datasets
+
 
 def data(
-    dataset: Annotated[str, typer.Option(help="Name of the data set.")],
+    dataset: Annotated[
+        str, typer.Option(help="Name of the data set.", autocompletion=datasets.names)
+    ],
     out: Annotated[Path, typer.Option(help="The safetensors file to write.")],
     raw: Annotated[
         Path | None,
@@ -16,11 +20,11 @@ def data(
 ) -> None:
     """Decode a data set: uint8 images and labels, checked, in a training and a test split.
 
+    Example: ap3 data --dataset digits --out digits.safetensors
+
     Raises
     ------
     UserError
         If a raw file is missing or damaged, or holds other images than the data set promises.
     """
-    from ap3 import datasets
-
     datasets.get(dataset).decode(raw).save(out)

@@ -12,7 +12,10 @@ def depth(
     ],
     out: Annotated[Path, typer.Option(help="Folder for layers.csv and layers_summary.csv.")],
 ) -> None:
-    """Join the distances of all layers, and see how each goes with that of the layer before."""
+    """Join the distances of all layers, and see how each goes with that of the layer before.
+
+    Example: ap3 depth results/fashion_all/*/*/*/finetuned/*.layers.csv --out tables
+    """
     import pandas as pd
 
     from ap3 import depth as layerwise

@@ -26,7 +26,11 @@ def features(
     device: options.Device = "auto",
     threads: options.Threads = 1,
 ) -> None:
-    """Store what the last layer sees, of both splits as they are and of augmented training views."""
+    """Store what the last layer sees, of both splits as they are and of augmented training views.
+
+    Example: ap3 features --data digits.safetensors --checkpoint baseline.safetensors
+    --out features.safetensors
+    """
     from ap3 import features
     from ap3.checkpoints import Checkpoint
     from ap3.datasets.images import Images

@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
+from ap3 import datasets
+
 
 def fetch(
-    dataset: Annotated[str, typer.Option(help="Name of the data set.")],
+    dataset: Annotated[
+        str, typer.Option(help="Name of the data set.", autocompletion=datasets.names)
+    ],
     file: Annotated[str, typer.Option(help="Name of one of its raw files.")],
     out: Annotated[Path, typer.Option(help="Where to put the file.")],
     data_dir: Annotated[
@@ -17,12 +21,13 @@ def fetch(
 ) -> None:
     """Get one raw file of a data set.
 
+    Example: ap3 fetch --dataset cifar10 --file cifar-10-python.tar.gz --out raw/cifar-10-python.tar.gz
+
     Raises
     ------
     UserError
         If the file is unknown, missing, cannot be downloaded, or has the wrong digest.
     """
-    from ap3 import datasets
     from ap3.datasets import fetch as fetching
 
     fetching.fetch(datasets.get(dataset).file(file), out, data_dir)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ap3.figures import descriptions
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -16,7 +18,10 @@ _OTHER = "Other sizes and columns"
 def figure(
     description: Annotated[
         str,
-        typer.Argument(help="fig01 to fig18, or the path of a YAML description of your own."),
+        typer.Argument(
+            help="fig01 to fig18, or the path of a YAML description of your own.",
+            autocompletion=descriptions.names,
+        ),
     ],
     pdf: Annotated[Path, typer.Option(help="Where the figure goes, as vectors.")],
     measures: Annotated[
@@ -70,10 +75,10 @@ def figure(
 ) -> None:
     """Draw one figure from tables of measures: PDF with embedded fonts, PNG beside it.
 
-    Example: ap3 figure fig03 results/demo/tables/measures.csv --network small_vgg --pdf fig03.pdf
+    Add --width 3.5 for one column of a paper's two, --metric ap3_fisher for another measure,
+    --set pd=loss for the other PD.
 
-    Example: the same one column wide, with another law and the loss: add
-    --width 3.5 --metric ap3_fisher --set pd=loss
+    Example: ap3 figure fig03 measures.csv --pdf fig03.pdf --png fig03.png
     """
     from pandas import DataFrame
 

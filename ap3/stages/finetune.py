@@ -35,6 +35,9 @@ def finetune(
     in evaluation mode. Where the whole network learns, VARIANT.layers.csv says how far each layer
     has moved, and VARIANT.outcomes.safetensors how every test example fares at the end; where only
     the last layer does, it multiplies in float32 whatever the precision.
+
+    Example: ap3 finetune pruned/*.safetensors --checkpoint baseline.safetensors
+    --features features.safetensors --epochs 3 --batch-size 32 --learning-rate 0.05 --out finetuned
     """
     import pandas as pd
 

@@ -29,7 +29,11 @@ def measure(
     ] = 0,
     threads: options.Threads = 1,
 ) -> None:
-    """Measure AP2, AP3 under every latent law (exactly), and their rivals, beside the PD."""
+    """Measure AP2, AP3 under every latent law (exactly), and their rivals, beside the PD.
+
+    Example: ap3 measure finetuned/*.safetensors --checkpoint baseline.safetensors
+    --features features.safetensors --covariance covariance.safetensors --out measures.csv
+    """
     import pandas as pd
     from threadpoolctl import threadpool_limits
 

@@ -20,6 +20,8 @@ def prune(
 
     A random mask follows from the names of data set, network, trial, mode and ratio and from the
     seed of the baseline, so it differs between trials and depends on no other variant.
+
+    Example: ap3 prune lowest-0.3 highest-0.3 control --checkpoint baseline.safetensors --out pruned
     """
     from ap3.layers import Layer
     from ap3.pruning import prune_layer

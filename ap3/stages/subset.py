@@ -15,6 +15,8 @@ def subset(
 ) -> None:
     """Take some of the training images, the same share of each class; the test split stays whole.
 
+    Example: ap3 subset --data digits.safetensors --examples 500 --out digits.500.safetensors
+
     Raises
     ------
     UserError

@@ -12,7 +12,10 @@ def tables(
         Path, typer.Option(help="Folder for measures.csv, summary.csv and baselines.csv.")
     ],
 ) -> None:
-    """Join the measures of a study and average them over its trials."""
+    """Join the measures of a study and average them over its trials.
+
+    Example: ap3 tables measures.csv --out tables
+    """
     import pandas as pd
 
     from ap3 import summary, tables

@@ -12,7 +12,10 @@ def theory(
     pdf: Annotated[Path, typer.Option(help="Where the figure goes.")],
     png: Annotated[Path | None, typer.Option(help="Where it goes as PNG as well.")] = None,
 ) -> None:
-    """Join the bounds of a study, count where they fail, and draw them against the PD."""
+    """Join the bounds of a study, count where they fail, and draw them against the PD.
+
+    Example: ap3 theory bounds.csv --out tables --pdf bounds.pdf
+    """
     import pandas as pd
 
     from ap3 import tables

@@ -17,6 +17,8 @@ def weights(
 ) -> None:
     """Get pretrained weights of torchvision, with the input size and normalisation they go with.
 
+    Example: ap3 weights --model resnet18 --weights DEFAULT --out resnet18.safetensors
+
     Raises
     ------
     UserError

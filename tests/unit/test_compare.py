@@ -289,7 +289,7 @@ def test_a_choice_of_layers_needs_only_those_to_match(run, files):
 
 
 def test_names_of_layers(run, files):
-    assert "the layers are 0, 3, 4" in run(*files, "--layer", "fc")[2]
+    assert "The layers are 0, 3, 4" in run(*files, "--layer", "fc")[2]
     with pytest.raises(UserError, match=r"did you mean 'encoder\.fc'"):
         compare(
             {"encoder.fc.weight": np.ones((2, 2))},

@@ -155,7 +155,7 @@ def test_timm_is_asked_where_it_is_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", fake)
     assert build("timm:tiny", 5, 8)[1].out_features == 5
     assert made == [("tiny", False)]
-    with pytest.raises(UserError, match="did you mean tiny"):
+    with pytest.raises(UserError, match="did you mean 'tiny'"):
         build("timm:tinny", 5, 8)
 
 

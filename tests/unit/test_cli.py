@@ -1,0 +1,136 @@
+"""The command line: its table of contents, the examples of its help, what its exit statuses mean."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from ap3 import cli
+from ap3.record import Record
+
+STAGES = [stage for chapter in cli.CHAPTERS.values() for stage in chapter]
+COMMANDS = [*STAGES, cli.compare]
+NEED_A_NETWORK = {"fetch", "weights"}
+NEED_A_STUDY = {"depth", "report"}
+
+
+def ap3(*arguments, **options):
+    command = [sys.executable, "-c", "from ap3.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def example(stage):
+    """Return the example of a stage's help, as it is shown."""
+    shown = CliRunner().invoke(cli.app, [stage.__name__, "--help"], env={"COLUMNS": "400"}).output
+    return re.search(r"Example:\s+(ap3 .*?)\s*\n", shown).group(1).split()
+
+
+def test_help_is_a_table_of_contents():
+    shown = CliRunner().invoke(cli.app, ["--help"], env={"COLUMNS": "100"}).output
+    places = [shown.index(chapter) for chapter in cli.CHAPTERS]
+    assert places == sorted(places)
+    for command in COMMANDS:
+        assert re.search(rf"│ {command.__name__} +[A-Z]", shown), command
+    assert "Exit status" in shown
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+def test_every_command_has_help_and_an_example_of_itself(command):
+    assert example(command)[:2] == ["ap3", command.__name__]
+    shown = CliRunner().invoke(cli.app, [command.__name__, "--help"]).output
+    assert "Raises" not in shown
+    assert "--------" not in shown
+
+
+@pytest.mark.slow
+def test_the_examples_work_one_after_the_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for command in COMMANDS:
+        name = command.__name__
+        if command is cli.compare:
+            shutil.copy("baseline.safetensors", "pruned.safetensors")
+        if name in NEED_A_NETWORK | NEED_A_STUDY:
+            continue
+        words = [
+            str(path.relative_to(tmp_path))
+            for word in example(command)[1:]
+            for path in (sorted(tmp_path.glob(word)) or [tmp_path / word])
+        ]
+        done = CliRunner().invoke(cli.app, words)
+        assert done.exit_code == 0, (words, done.output, done.exception)
+        if command is not cli.compare:
+            assert Record.last(done.stderr).stage == name
+    assert (tmp_path / "fig03.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_a_mistake_of_the_user_is_a_sentence_and_status_2(tmp_path):
+    done = ap3("data", "--dataset", "digis", "--out", str(tmp_path / "a.safetensors"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("ap3: there is no data set 'digis'")
+    assert "did you mean 'digits'?" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert ap3("dat").returncode == 2
+
+
+def test_what_the_system_refuses_is_a_sentence_and_status_3(tmp_path):
+    (tmp_path / "file").touch()
+    done = ap3("data", "--dataset", "digits", "--out", str(tmp_path / "file" / "a.safetensors"))
+    assert done.returncode == 3
+    assert "could not be written" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_interruption_is_status_130():
+    code = (
+        "import sys, time; from ap3 import cli; sys.argv = ['ap3', 'wait']\n"
+        "@cli.app.command()\n"
+        "def wait(): print('on', flush=True); time.sleep(60)\n"
+        "cli.main()"
+    )
+    command = [sys.executable, "-c", code]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as child:
+        assert child.stdout.readline() == "on\n"
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=30)
+    assert child.returncode == 130
+    assert "Traceback" not in said
+
+
+def test_a_defect_is_status_1_with_its_traceback():
+    code = "from ap3 import cli\ndef app(): 1 / 0\ncli.app = app\ncli.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ("ap3 fin", {"finetune"}),
+        ("ap3 figure fig1", {f"fig1{i}" for i in range(9)}),
+        ("ap3 data --dataset ci", {"cifar10", "cifar100"}),
+        ("ap3 baseline --model small_v", {"small_vgg", "small_vit"}),
+    ],
+)
+def test_the_shell_completes_commands_and_names(words, wanted):
+    asked = {"_AP3_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    asked["COMP_CWORD"] = str(len(words.split()) - 1)
+    code = "import sys; sys.argv[0] = 'ap3'; from ap3.cli import main; main()"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True)
+    assert set(done.stdout.split()) == wanted
+
+
+def test_a_record_is_read_back_from_a_log():
+    log = "fetching\nap3 prune: 0.1 s, 10 MB, on cpu; Python 3.12.1\nmore\n"
+    record = Record(
+        "prune", 2.5, 310, "NVIDIA H200 (812 MB)", {"Python": "3.12.1", "torch": "2.11.0"}
+    )
+    assert Record.last(f"{log}{record}\n") == record
+    assert Record.last("nothing\n") is None
