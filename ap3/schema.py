@@ -136,6 +136,9 @@ def _types(names: str | list[str]) -> str:
 def _number_hint(value: Any) -> str:
     """YAML reads 5e-4 as text; say so."""
     try:
-        return f" Write {float(value)!r}." if isinstance(value, str) else ""
+        number = float(value) if isinstance(value, str) else None
     except ValueError:
         return ""
+    if number is None:
+        return ""
+    return f" Write {int(number) if number.is_integer() else number!r}."

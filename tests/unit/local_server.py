@@ -1,9 +1,9 @@
 """A web server on this machine that serves bytes, with the faults that real ones have."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CUT = "cut"  # half of the answer, then the connection closes
@@ -43,12 +43,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.ranges.append(self.headers["Range"])
             self.server.active += 1
             self.server.most_active = max(self.server.most_active, self.server.active)
-        try:
-            self.server.hold()
+        self.server.hold()
+        # Counted out before the answer: its reader may ask again before we return.
+        with self.server.count:
+            self.server.active -= 1
+        with contextlib.suppress(ConnectionError):
             self._answer(fault)
-        finally:
-            with self.server.count:
-                self.server.active -= 1
 
     def _answer(self, fault: str | None) -> None:
         if fault in (BUSY, MISSING):
@@ -76,7 +76,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def serve() -> Iterator[Server]:
     server = Server()
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))

@@ -40,6 +40,7 @@ def test_the_shipped_configuration_is_right():
         (["networks", "vgg", "epochs"], -1, ["epochs", "-1", "at least"]),
         (["training", "batch_size"], None, ["batch_size", "null", "whole number"]),
         (["training", "weight_decay"], "5e-4", ["weight_decay", "0.0005"]),
+        (["trials"], "2", ["trials", "'2'", "Write 2."]),
         (["pruning", "modes"], ["lowst"], ["modes[0]", "'lowst'", "'lowest'"]),
         (["pruning", "modes"], [], ["modes", "empty"]),
         (["pruning", "ratios"], [0.1, 1.0], ["ratios[1]", "1.0", "less than 1"]),

@@ -20,4 +20,4 @@ rule fetch:
     message:
         "Fetch {wildcards.file} of {wildcards.dataset}"
     shell:
-        "ap3 fetch {params.file} --out {output} {resources.data_dir} 2> {log}"
+        "ap3 fetch {params.file} --out {output} {resources.data_dir} 2>&1 | tee {log} >&2"

@@ -21,4 +21,4 @@ rule weights:
     message:
         "Fetch the weights {wildcards.weights} of {wildcards.model}"
     shell:
-        "ap3 weights {params.weights} --out {output} {resources.data_dir} 2> {log}"
+        "ap3 weights {params.weights} --out {output} {resources.data_dir} 2>&1 | tee {log} >&2"
