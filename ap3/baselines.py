@@ -17,8 +17,9 @@ from ap3.models.names import NO_WEIGHTS
 from ap3.models.registry import build
 from ap3.models.weights import Pretrained
 from ap3.progress import Progress
+from ap3.resume import Resume, Rows
 from ap3.seeds import derive
-from ap3.training import Recipe, train
+from ap3.training import Recipe, naming, train
 from ap3.views import View
 
 
@@ -32,13 +33,15 @@ def train_baseline(
     seed: int,
     device: torch.device,
     pretrained: Pretrained | None = None,
+    resume: Resume | None = None,
 ) -> tuple[Checkpoint, list[dict[str, Any]]]:
     """Train the network called `model` on `data`, from scratch or from `pretrained` weights.
 
     The images have `image_size` pixels or, with None, the size that the weights were trained at.
     With `validation` > 0 that share of the training images is held out, and the epoch with the
     best accuracy on it is kept ("best parameters of each trial", Sec. 5.1, for which the test
-    split may not be asked); with 0 the last epoch is kept.
+    split may not be asked); with 0 the last epoch is kept. A training that was killed goes on from
+    `resume`, if it is given.
 
     Returns
     -------
@@ -46,6 +49,11 @@ def train_baseline(
         The trained network, on `device`.
     list of dict
         A row per epoch: learning rate, running training loss and accuracy, and those held out.
+
+    Raises
+    ------
+    UserError
+        If training diverges.
     """
     start = untrained(data, model, image_size, trial, seed, pretrained)
     network, view = place(start.model, device), start.identity.view
@@ -58,16 +66,19 @@ def train_baseline(
     torch.manual_seed(derive(seed, data.name, model, trial, "dropout"))
 
     best = _Best(network)
-    history = []
-    epochs = train(network, images, labels, view, recipe, generator)
-    with Progress(f"{data.name} {model} trial {trial}", recipe.epochs, len(kept)) as progress:
+    history: list[dict[str, Any]] = []
+    resume = resume or Resume()
+    resume.track(history=Rows(history), **({"best": best} if len(held_out) else {}))
+    title = f"{data.name} {model} trial {trial}"
+    epochs = train(network, images, labels, view, recipe, generator, resume)
+    with naming(title), Progress(title, recipe.epochs, len(kept)) as progress:
         for epoch in epochs:
             row = asdict(epoch)
             if len(held_out):
                 row |= _validate(network, validation_images, validation_labels, view, device)
                 best.offer(network, row["validation_accuracy"])
             history.append(row)
-            progress.advance(loss=epoch.train_loss, accuracy=epoch.train_accuracy)
+            progress.advance(epoch.epoch, loss=epoch.train_loss, accuracy=epoch.train_accuracy)
     if len(held_out):
         best.restore(network)
     return start, history
@@ -146,3 +157,9 @@ class _Best:
 
     def restore(self, network: nn.Module) -> None:
         network.load_state_dict(self.state)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"accuracy": self.accuracy, "state": dict(self.state)}
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        self.accuracy, self.state = state["accuracy"], state["state"]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ap3.device import take
 from ap3.features import Views
 from ap3.models.head import linear
+from ap3.resume import Draws, Momenta, Resume
 from ap3.training import Epoch, Recipe, optimise, shuffled_batches, train
 from ap3.views import View
 
@@ -42,6 +43,16 @@ class Heads:
         shared = features.expand(len(weight), *features.shape)
         return torch.bmm(shared, weight.transpose(1, 2)) + self.bias[:, None]
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the layers by name."""
+        return {"weight": self.weight, "bias": self.bias}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Tensor], /) -> None:
+        """Put the layers back as they were."""
+        self.weight.copy_(state["weight"])
+        self.bias.copy_(state["bias"])
+
     def snapshot(self) -> "Heads":
         """Copy the layers as they are now."""
         return Heads(self.weight.detach().clone(), self.bias.detach().clone())
@@ -60,6 +71,7 @@ def finetune_heads(
     labels: Tensor,
     recipe: Recipe,
     generator: torch.Generator,
+    resume: Resume | None = None,
 ) -> Iterator[Heads]:
     """Train the last layers of all variants on features of the frozen trunk.
 
@@ -76,6 +88,8 @@ def finetune_heads(
         (N,), on the device of the heads.
     generator
         On the CPU; draws the order of the examples, which all variants share.
+    resume
+        Where to go on from; what the caller changes at each epoch is tracked there already.
 
     Yields
     ------
@@ -86,7 +100,10 @@ def finetune_heads(
     bias = heads.bias.clone().requires_grad_()
     layers = Heads(weight, bias)
     optimizer, schedule = optimise([weight, bias], recipe, fused=False)
-    for epoch in range(recipe.epochs):
+    resume = resume or Resume()
+    resume.track(heads=layers, optimizer=Momenta(optimizer), schedule=schedule)
+    resume.track(draws=Draws(generator, labels.device))
+    for epoch in range(resume.restore(), recipe.epochs):
         features = _aligned(views[epoch % len(views)].to(weight))
         for batch in shuffled_batches(len(labels), recipe.batch_size, generator):
             seen, answers = (take(rows, batch, labels.device) for rows in (features, labels))
@@ -97,6 +114,7 @@ def finetune_heads(
             optimizer.step()
         schedule.step()
         yield layers.snapshot()
+        resume.keep(epoch + 1)
 
 
 def _sum_of_losses(logits: Tensor, labels: Tensor) -> Tensor:
@@ -115,6 +133,7 @@ def finetune_network(
     view: View,
     recipe: Recipe,
     generator: torch.Generator,
+    resume: Resume | None = None,
 ) -> Iterator[Epoch]:
     """Train a whole pruned network in place, its last layer's mask held; yields after each epoch.
 
@@ -126,6 +145,6 @@ def finetune_network(
         weight *= mask
     hook = weight.register_hook(lambda gradient: gradient * mask)
     try:
-        yield from train(model, images, labels, view, recipe, generator)
+        yield from train(model, images, labels, view, recipe, generator, resume)
     finally:
         hook.remove()

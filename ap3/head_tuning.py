@@ -8,6 +8,7 @@ from ap3.features import Features
 from ap3.finetuning import Heads, finetune_heads
 from ap3.layers import Layer
 from ap3.progress import Progress
+from ap3.resume import Resume
 from ap3.training import Recipe
 from ap3.trajectories import Trajectory, order, title
 
@@ -15,7 +16,12 @@ _EXAMPLES_AT_ONCE = 8192
 
 
 def through_head(
-    layers: list[Layer], checkpoint: Layer, features: Features, recipe: Recipe, device: torch.device
+    layers: list[Layer],
+    checkpoint: Layer,
+    features: Features,
+    recipe: Recipe,
+    device: torch.device,
+    resume: Resume | None = None,
 ) -> list[Trajectory]:
     """Fine-tune only the last layer of every variant, all of them together (scope `head`).
 
@@ -25,6 +31,8 @@ def through_head(
         The pruned layers, all of one baseline.
     checkpoint
         The baseline's own last layer, nothing pruned.
+    resume
+        Where to go on from after a crash.
     """
     splits = {
         "train": (features.train.to(device), features.train_labels.to(device)),
@@ -44,10 +52,12 @@ def through_head(
     masks = torch.stack([torch.from_numpy(layer.mask) for layer in layers]).to(device)
     views, labels = features.views, splits["train"][1]
     record(start)
-    with Progress(title(layers[0].origin), recipe.epochs, len(labels)) as progress:
-        for heads in finetune_heads(start, masks, views, labels, recipe, order(layers[0].origin)):
+    origin, resume = layers[0].origin, resume or Resume()
+    resume.track(**{str(one.pruned.variant): one for one in trajectories})
+    with Progress(title(origin), recipe.epochs, len(labels)) as progress:
+        for heads in finetune_heads(start, masks, views, labels, recipe, order(origin), resume):
             record(heads)
-            progress.advance()
+            progress.advance(len(trajectories[0].log) - 1)
     return trajectories
 
 

@@ -1,6 +1,7 @@
 """Scope `all`: the whole network of every variant learns, one variant after the other."""
 
 import copy
+from collections.abc import Sequence
 
 import torch
 
@@ -13,14 +14,23 @@ from ap3.finetuning import finetune_network
 from ap3.layers import Layer
 from ap3.models.head import linear
 from ap3.progress import Progress
-from ap3.training import Recipe
+from ap3.resume import Resume
+from ap3.training import Recipe, naming
 from ap3.trajectories import Trajectory, order, seed, title
 
 
 def through_network(
-    layers: list[Layer], checkpoint: Checkpoint, data: Images, recipe: Recipe, device: torch.device
+    layers: list[Layer],
+    checkpoint: Checkpoint,
+    data: Images,
+    recipe: Recipe,
+    device: torch.device,
+    resumes: Sequence[Resume] = (),
 ) -> list[Trajectory]:
-    """Fine-tune the whole network of every variant, one after the other (scope `all`)."""
+    """Fine-tune the whole network of every variant, one after the other (scope `all`).
+
+    With `resumes`, one for each layer, a job that was killed goes on where it was.
+    """
     name, view = checkpoint.identity.head, checkpoint.identity.view
     splits = {
         "train": (
@@ -41,7 +51,7 @@ def through_network(
 
     baseline = judge(checkpoint.model)
     trajectories = []
-    for pruned in layers:
+    for pruned, resume in zip(layers, resumes or [Resume() for _ in layers], strict=True):
         model = copy.deepcopy(checkpoint.model)
         layer = linear(model, name)
         layer.weight.data.copy_(torch.from_numpy(pruned.weight))
@@ -51,13 +61,16 @@ def through_network(
         trajectory.record_depth(distances(checkpoint.model, model))
         torch.manual_seed(seed(pruned.origin, "dropout"))
         name_of_run = f"{title(pruned.origin)} {pruned.variant}"
-        with Progress(name_of_run, recipe.epochs, len(data.train_labels)) as progress:
+        resume.track(trajectory=trajectory)
+        examples, draws = len(data.train_labels), order(pruned.origin)
+        with naming(name_of_run), Progress(name_of_run, recipe.epochs, examples) as progress:
             steps = finetune_network(
-                model, name, mask, *splits["train"], view, recipe, order(pruned.origin)
+                model, name, mask, *splits["train"], view, recipe, draws, resume
             )
             for epoch in steps:
                 trajectory.record(layer.weight, layer.bias, judge(model))
                 trajectory.record_depth(distances(checkpoint.model, model))
-                progress.advance(loss=epoch.train_loss, accuracy=epoch.train_accuracy)
+                progress.advance(epoch.epoch, loss=epoch.train_loss, accuracy=epoch.train_accuracy)
+        resume.finish(recipe.epochs, "trajectory")
         trajectories.append(trajectory)
     return trajectories

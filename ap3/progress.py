@@ -45,13 +45,13 @@ class Progress:
         self.task = self.bar.add_task(self.title, total=self.epochs, note="")
         return self
 
-    def advance(self, **figures: float) -> None:
-        """Count one epoch and show `figures` by name."""
+    def advance(self, epoch: int, **figures: float) -> None:
+        """Count one more epoch, now number `epoch`, and show `figures` by name."""
         self.done += 1
         rate = self.done * self.examples / (time.monotonic() - self.start)
         shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
         self.note = f"{shown}, {rate:,.0f} examples/s"
-        self.bar.update(self.task, advance=1, note=self.note)
+        self.bar.update(self.task, completed=epoch, note=self.note)
 
     def __exit__(
         self,

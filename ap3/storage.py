@@ -4,9 +4,11 @@ Every artefact of a study that holds numbers in bulk goes through this module. N
 stages which need no torch need not import it.
 """
 
+import glob
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ap3 import ownership
 from ap3.errors import SystemRefusedError, UserError
 
 Arrays = dict[str, NDArray[Any]]
@@ -29,18 +32,23 @@ ENTRY = "ap3"
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it onto `path`.
 
-    A reader sees the old file or the whole new one. When `write` fails, nothing is left behind.
+    A reader sees the old file or the whole new one. When `write` fails, nothing is left behind;
+    what a killed process left of the same file is removed.
 
     Raises
     ------
     SystemRefusedError
         If the disk is full, or the folder cannot be written to.
+    SupersededError
+        If the folder belongs to a later workflow.
     """
     try:
+        _remove_leftovers(path)
         partial = _temporary_beside(path)
         try:
             write(partial)
             partial.chmod(0o666 & ~_umask())
+            ownership.check()
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
@@ -65,6 +73,15 @@ def is_ours(path: Path) -> bool:
             return ENTRY in (file.metadata() or {})
     except (SafetensorError, OSError):
         return False
+
+
+def digest_of(path: Path) -> str:
+    """Tell the content of a file: by its header where `save` wrote it, else by all its bytes."""
+    if is_ours(path):
+        with safe_open(path, framework="numpy") as file:
+            return str(file.metadata()[ENTRY].partition(" ")[0])
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def load(path: Path, only: Collection[str] | None = None) -> tuple[Arrays, dict[str, Any]]:
@@ -103,10 +120,34 @@ def load(path: Path, only: Collection[str] | None = None) -> tuple[Arrays, dict[
 
 def _temporary_beside(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f"{_prefix(path)}{os.getpid()}."
     with NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix, delete=False
+        dir=path.parent, prefix=prefix, suffix=path.suffix, delete=False
     ) as handle:
         return Path(handle.name)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.stem}.{socket.gethostname()}."
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary files of `path` whose process, on this machine, is no more."""
+    prefix = _prefix(path)
+    for leftover in path.parent.glob(f"{glob.escape(prefix)}*{glob.escape(path.suffix)}"):
+        process = leftover.name.removeprefix(prefix).partition(".")[0]
+        if process.isdigit() and not _lives(int(process)):
+            leftover.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]], described: str) -> str:

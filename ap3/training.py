@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from ap3.device import at_least_float32, take
 from ap3.errors import UserError
+from ap3.resume import Draws, Momenta, Resume
 from ap3.views import View
 
 _PIXELS_AT_ONCE = 1 << 18  # three megabytes of three channels
@@ -43,6 +45,19 @@ class Recipe:
     weight_decay: float = 0.0
     augmentation: str = "none"
     compile: bool = False
+
+
+class DivergedError(UserError):
+    """Training has left the finite numbers; says when, and what to try."""
+
+
+@contextmanager
+def naming(title: str) -> Iterator[None]:
+    """Say within the `with` block whose training it is that diverges."""
+    try:
+        yield
+    except DivergedError as error:
+        raise UserError(f"{title} diverged: {error}.") from error
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,7 @@ def train(
     view: View,
     recipe: Recipe,
     generator: torch.Generator,
+    resume: Resume | None = None,
 ) -> Iterator[Epoch]:
     """Train `model` in place, yielding after each epoch.
 
@@ -104,18 +120,23 @@ def train(
         the CPU, from where they are streamed.
     generator
         On the CPU; draws the order of the examples and their augmentation.
+    resume
+        Where to go on from; what the caller changes at each epoch is tracked there already.
 
     Raises
     ------
-    UserError
-        If the loss is no longer finite.
+    DivergedError
+        If the loss or a weight is no longer finite.
     """
     parameters = list(model.parameters())
     device = parameters[0].device
     optimizer, schedule = optimise(parameters, recipe)
     if recipe.compile:
         model.compile(dynamic=False)  # an epoch's batches have two sizes at most
-    for epoch in range(1, recipe.epochs + 1):
+    resume = resume or Resume()
+    resume.track(model=model, optimizer=Momenta(optimizer), schedule=schedule)
+    resume.track(draws=Draws(generator, device))
+    for epoch in range(resume.restore() + 1, recipe.epochs + 1):
         model.train()
         learning_rate = float(schedule.get_last_lr()[0])
         sums = torch.zeros(2, dtype=torch.float64, device=device)
@@ -123,12 +144,9 @@ def train(
             sums += _step(model, optimizer, pixels, answers)
         schedule.step()
         loss, accuracy = (sums / len(images)).tolist()
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the training loss became {loss} in epoch {epoch}; "
-                f"lower the learning rate, which is {recipe.learning_rate:g}."
-            )
+        _refuse_divergence(parameters, loss, epoch, recipe)
         yield Epoch(epoch, learning_rate, loss, accuracy)
+        resume.keep(epoch)
 
 
 def _batches(
@@ -163,3 +181,15 @@ def _step(model: nn.Module, optimizer: Optimizer, pixels: Tensor, labels: Tensor
     optimizer.step()
     correct = (logits.detach().argmax(1) == labels).sum()
     return torch.stack([loss.detach() * len(labels), correct])
+
+
+def _refuse_divergence(
+    parameters: Sequence[Tensor], loss: float, epoch: int, recipe: Recipe
+) -> None:
+    wrong = "" if math.isfinite(loss) else f"the training loss became {loss}"
+    if not wrong and not all(bool(weights.isfinite().all()) for weights in parameters):
+        wrong = "a weight is no longer finite"
+    if wrong:
+        raise DivergedError(
+            f"{wrong} in epoch {epoch}; lower the learning rate, which is {recipe.learning_rate:g}"
+        )

@@ -56,6 +56,18 @@ class Trajectory:
         about |= {"mode": variant.mode, "ratio": variant.ratio, "epoch": len(self.log) - 1}
         self.depth += [about | dict(row) for row in rows]
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was recorded so far."""
+        outcomes = {split: vars(found) for split, found in self.outcomes.items()}
+        layer = {"weights": torch.stack(self.weights), "biases": torch.stack(self.biases)}
+        return layer | {"log": self.log, "depth": self.depth, "outcomes": outcomes}
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Put back what was recorded."""
+        self.weights, self.biases = list(state["weights"]), list(state["biases"])
+        self.log, self.depth = state["log"], state["depth"]
+        self.outcomes = {split: Outcomes(**found) for split, found in state["outcomes"].items()}
+
     @property
     def layer(self) -> Layer:
         """The layer with a leading axis of epochs."""

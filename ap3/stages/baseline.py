@@ -60,6 +60,9 @@ def baseline(
     from ap3.datasets.images import Images
     from ap3.device import processor
     from ap3.models.weights import Pretrained
+    from ap3.provenance import code_digest, network_digest
+    from ap3.resume import Resume, key_of
+    from ap3.storage import digest_of
     from ap3.training import Recipe
 
     recipe = Recipe(
@@ -67,11 +70,23 @@ def baseline(
     )
     images = Images.load(data)
     pretrained = Pretrained.load(weights) if weights else None
+    key = {
+        "model": [model, image_size, network_digest(model)],
+        "draws": [trial, seed, validation],
+        "recipe": asdict(recipe),
+        "inputs": [digest_of(path) for path in (data, weights) if path],
+        "code": code_digest("ap3.stages.baseline"),
+    }
     with processor(device, threads, precision) as where:
+        resume = Resume(
+            checkpoint.with_suffix(".resume.safetensors"),
+            key_of(**key, arithmetic=[where.type, threads, precision]),
+        )
         network, epochs_seen = baselines.train_baseline(
-            images, model, image_size, recipe, validation, trial, seed, where, pretrained
+            images, model, image_size, recipe, validation, trial, seed, where, pretrained, resume
         )
     Checkpoint(network.model, network.identity).save(
         checkpoint, recipe=asdict(recipe), validation=validation
     )
     tables.write(pd.DataFrame(epochs_seen), history)
+    resume.remove()

@@ -1,7 +1,7 @@
 """Stage `finetune`: all pruned variants of one baseline; a log and the layer's states for each."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,6 +39,8 @@ def finetune(
     Example: ap3 finetune pruned/*.safetensors --checkpoint baseline.safetensors
     --features features.safetensors --epochs 3 --batch-size 32 --learning-rate 0.05 --out finetuned
     """
+    from dataclasses import asdict
+
     import pandas as pd
 
     from ap3 import tables
@@ -46,6 +48,9 @@ def finetune(
     from ap3.errors import UserError
     from ap3.layers import Layer
     from ap3.outcomes import Outcomes
+    from ap3.provenance import code_digest
+    from ap3.resume import Resume, key_of
+    from ap3.storage import digest_of
     from ap3.training import Recipe
 
     if (features is None) == (data is None):
@@ -56,20 +61,40 @@ def finetune(
         epochs, batch_size, learning_rate, momentum, weight_decay, augmentation, compile
     )
     layers = [Layer.load(path) for path in pruned]
-    with processor(device, threads, precision if data else "float32") as where:
+    precision = precision if data else "float32"
+    key: dict[str, Any] = {
+        "recipe": asdict(recipe),
+        "inputs": [digest_of(path) for path in (checkpoint, features, data) if path],
+        "code": code_digest("ap3.stages.finetune"),
+    }
+    with processor(device, threads, precision) as where:
+        key["arithmetic"] = [where.type, threads, precision]
         if features is not None:
             from ap3.features import Features
             from ap3.head_tuning import through_head
 
+            key["pruned"] = [digest_of(path) for path in pruned]
+            resumes = [Resume(out / "heads.resume.safetensors", key_of(**key))]
             baseline = Layer.of_checkpoint(checkpoint)
-            done = through_head(layers, baseline, Features.load(features), recipe, where)
+            done = through_head(
+                layers, baseline, Features.load(features), recipe, where, resumes[0]
+            )
         elif data is not None:
             from ap3.checkpoints import Checkpoint
             from ap3.datasets.images import Images
             from ap3.network_tuning import through_network
+            from ap3.provenance import network_digest
 
             network = Checkpoint.load(checkpoint, where)
-            done = through_network(layers, network, Images.load(data), recipe, where)
+            key["network"] = network_digest(network.identity.model)
+            resumes = [
+                Resume(
+                    out / f"{layer.variant}.resume.safetensors",
+                    key_of(**key, pruned=digest_of(path)),
+                )
+                for layer, path in zip(layers, pruned, strict=True)
+            ]
+            done = through_network(layers, network, Images.load(data), recipe, where, resumes)
     for trajectory in done:
         name = str(trajectory.pruned.variant)
         trajectory.layer.save(out / f"{name}.safetensors")
@@ -79,3 +104,5 @@ def finetune(
             last = trajectory.outcomes["test"]
             arrays = (part[None].cpu().numpy() for part in (last.loss, last.correct))
             Outcomes(*arrays).write(out / f"{name}.outcomes.safetensors")
+    for resume in resumes:
+        resume.remove()

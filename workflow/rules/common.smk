@@ -4,6 +4,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from shlex import quote
 
@@ -11,7 +12,7 @@ import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from ap3 import datasets
+from ap3 import datasets, ownership
 from ap3.errors import UserError
 from ap3.figures import descriptions
 from ap3.models.names import NO_WEIGHTS, is_file
@@ -70,6 +71,15 @@ wildcard_constraints:
     model="[^/]+",
     weights="[^/]+",
     trial="[0-9]+",
+
+
+def take_results():
+    """Take the results folder for this workflow, or end it where another one has it."""
+    try:
+        ownership.take(Path("results"))
+    except UserError as error:
+        logger.error(str(error))
+        sys.exit(1)
 
 
 def study_of(wildcards):
