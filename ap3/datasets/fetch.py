@@ -29,7 +29,7 @@ def fetch(file: RemoteFile, target: Path, data_dir: Path | None = None) -> None:
     if data_dir is None:
         _download(file, target)
     else:
-        _copy(file, _find(file, data_dir), target)
+        _copy(file, _find(file, data_dir.expanduser()), target)
 
 
 def _find(file: RemoteFile, data_dir: Path) -> Path:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 
 from filelock import FileLock, Timeout
 
@@ -15,10 +16,7 @@ def turn(host: str) -> Iterator[None]:
 
     The lock belongs to the process and dies with it.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "ap3" / "hosts"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{host.replace(':', '_')}.lock")
+    lock = FileLock(_folder() / f"{host.replace(':', '_')}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -28,3 +26,21 @@ def turn(host: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _folder() -> Path:
+    """Make the folder of the locks: in the user's cache, which the nodes of a cluster share.
+
+    Where that cannot be written, as in many containers, it is this machine's temporary folder.
+    """
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        shared = cache / "ap3" / "hosts"
+        shared.mkdir(parents=True, exist_ok=True)
+        if os.access(shared, os.W_OK):
+            return shared
+    except (OSError, RuntimeError):  # no such home, or none at all
+        pass
+    own = Path(gettempdir()) / f"ap3-hosts-{os.getuid()}"
+    own.mkdir(exist_ok=True)
+    return own

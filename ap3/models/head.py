@@ -18,7 +18,8 @@ def find_head(model: nn.Module, image_size: int) -> str:
     Raises
     ------
     UserError
-        If no linear layer gives the output; the sentence lists the linear layers there are.
+        If no linear layer gives the output, as it left the layer; the sentence lists the linear
+        layers there are.
 
     Examples
     --------
@@ -28,10 +29,13 @@ def find_head(model: nn.Module, image_size: int) -> str:
     linear = {
         name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)
     }
-    outputs: dict[str, Tensor] = {}
+    # An output and how often it had been written to when it left its layer.
+    outputs: dict[str, tuple[Tensor, int]] = {}
     hooks = [
         module.register_forward_hook(
-            lambda _module, _inputs, output, name=name: outputs.update({name: output})
+            lambda _module, _inputs, output, name=name: outputs.update(
+                {name: (output, output._version)}
+            )
         )
         for name, module in linear.items()
     ]
@@ -43,8 +47,13 @@ def find_head(model: nn.Module, image_size: int) -> str:
         model.train(training)
         for hook in hooks:
             hook.remove()
-    for name in reversed(list(outputs)):
-        if isinstance(final, Tensor) and outputs[name].data_ptr() == final.data_ptr():
+    if not isinstance(final, Tensor):
+        raise UserError(
+            f"{type(model).__name__} returns {type(final).__name__}, but must return one tensor, a "
+            "number for each class."
+        )
+    for name, (output, version) in reversed(outputs.items()):
+        if _is_untouched(output, version, final):
             return name
     raise UserError(
         f"{type(model).__name__} does not end in a linear layer, and only a last linear layer can "
@@ -52,13 +61,25 @@ def find_head(model: nn.Module, image_size: int) -> str:
     )
 
 
+def _is_untouched(output: Tensor, version: int, final: Tensor) -> bool:
+    """Tell whether `final` is all classes of a layer's `output`, not written to since."""
+    return (
+        output.data_ptr() == final.data_ptr()
+        and output._version == version
+        and output.shape[-1] == final.shape[-1]
+    )
+
+
 def fit_head(model: nn.Module, name: str, classes: int) -> None:
-    """Give the last layer, called `name`, one output per class: a new layer if it has others.
+    """Give the last layer, called `name`, one output per class and a bias.
+
+    A layer with other outputs is replaced by a new one; one without a bias gets one of zeros, which
+    changes no output.
 
     Raises
     ------
     UserError
-        If the layer has no bias.
+        If the layer computes its weight from other parameters.
 
     Examples
     --------
@@ -67,31 +88,19 @@ def fit_head(model: nn.Module, name: str, classes: int) -> None:
     >>> model[1]
     Linear(in_features=12, out_features=10, bias=True)
     """
-    head = linear(model, name)
-    if head.bias is None:
-        raise UserError(
-            f"the last linear layer of {type(model).__name__}, {name}, has no bias, which "
-            "fine-tuning needs; give it one (bias=True), or choose another network."
-        )
+    head = model.get_submodule(name)
     if head.out_features != classes:
-        replace_head(model, name, nn.Linear(head.in_features, classes))
-
-
-def linear(model: nn.Module, name: str) -> nn.Linear:
-    """Return the linear layer of `model` that is called `name`.
-
-    Raises
-    ------
-    UserError
-        If what has this name is another kind of layer.
-    """
-    layer = model.get_submodule(name)
-    if not isinstance(layer, nn.Linear):
+        head = nn.Linear(head.in_features, classes)
+        replace_head(model, name, head)
+    parameters = {own for own, _ in head.named_parameters()}
+    if not parameters <= {"weight", "bias"}:
         raise UserError(
-            f"{name} of {type(model).__name__} is a {type(layer).__name__}, but a linear layer is "
-            "expected; give the name of one."
+            f"the last linear layer of {type(model).__name__}, {name}, has the parameters "
+            f"{', '.join(sorted(parameters))}, but must have a weight and a bias of its own to be "
+            "pruned; take its parametrization off."
         )
-    return layer
+    if head.bias is None:
+        head.bias = nn.Parameter(head.weight.new_zeros(classes))
 
 
 def replace_head(model: nn.Module, name: str, head: nn.Module) -> None:

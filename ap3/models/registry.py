@@ -75,7 +75,11 @@ def _from_torchvision(name: str) -> Factory:
         raise UserError(f"the network is {name!r}, but {hint}")
 
     def make(classes: int, image_size: int) -> nn.Module:
-        options = {"image_size": image_size} if name.startswith("vit_") else {}
+        options = {}
+        if name.startswith("vit_"):
+            options = {"image_size": image_size}
+        if name.startswith("maxvit_"):
+            options = {"input_size": (image_size, image_size)}
         if name in ("googlenet", "inception_v3"):
             # Without the branches that only training sees; with the scale of inputs that goes
             # with torchvision's weights.

@@ -75,9 +75,11 @@ class Pretrained:
         state = _modern(self.state, own)
         if isinstance(network, VisionTransformer) and "encoder.pos_embedding" in state:
             state = dict(interpolate_embeddings(network.image_size, network.patch_size, state))
-        last = {f"{head}.{part}": own[f"{head}.{part}"] for part in ("weight", "bias")}
-        if any(name not in state or state[name].shape != last[name].shape for name in last):
-            state |= last
+        weight, bias = f"{head}.weight", f"{head}.bias"
+        if weight in state and state[weight].shape == own[weight].shape:
+            state.setdefault(bias, torch.zeros_like(own[bias]))  # a layer without one adds nothing
+        else:
+            state |= {weight: own[weight], bias: own[bias]}
         _check_finite(state, self.name)
         load_state(network, state, self.name)
 

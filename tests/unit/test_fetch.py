@@ -241,6 +241,19 @@ def test_two_processes_after_one_file_download_it_once(server, target):
     assert len(server.ranges) == 1
 
 
+@pytest.mark.parametrize("home", ["/dev/null", "/proc/none"])
+def test_without_a_home_to_write_to_turns_are_taken_in_the_temporary_folder(
+    server, target, monkeypatch, home
+):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.setattr("tempfile.tempdir", str(target.parents[1]))
+    fetch(served(server), target)
+    assert target.read_bytes() == CONTENT
+    (folder,) = target.parents[1].glob("ap3-hosts-*")
+    assert [lock.name for lock in folder.iterdir()] == [f"127.0.0.1_{server.server_port}.lock"]
+
+
 # Progress
 
 
@@ -284,6 +297,13 @@ def test_data_dir_serves_without_a_network(tmp_path, target, place):
     assert target.read_bytes() == CONTENT
     assert not target.samefile(source)
     assert left(target) == [NAME]
+
+
+def test_data_dir_may_start_at_home(tmp_path, target, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / NAME).write_bytes(CONTENT)
+    fetch(remote(NAME, CONTENT), target, Path("~"))
+    assert target.read_bytes() == CONTENT
 
 
 def test_a_file_missing_in_data_dir_is_named_with_both_places(tmp_path, target):

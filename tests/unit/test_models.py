@@ -25,6 +25,35 @@ def headless(classes, image_size):
 def biasless(classes, image_size):
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * image_size**2, classes, bias=False))
 
+def softened(classes, image_size):
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * image_size**2, classes), nn.Softmax(1))
+
+def rectified(classes, image_size):
+    linear = nn.Linear(3 * image_size**2, classes)
+    return nn.Sequential(nn.Flatten(), linear, nn.ReLU(inplace=True))
+
+class Several(nn.Module):
+    def __init__(self, inputs, classes):
+        super().__init__()
+        self.layer = nn.Linear(inputs, classes)
+
+    def forward(self, images):
+        return self.layer(images.flatten(1)), images
+
+def several(classes, image_size):
+    return Several(3 * image_size**2, classes)
+
+class Cut(Several):
+    def forward(self, images):
+        return super().forward(images)[0][:, :2]
+
+def cut(classes, image_size):
+    return Cut(3 * image_size**2, classes)
+
+def computed(classes, image_size):
+    linear = nn.Linear(3 * image_size**2, classes)
+    return nn.Sequential(nn.Flatten(), nn.utils.parametrizations.weight_norm(linear))
+
 def broken(classes, image_size):
     return {}["no such key"]
 
@@ -57,7 +86,14 @@ def own(tmp_path, monkeypatch):
         ("densenet121", 32, "classifier"),
         ("regnet_x_400mf", 32, "fc"),
         ("swin_t", 32, "head"),
+        ("swin_v2_t", 32, "head"),
         ("convnext_tiny", 32, "classifier.2"),
+        ("efficientnet_b0", 32, "classifier.1"),
+        ("googlenet", 32, "fc"),
+        ("inception_v3", 75, "fc"),
+        ("mnasnet0_5", 32, "classifier.1"),
+        ("mobilenet_v2", 32, "classifier.1"),
+        ("maxvit_t", 224, "classifier.5"),
     ],
 )
 def test_the_last_layer_is_found_whatever_it_is_called(name, size, head):
@@ -82,6 +118,14 @@ def test_looking_for_the_head_changes_nothing():
     assert not any(module._forward_hooks for module in model.modules())
 
 
+def test_a_last_layer_without_bias_gets_one_that_changes_nothing(own):
+    model = build(f"{own}:biasless", 10, 8)
+    images = torch.rand(2, 3, 8, 8)
+    expected = images.flatten(1) @ model[1].weight.T
+    torch.testing.assert_close(model(images), expected)
+    assert model[1].bias.requires_grad
+
+
 def test_a_network_that_does_not_end_in_a_linear_layer_lists_those_it_has(own):
     with pytest.raises(UserError, match="its linear layers are: none"):
         build("squeezenet1_1", 10, 32)
@@ -103,7 +147,11 @@ def test_a_head_that_fits_stays_the_same_layer():
 @pytest.mark.parametrize(
     ("function", "says"),
     [
-        ("biasless", "Sequential, 1, has no bias"),
+        ("softened", r"its linear layers are: 1\."),
+        ("rectified", r"its linear layers are: 1\."),
+        ("cut", r"its linear layers are: layer\."),
+        ("several", "Several returns tuple, but must return one tensor"),
+        ("computed", "1, has the parameters bias, parametrizations.weight.original0,"),
         ("broken", "cannot be built for 10 classes and images of 8 × 8 pixels"),
         ("none", "returned NoneType, but must return a torch.nn.Module"),
         ("greedy", "a function of two arguments"),

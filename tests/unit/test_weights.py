@@ -78,6 +78,14 @@ def test_a_file_without_a_last_layer_will_do(tmp_path, imagenet):
     check_trunk(given(tmp_path / "w.pth"), imagenet)
 
 
+def test_a_last_layer_without_a_bias_is_taken_over_with_one_of_zeros(tmp_path, imagenet):
+    state = {k: v for k, v in imagenet.state_dict().items() if k != "fc.bias"}
+    torch.save(state, tmp_path / "w.pth")
+    network = given(tmp_path / "w.pth", classes=1000)
+    assert torch.equal(network.fc.weight, imagenet.fc.weight)
+    assert not network.fc.bias.any()
+
+
 def test_weights_of_another_architecture_name_the_tensors_that_differ(tmp_path, imagenet):
     torch.save(imagenet.state_dict(), tmp_path / "w.pth")
     with pytest.raises(UserError) as refusal:
