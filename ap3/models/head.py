@@ -88,7 +88,7 @@ def fit_head(model: nn.Module, name: str, classes: int) -> None:
     >>> model[1]
     Linear(in_features=12, out_features=10, bias=True)
     """
-    head = model.get_submodule(name)
+    head = linear(model, name)
     if head.out_features != classes:
         head = nn.Linear(head.in_features, classes)
         replace_head(model, name, head)
@@ -101,6 +101,23 @@ def fit_head(model: nn.Module, name: str, classes: int) -> None:
         )
     if head.bias is None:
         head.bias = nn.Parameter(head.weight.new_zeros(classes))
+
+
+def linear(model: nn.Module, name: str) -> nn.Linear:
+    """Return the linear layer of `model` that is called `name`.
+
+    Raises
+    ------
+    UserError
+        If what has this name is another kind of layer.
+    """
+    layer = model.get_submodule(name)
+    if not isinstance(layer, nn.Linear):
+        raise UserError(
+            f"{name} of {type(model).__name__} is a {type(layer).__name__}, but a linear layer is "
+            "expected; give the name of one."
+        )
+    return layer
 
 
 def replace_head(model: nn.Module, name: str, head: nn.Module) -> None:

@@ -8,6 +8,7 @@ classifier of torchvision (`resnet50`), `timm:NAME` where timm is installed, and
 import importlib
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 from torchvision import models
@@ -75,7 +76,7 @@ def _from_torchvision(name: str) -> Factory:
         raise UserError(f"the network is {name!r}, but {hint}")
 
     def make(classes: int, image_size: int) -> nn.Module:
-        options = {}
+        options: dict[str, Any] = {}
         if name.startswith("vit_"):
             options = {"image_size": image_size}
         if name.startswith("maxvit_"):
