@@ -42,7 +42,7 @@ def pairs(modes: NDArray[Any], ratios: NDArray[Any]) -> dict[str, NDArray[np.int
     >>> found["modes"].tolist(), found["ratios"].tolist(), len(found["all"])
     ([[0, 1]], [[1, 2]], 3)
     """
-    every = np.array(list(combinations(range(len(modes)), 2))).reshape(-1, 2)
+    every = np.array(list(combinations(range(len(modes)), 2)), dtype=np.int64).reshape(-1, 2)
     first, second = every.T
     return {
         "modes": every[ratios[first] == ratios[second]],

@@ -17,6 +17,9 @@ from ap3.runs import SEES, Runs
 
 _KEYS = ["dataset", "model", "epoch", "ratio", "mode", "other", "measure"]
 
+_COLUMNS = ["dataset", "model", "trial", "ratio", "mode", "other", "epoch", "measure", "contrast"]
+_COLUMNS += ["pd_contrast", "pd_gap", "pd_gap_se"]
+
 
 def contrast(runs: Sequence[Runs]) -> pd.DataFrame:
     """Compare the modes of every trial, before fine-tuning and at its end.
@@ -27,10 +30,11 @@ def contrast(runs: Sequence[Runs]) -> pd.DataFrame:
         A row per data set, network, trial, epoch, ratio, pair of modes and measure: `contrast`,
         log₁₀ of the measure of `mode` over that of `other`; `pd_contrast`, the same of the PD of
         the test loss; `pd_gap`, how much larger the PD of `mode` is in test accuracy, with its
-        standard error `pd_gap_se`, paired over the examples. A contrast with zero is missing.
+        standard error `pd_gap_se`, paired over the examples. A contrast with zero is missing. No
+        rows where there is a single mode.
     """
     rows = [row for each in runs for row in _contrasts(each)]
-    return pd.concat(rows, ignore_index=True)
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=_COLUMNS)
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:

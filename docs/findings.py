@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 DOCS = Path(__file__).parent
@@ -32,6 +33,14 @@ MEASURES = {
     "ap3_fisher": "AP3 Fisher",
     "ap3_fisher_diagonal": "AP3 diagonal Fisher",
     "taylor": "Taylor, second order",
+    "kl_predictions": "KL of predictions",
+}
+BETWEEN = {
+    "ap2": "AP2",
+    "ap3_gaussian": "AP3 Gaussian = 1.9 × relative AP2",
+    "ap3_nondiagonal": "AP3 non-diagonal",
+    "ap3_student_t": "AP3 Student-t, 100 groups",
+    "ap3_fisher": "AP3 Fisher",
     "kl_predictions": "KL of predictions",
 }
 PHASES = {"before": ("baseline", 0), "after": ("baseline", -1), "after, control": ("control", -1)}
@@ -106,9 +115,11 @@ def sections(study: str, tables: dict[str, pd.DataFrame]) -> list[str]:
         size(tables),
         along(tables["measures"]),
         *depth,
+        decided(tables),
         agreement(tables["agreement_summary"], "test_pd_loss"),
         agreement(tables["agreement_summary"], "test_pd_accuracy"),
         gains(tables["agreement_summary"]),
+        between(tables["measures"]),
         contrasts(tables["contrast_summary"]),
         choices(tables["choice_summary"]),
         bounds(tables["bounds_summary"]),
@@ -153,6 +164,29 @@ def layers(summary: pd.DataFrame) -> str:
     )
 
 
+def decided(tables: dict[str, pd.DataFrame]) -> str:
+    """Say how many pairs of variants the noise of the examples leaves to be counted."""
+    measures, summary = tables["measures"], tables["agreement_summary"]
+    variants = len(measures[measures["mode"] != "control"].drop_duplicates(["mode", "ratio"]))
+    chosen = summary[
+        (summary["statistic"] == "decided")
+        & (summary["measure"] == "ap2")
+        & (summary["reference"] == "baseline")
+        & (summary["among"] == "all")
+    ]
+    ends = chosen["epoch"].min(), chosen["epoch"].max()
+    told = []
+    for difference, what in (("test_pd_loss", "loss"), ("test_pd_accuracy", "accuracy")):
+        mine = chosen[chosen["pd"] == difference]
+        before, after = (mine.loc[mine["epoch"] == end, "mean"].mean() for end in ends)
+        told.append(f"{before:.1f} before and {after:.1f} after fine-tuning (test {what})")
+    pairs = variants * (variants - 1) // 2
+    return (
+        f"Of the {pairs} pairs of variants of a baseline, so many have PDs further apart than their "
+        f"paired standard error, on average: {', '.join(told)}."
+    )
+
+
 def agreement(summary: pd.DataFrame, difference: str) -> str:
     """Mean pair agreement over the networks, with the range of the networks' own means."""
     chosen = summary[(summary["statistic"] == "agreement") & (summary["pd"] == difference)]
@@ -193,7 +227,7 @@ def gains(summary: pd.DataFrame) -> str:
     del rows[MEASURES["ap2"]]
     kind = {
         "trials": "95 % bootstrap over the trials",
-        "examples": "95 % interval by the noise of the evaluated examples",
+        "examples": "95 % paired bootstrap over the evaluated examples",
     }[summary["interval"].iloc[0]]
     title = (
         "Gain over AP2 in that share, among any two variants, by the PD of the training and of the "
@@ -204,11 +238,55 @@ def gains(summary: pd.DataFrame) -> str:
 
 
 def gain(found: pd.DataFrame) -> str:
-    """Write a mean gain with the networks in which it is sure to be up or down."""
+    """Write a mean gain with the networks in which it is sure to be up or down, where known."""
+    found = found.dropna(subset="mean")
     if found.empty:
         return "–"
+    if found["low"].isna().all():
+        return f"{found['mean'].mean():+.3f}"
     up, down = (found["low"] > 0).sum(), (found["high"] < 0).sum()
     return f"{found['mean'].mean():+.3f} ({up}↑ {down}↓)"
+
+
+def between(measures: pd.DataFrame) -> str:
+    """Compare variants of different networks, where the unit of a measure counts."""
+    pruned = measures[measures["mode"] != "control"]
+    rows: dict[str, dict[str, str]] = {}
+    pairs = []
+    for phase, epoch in (("before", pruned["epoch"].min()), ("after", pruned["epoch"].max())):
+        trials = pruned[pruned["epoch"] == epoch].groupby(["dataset", "trial"])
+        for measure in BETWEEN.keys() & set(pruned):
+            counts = np.array([pairs_between(rows, measure) for _, rows in trials])
+            right, decided = counts.sum(axis=0)
+            if decided:
+                shares = (counts[:, 0] / counts[:, 1])[counts[:, 1] > 0]
+                told = f"{right / decided:.3f} ({shares.min():.2f}–{shares.max():.2f})"
+                rows.setdefault(measure, {})[phase] = told
+            if measure == "ap2":
+                pairs.append(f"{int(decided):,} {phase}")
+    if not rows:
+        return "Nothing is said of pairs between networks: there is one network on each data set."
+    title = (
+        "The same share among pairs of variants of **different networks** on one data set, trained "
+        "in the same trial, by the PD of the test loss; all trials together, in brackets the "
+        f"trials' range; {' and '.join(pairs)} pairs further apart than √(se₁² + se₂²):"
+    )
+    table = pd.DataFrame({BETWEEN[name]: rows[name] for name in BETWEEN if name in rows}).T
+    return f"{title}\n\n{markdown(table, 'measure')}"
+
+
+def pairs_between(rows: pd.DataFrame, measure: str) -> tuple[float, int]:
+    """Of the pairs of one trial that are decided, how many a measure orders right; and how many."""
+    first, second = np.triu_indices(len(rows), 1)
+    model = pd.factorize(rows["model"])[0]
+    values, size, error = (
+        rows[name].to_numpy() for name in (measure, "test_pd_loss", "test_pd_loss_se")
+    )
+    gap = size[first] - size[second]
+    decided = np.abs(gap) > np.hypot(error[first], error[second])
+    decided &= (model[first] != model[second]) & ~np.isnan(values[first] - values[second])
+    same = np.sign(values[first] - values[second]) * np.sign(gap)
+    return float((0.5 + 0.5 * same[decided]).sum()), int(decided.sum())
 
 
 def contrasts(summary: pd.DataFrame) -> str:
@@ -217,6 +295,8 @@ def contrasts(summary: pd.DataFrame) -> str:
     measures += ["test_pd_loss"]
     pair = summary[summary["mode"].isin(["highest", "lowest"])]
     pair = pair[pair["other"].isin(["highest", "lowest"]) & pair["measure"].isin(measures)]
+    if pair.empty:
+        return "Nothing is said of a contrast: `highest` and `lowest` are not both there."
     rows = {}
     for (epoch, ratio), mine in pair.groupby(["epoch", "ratio"]):
         by = mine.groupby("measure", sort=False)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from agreement_tables import VARIANTS, measures, noises, runs
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -12,9 +13,8 @@ from ap3 import agreement, choice, contrast
 from ap3.agreement import concordance, order, pairs, spearman
 from ap3.errors import UserError
 from ap3.figures.agreement import draw
-from ap3.layers import Origin
 from ap3.noise import Noise
-from ap3.runs import DIFFERENCES, SEES, runs_of
+from ap3.runs import SEES, runs_of
 from ap3.stages.agreement import agreement as stage
 
 few = arrays(np.float64, 7, elements=st.integers(0, 4))
@@ -61,61 +61,6 @@ def test_kinds_of_pairs():
     }
     assert (ratios[made["modes"]][:, 0] == ratios[made["modes"]][:, 1]).all()
     assert (modes[made["ratios"]][:, 0] == modes[made["ratios"]][:, 1]).all()
-
-
-MODES, RATIOS = ("lowest", "highest"), (0.1, 0.5, 0.8)
-
-
-def measures(trials=2, seed=0, noise=0.0):
-    """Tables in which AP2 foretells the PD without fault and the cosine distance never does."""
-    rng = np.random.default_rng(seed)
-    rows = []
-    for trial in range(1, trials + 1):
-        for mode, ratio in [("control", 0.0), *((m, r) for m in MODES for r in RATIOS)]:
-            for epoch in (0, 1, 2):
-                size = 0.001 * epoch + {"control": 0, "lowest": 0.1, "highest": 1.0}[mode] * ratio
-                size *= 1 + 0.01 * trial
-                rows.append(row(trial, mode, ratio, epoch, size + noise * rng.normal(), size))
-    return pd.DataFrame(rows)
-
-
-def row(trial, mode, ratio, epoch, pd_size, size):
-    made = {"dataset": "d", "model": "n", "trial": trial, "mode": mode, "ratio": ratio}
-    made |= {"epoch": epoch, "ap2": size, "cosine_distance": 2 - size, "taylor": -size}
-    made |= {"magnitude_pruned": ratio, "ap2_from_control": max(size - 0.001 * epoch, 0)}
-    for split in ("train", "test"):
-        for what in ("loss", "accuracy"):
-            made |= {f"{split}_pd_{what}_signed": pd_size, f"{split}_pd_{what}_se": 1e-6}
-    return made
-
-
-def noises(made, shared=0.0, draws=60):
-    """Noise with the tables' standard errors, of which a part is `shared` by all variants."""
-    found = []
-    for trial, rows in made.groupby("trial"):
-        rng = np.random.default_rng(trial)
-        names = [f"{m}-{r}" if m != "control" else m for m, r in VARIANTS]
-        covariance, resampled = {}, {}
-        for name in DIFFERENCES:
-            grid = rows.pivot_table([f"{name}_signed", f"{name}_se"], "epoch", ["mode", "ratio"])
-            error, signed = (
-                grid[f"{name}_{part}"][VARIANTS].to_numpy() for part in ("se", "signed")
-            )
-            together = shared + (1 - shared) * np.eye(len(VARIANTS))
-            covariance[name] = error[:, :, None] * error[:, None, :] * together
-            common, own = rng.normal(size=(1, draws)), rng.normal(size=(len(VARIANTS), draws))
-            noise = np.sqrt(shared) * common + np.sqrt(1 - shared) * own
-            ends = signed[[0, -1], :, None] + error[[0, -1], :, None] * noise
-            resampled[name] = ends.astype(np.float32)
-        found.append(Noise(Origin("d", "n", trial, 0, "fc"), names, covariance, resampled))
-    return found
-
-
-VARIANTS = [("control", 0.0), *((mode, ratio) for mode in MODES for ratio in RATIOS)]
-
-
-def runs(made, **options):
-    return runs_of(made, noises(made, **options))
 
 
 def test_a_table_of_known_agreement():
@@ -297,6 +242,25 @@ def test_contrast():
         "contrast", ["trial", "epoch", "ratio"], "measure"
     )
     np.testing.assert_allclose(both["ap3_gaussian"], both["ap2"], atol=1e-12)
+
+
+@pytest.mark.parametrize("ratios", [(0.1, 0.5, 0.8), (0.1,)])
+def test_a_single_mode_or_variant_has_nothing_to_compare(ratios):
+    made = measures()
+    kept = made[(made["mode"] == "control") | (made["mode"] == "lowest")]
+    kept = kept[kept["ratio"].isin([0.0, *ratios])]
+    every = runs_of(kept, noises(made))
+    table = contrast.contrast(every)
+    assert table.empty
+    assert list(table.columns) == list(contrast.contrast(runs(made)).columns)
+    assert contrast.summarise(table).empty
+    counted = agreement.agreement(every)
+    modes = counted[counted["among"] == "modes"]
+    assert (modes["pairs"] == 0).all()
+    assert modes["agreement"].isna().all()
+    summary = agreement.summarise(counted, agreement.bootstrapped(every))
+    assert summary.loc[summary["statistic"] == "agreement", "n"].max() == (2 if ratios[1:] else 0)
+    draw(counted)
 
 
 def test_a_contrast_with_zero_is_missing():

@@ -1,0 +1,107 @@
+"""The script that brings the tables of any finished study into docs/findings.md."""
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from agreement_tables import measures, noises
+
+from ap3 import agreement, choice, contrast
+from ap3.runs import runs_of
+from ap3.theory import BOUNDS
+
+SCRIPT = Path(__file__).parents[2] / "docs" / "findings.py"
+
+
+@pytest.fixture
+def findings(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("findings", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
+    monkeypatch.setattr(module, "DOCS", tmp_path / "docs")
+    monkeypatch.setattr(module, "PAGE", tmp_path / "docs" / "findings.md")
+    module.PAGE.write_text("# What came out\n\nOf other studies.\n")
+    return module
+
+
+def write_study(name, trials, networks=("n",), modes=("lowest", "highest")):
+    """Tables as a study's stages write them; without a bootstrap of the training PDs."""
+    made, found = [], []
+    for unit, model in enumerate(networks, start=1):
+        table = measures(trials, noise=0.001).assign(model=model)
+        for split in ("train", "test"):
+            for what in ("loss", "accuracy"):
+                signed = table[f"{split}_pd_{what}_signed"]
+                table[f"{split}_pd_{what}"] = signed.abs()
+            table[f"{split}_examples"] = 100
+        table["ap2"] *= unit  # a unit that differs between the networks
+        table["ap3_gaussian"] = table["ap2"] / unit
+        noise = noises(table)
+        found += [replace(each, origin=replace(each.origin, model=model)) for each in noise]
+        made.append(table.assign(weights=50))
+    for each in found:
+        for difference in ("train_pd_loss", "train_pd_accuracy"):
+            each.resampled[difference][:] = np.nan
+    joined = pd.concat(made, ignore_index=True)
+    joined = joined[joined["mode"].isin(["control", *modes])]
+    runs = runs_of(joined, found)
+    counted = agreement.agreement(runs)
+    tables = {
+        "measures": joined,
+        "agreement_summary": agreement.summarise(counted, agreement.bootstrapped(runs)),
+        "contrast_summary": contrast.summarise(contrast.contrast(runs)),
+        "choice_summary": choice.summarise(choice.choice(runs)),
+        "bounds_summary": pd.DataFrame(
+            {"law": "gaussian", "bound": list(BOUNDS), "n": 7, "failing": 0, "infinite": 1}
+            | {"min": 2.0, "median": 30.0, "max": np.inf}
+        ),
+        "baselines": pd.DataFrame({"dataset": ["d"], "model": ["n"]}),
+    }
+    folder = Path("results") / name
+    for part in ("tables", "figures"):
+        (folder / part).mkdir(parents=True)
+    for table, content in tables.items():
+        content.to_csv(folder / "tables" / f"{table}.csv", index=False)
+    for figure in ("agreement", "bounds"):
+        (folder / "figures" / f"{figure}.png").write_bytes(b"")
+
+
+def row_of(page, title, measure):
+    """Cells of a measure in the table under a title."""
+    lines = page[page.index(title) :].splitlines()
+    return next(line for line in lines if line.startswith(f"| {measure} |")).split(" | ")[1:]
+
+
+def test_a_study_of_two_networks(findings):
+    write_study("small", trials=2, networks=("n", "m"))
+    findings.main(["small"])
+    page = findings.PAGE.read_text()
+    assert page.startswith("# What came out\n\nOf other studies.\n\n## Study `small`")
+    assert "2 networks (n on d, m on d), 4 baselines in all, 50 weights" in page
+    assert "Of the 15 pairs of variants" in page
+    assert "95 % paired bootstrap over the evaluated examples" in page
+    gains = row_of(page, "Gain over AP2", "cosine distance")
+    assert gains[0] == "-1.000"  # of the training loss, with no interval
+    assert gains[3] == "-1.000 (0↑ 2↓)"
+    # A constant times AP2 in each network, whose unit alone tells them apart.
+    between = "different networks"
+    assert row_of(page, between, "AP3 Gaussian = 1.9 × relative AP2")[0].startswith("1.000")
+    assert not row_of(page, between, "AP2")[0].startswith("1.000")
+    assert (findings.DOCS / "results/small/agreement_summary.csv").exists()
+    findings.main(["small"])
+    assert findings.PAGE.read_text() == page
+
+
+def test_a_study_of_one_trial_and_mode(findings):
+    write_study("part", trials=1, modes=("lowest",))
+    findings.main(["part"])
+    page = findings.PAGE.read_text()
+    assert "Nothing is said of the choice of a ratio" in page
+    assert "Nothing is said of a contrast" in page
+    assert "Nothing is said of pairs between networks" in page
+    assert row_of(page, "Share of pairs", "KL of predictions")[0] == "–"
