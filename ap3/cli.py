@@ -95,6 +95,11 @@ def main() -> None:
     except OSError as error:
         where = f" {error.filename!r}" if error.filename else ""
         sys.exit(_complain(f"the system refused{where}: {error.strerror or error}.", REFUSED))
+    except RuntimeError as error:
+        # torch's, which need not be imported to be recognised
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        sys.exit(_complain("the card has too little memory; choose device: cpu.", REFUSED))
     except MemoryError:
         sys.exit(_complain("there is not enough memory; free some, or take less.", REFUSED))
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Self
+from functools import partial
+from typing import Self, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from ap3.device import at_least_float32, send
+from ap3.memory import Pieces
 from ap3.views import View
 
 EVALUATION_BATCH = 512
@@ -48,7 +50,15 @@ def outputs_of(
     The model sees what `look` makes of a batch: `View.still`, or a random view.
     """
     model.eval()
+    pieces = Pieces("in evaluation")
     for batch in images.split(EVALUATION_BATCH):
         with torch.no_grad():
-            outputs = model(look(send(batch, device)))
+            run = partial(_in_pieces, model, look(send(batch, device)))
+            outputs = pieces.fit(run, len(batch))
         yield at_least_float32(outputs)
+
+
+def _in_pieces(model: nn.Module, pixels: Tensor, pieces: int) -> Tensor:
+    if pieces == 1:
+        return cast(Tensor, model(pixels))
+    return torch.cat([model(some) for some in pixels.tensor_split(pieces)])

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -13,6 +14,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from ap3.device import at_least_float32, take
 from ap3.errors import UserError
+from ap3.memory import Pieces
 from ap3.resume import Draws, Momenta, Resume
 from ap3.views import View
 
@@ -136,12 +138,14 @@ def train(
     resume = resume or Resume()
     resume.track(model=model, optimizer=Momenta(optimizer), schedule=schedule)
     resume.track(draws=Draws(generator, device))
+    pieces = Pieces("in training")
     for epoch in range(resume.restore() + 1, recipe.epochs + 1):
         model.train()
         learning_rate = float(schedule.get_last_lr()[0])
         sums = torch.zeros(2, dtype=torch.float64, device=device)
         for pixels, answers in _batches(images, labels, view, recipe, generator, device):
-            sums += _step(model, optimizer, pixels, answers)
+            step = partial(_step, model, optimizer, pixels, answers)
+            sums += pieces.fit(step, len(answers))
         schedule.step()
         loss, accuracy = (sums / len(images)).tolist()
         _refuse_divergence(parameters, loss, epoch, recipe)
@@ -171,16 +175,22 @@ def _batches(
         yield from zip(pixels.split(sizes), answers.split(sizes), strict=True)
 
 
-def _step(model: nn.Module, optimizer: Optimizer, pixels: Tensor, labels: Tensor) -> Tensor:
+def _step(
+    model: nn.Module, optimizer: Optimizer, pixels: Tensor, labels: Tensor, pieces: int
+) -> Tensor:
     """Descend once; returns the sums of loss and of correct answers over the batch."""
-    logits = at_least_float32(model(pixels))
-    loss = F.cross_entropy(logits, labels)
     optimizer.zero_grad(set_to_none=True)
-    with torch.autocast(pixels.device.type, enabled=False):  # gradients follow their outputs' types
-        loss.backward()
+    sums = []
+    for some, answers in zip(pixels.tensor_split(pieces), labels.tensor_split(pieces), strict=True):
+        logits = at_least_float32(model(some))
+        loss = F.cross_entropy(logits, answers)
+        # Gradients follow the types of their outputs.
+        with torch.autocast(pixels.device.type, enabled=False):
+            (loss * (len(answers) / len(labels))).backward()
+        correct = (logits.detach().argmax(1) == answers).sum()
+        sums.append(torch.stack([loss.detach() * len(answers), correct]))
     optimizer.step()
-    correct = (logits.detach().argmax(1) == labels).sum()
-    return torch.stack([loss.detach() * len(labels), correct])
+    return torch.stack(sums).sum(0)
 
 
 def _refuse_divergence(
