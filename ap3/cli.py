@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ap3 import __version__
+from ap3 import __version__, interruption
 from ap3.errors import UserError
 from ap3.record import recorded, timed
 from ap3.stages.agreement import agreement
@@ -89,7 +89,8 @@ def _options(
 def main() -> None:
     """Run the command line; what goes wrong ends in one sentence and an exit status that tells."""
     try:
-        app()
+        with interruption.signals():
+            app()
     except UserError as error:
         sys.exit(_complain(str(error), error.status))
     except OSError as error:
@@ -100,6 +101,11 @@ def main() -> None:
         if type(error).__name__ != "OutOfMemoryError":
             raise
         sys.exit(_complain("the card has too little memory; choose device: cpu.", REFUSED))
+    except interruption.Interrupted:
+        sentence = (
+            "interrupted; nothing is half-written, and the same command makes what is missing."
+        )
+        sys.exit(_complain(sentence, INTERRUPTED))
     except MemoryError:
         sys.exit(_complain("there is not enough memory; free some, or take less.", REFUSED))
 
