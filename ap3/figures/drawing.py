@@ -2,7 +2,9 @@
 
 from contextlib import AbstractContextManager
 from importlib.resources import as_file, files
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib import style
@@ -48,10 +50,17 @@ def draw(description: Description, measures: pd.DataFrame, roles: Roles) -> Figu
 
 def save(figure: Figure, pdf: Path, png: Path | None = None) -> None:
     """Write a figure as PDF, and as PNG where asked; the same figure gives the same bytes."""
+    _write(figure, pdf, "pdf", metadata={"CreationDate": None})
+    if png:
+        _write(figure, png, "png")
+
+
+def _write(figure: Figure, path: Path, kind: str, **options: Any) -> None:
+    """Draw in memory first: on a full disk matplotlib's writer of PDF fails in ways of its own."""
+    drawn = BytesIO()
     with paper_style():
-        write_atomically(pdf, lambda path: figure.savefig(path, metadata={"CreationDate": None}))
-        if png:
-            write_atomically(png, lambda path: figure.savefig(path))
+        figure.savefig(drawn, format=kind, **options)
+    write_atomically(path, lambda partial: partial.write_bytes(drawn.getvalue()))
 
 
 def paper_style() -> AbstractContextManager[None]:

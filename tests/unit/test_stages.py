@@ -1,22 +1,28 @@
 """Every stage of a study as a plain function of paths, one after the other, without Snakemake."""
 
+import resource
+from contextlib import contextmanager
+
 import numpy as np
 import pandas as pd
 import pytest
 from pypdf import PdfReader
 from small_data import blobs
 
+from ap3.errors import UserError
 from ap3.features import Features
 from ap3.layers import Layer
 from ap3.stages.agreement import agreement
 from ap3.stages.baseline import baseline
 from ap3.stages.bounds import bounds
 from ap3.stages.covariance import covariance
+from ap3.stages.data import data as decode
 from ap3.stages.features import features
 from ap3.stages.figure import figure
 from ap3.stages.finetune import finetune
 from ap3.stages.measure import measure
 from ap3.stages.prune import prune
+from ap3.stages.subset import subset
 from ap3.stages.tables import tables
 from ap3.stages.theory import theory
 
@@ -52,13 +58,17 @@ def _measured(run, data, trial):
         **LEARNING,
     )
     covariance(checkpoint, run / "covariance.safetensors")
-    known = (tuned(run), checkpoint, seen, run / "covariance.safetensors")
-    measure(*known, run / "measures.csv", monte_carlo=100)
-    bounds(*known, run / "bounds.csv")
+    measure(*known(run), run / "measures.csv", monte_carlo=100)
+    bounds(*known(run), run / "bounds.csv")
 
 
 def tuned(run):
     return [run / "finetuned" / f"{name}.safetensors" for name in VARIANTS]
+
+
+def known(run):
+    inputs = [run / f"{name}.safetensors" for name in ("baseline", "features", "covariance")]
+    return (tuned(run), *inputs)
 
 
 def of_trials(folder, name):
@@ -127,3 +137,80 @@ def test_a_figure_is_drawn_from_the_tables(folder):
     assert "AP2" in text
     assert "PD test" in text
     assert "one trial" in text
+
+
+# A disk without room
+
+
+def train(folder):
+    run = folder / "trial1"
+    outputs = {"checkpoint": run / "baseline.safetensors", "history": run / "baseline.csv"}
+    names = {"model": "small_resnet", "image_size": 16, "epochs": 1}
+    baseline(folder / "data.safetensors", **outputs, **names, **LEARNING)
+
+
+def tune(folder, **what):
+    run = folder / "trial1"
+    pruned = [run / "pruned" / f"{name}.safetensors" for name in ("control", "lowest-0.5")]
+    finetune(pruned, run / "baseline.safetensors", run / "finetuned", 1, **what, **LEARNING)
+
+
+WRITERS = {
+    "data": lambda folder: decode("digits", folder / "digits.safetensors"),
+    "subset": lambda folder: subset(
+        folder / "data.safetensors", 20, folder / "data.20.safetensors"
+    ),
+    "baseline": train,
+    "features": lambda folder: features(
+        folder / "data.safetensors",
+        folder / "trial1/baseline.safetensors",
+        folder / "trial1/features.safetensors",
+        device="cpu",
+    ),
+    "prune": lambda folder: prune(
+        VARIANTS, folder / "trial1/baseline.safetensors", folder / "trial1/pruned"
+    ),
+    "finetune": lambda folder: tune(folder, features=folder / "trial1/features.safetensors"),
+    "finetune all": lambda folder: tune(folder, data=folder / "data.safetensors"),
+    "covariance": lambda folder: covariance(
+        folder / "trial1/baseline.safetensors", folder / "trial1/covariance.safetensors"
+    ),
+    "measure": lambda folder: measure(*known(folder / "trial1"), folder / "trial1/measures.csv"),
+    "bounds": lambda folder: bounds(*known(folder / "trial1"), folder / "trial1/bounds.csv"),
+    "tables": lambda folder: tables(of_trials(folder, "measures.csv"), folder / "tables"),
+    "theory": lambda folder: theory(
+        of_trials(folder, "bounds.csv"), folder / "tables", folder / "bounds.pdf"
+    ),
+    "agreement": lambda folder: agreement(
+        of_trials(folder, "measures.csv"), folder / "tables", folder / "agreement.pdf"
+    ),
+    "figure": lambda folder: figure(
+        "fig03", folder / "fig03.pdf", of_trials(folder, "measures.csv")
+    ),
+}
+
+
+@contextmanager
+def no_file_beyond(size):
+    """Let the system refuse to make any file longer, as it does where a disk is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_full_disk_gets_one_sentence_and_spares_what_was_finished(folder, writer, capsys):
+    before = contents(folder)
+    with no_file_beyond(100), pytest.raises(UserError) as refusal:
+        WRITERS[writer](folder)
+    assert "could not be written" in str(refusal.value)
+    assert "File too large" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert contents(folder) == before
