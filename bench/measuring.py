@@ -1,0 +1,109 @@
+"""Measure several ways of doing one thing side by side, and say what came out with its conditions.
+
+The ways take turns, round after round, so that whatever else the machine does meets all of them,
+and a ratio is taken within each round. Rounds of warming up are not counted.
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median, quantiles
+from typing import NamedTuple
+
+import torch
+
+from ap3.storage import write_atomically
+
+Times = dict[str, list[float]]
+"""Seconds of each way, a value per round."""
+
+
+class Ratio(NamedTuple):
+    """How many times as fast one way is as another: median and quartiles over n rounds."""
+
+    n: int
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, ours: list[float], others: list[float], scale: float = 1.0) -> "Ratio":
+        """Compare seconds round by round; `scale` is how much more the others would have to do."""
+        values = [scale * theirs / mine for mine, theirs in zip(ours, others, strict=True)]
+        low, _, high = quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
+        return cls(len(values), median(values), low, high)
+
+    def __str__(self) -> str:
+        return f"{self.median:10.4g} (quartiles {self.low:.4g} to {self.high:.4g}, n = {self.n})"
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """Time one call."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def in_turns(ways: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> Times:
+    """Time every way once a round, after some rounds that are not counted."""
+    times: Times = {name: [] for name in ways}
+    for number in range(warm_up + rounds):
+        for name, run in ways.items():
+            taken = seconds(run)
+            if number >= warm_up:
+                times[name].append(taken)
+    return times
+
+
+def table(title: str, times: Times, units: Mapping[str, float] | float, unit: str) -> str:
+    """Tabulate rates: `units` of work a round over its seconds."""
+    head = f"{title:44}{'n':>4}{'median':>12}{'slowest':>12}{'fastest':>12}   {unit}"
+    lines = [head]
+    for name, taken in times.items():
+        amount = units if isinstance(units, float | int) else units[name]
+        rates = [amount / one for one in taken]
+        values = "".join(f"{rate:12.4g}" for rate in (median(rates), min(rates), max(rates)))
+        lines.append(f"  {name:42}{len(rates):4}{values}")
+    return "\n".join(lines)
+
+
+def conditions(**settings: object) -> str:
+    """Say on what, and with what, a measurement was made."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "numpy"))
+    load = os.getloadavg()[0]
+    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in settings.items())
+    return (
+        f"{_processor()}, {os.cpu_count()} cores, load {load:.1f} at the start, "
+        f"{torch.get_num_threads()} torch threads; Python {platform.python_version()}, {packages}; "
+        f"{told}"
+    )
+
+
+def write_ratios(path: Path | None, ratios: Mapping[str, Ratio | float]) -> None:
+    """Print ratios by name and, if `path` is given, write their medians there."""
+    for name, ratio in ratios.items():
+        print(f"{name:34}{ratio}")
+    if path:
+        values = {
+            name: ratio.median if isinstance(ratio, Ratio) else ratio
+            for name, ratio in ratios.items()
+        }
+        text = json.dumps(values, indent=2) + "\n"
+        write_atomically(path, lambda partial: _write(partial, text))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
