@@ -1,0 +1,55 @@
+"""Run every measurement that a CPU can make, one after the other, and gather the ratios.
+
+    python bench
+
+Tables go to `results/bench/NAME.txt`, the ratios of all to `results/bench/summary.json`.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ap3.storage import write_atomically
+
+HERE = Path(__file__).parent
+OUT = HERE.parent / "results" / "bench"
+NAMES = ("training", "finetuning", "latent", "growth", "workflow")
+
+
+def main() -> None:
+    """Run all; stop at the first that fails."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    summary: dict[str, float] = {}
+    for name in NAMES:
+        start = time.monotonic()
+        print(f"== {name}", flush=True)
+        summary |= measured(name)
+        print(f"== {name} took {time.monotonic() - start:.0f} s\n", flush=True)
+    text = json.dumps(summary, indent=2) + "\n"
+    write_atomically(OUT / "summary.json", lambda path: _write(path, text))
+    print(text)
+
+
+def measured(name: str) -> dict[str, float]:
+    """Run one measurement, showing and keeping what it prints; returns its ratios."""
+    ratios = OUT / f"{name}.json"
+    command = [sys.executable, str(HERE / f"{name}.py"), "--json", str(ratios)]
+    with (OUT / f"{name}.txt").open("w") as kept:
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        for line in running.stdout or ():
+            print(line, end="", flush=True)
+            kept.write(line)
+    if running.wait():
+        sys.exit(running.returncode)
+    found: dict[str, float] = json.loads(ratios.read_text())
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
