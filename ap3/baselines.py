@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ap3.checkpoints import Checkpoint, Identity
 from ap3.datasets.images import Images
-from ap3.device import place, resident
+from ap3.device import resident
 from ap3.errors import UserError
 from ap3.evaluation import Outcomes, logits_of
 from ap3.models.head import find_head
@@ -56,7 +56,7 @@ def train_baseline(
         If training diverges.
     """
     start = untrained(data, model, image_size, trial, seed, pretrained)
-    network, view = place(start.model, device), start.identity.view
+    network, view = start.model.to(device), start.identity.view
     kept, held_out = split(
         len(data.train_labels), validation, derive(seed, data.name, "validation")
     )

@@ -9,7 +9,6 @@ import torchvision
 from torch import Tensor, nn
 
 from ap3 import storage
-from ap3.device import place
 from ap3.errors import UserError
 from ap3.models.names import NO_WEIGHTS
 from ap3.models.registry import build
@@ -67,7 +66,7 @@ class Checkpoint:
         identity = read_identity(path, metadata)
         model = build(identity.model, identity.classes, identity.image_size)
         load_state(model, {name: torch.from_numpy(array) for name, array in arrays.items()}, path)
-        return cls(place(model, device), identity)
+        return cls(model.to(device), identity)
 
 
 def read_identity(path: Path, metadata: dict[str, Any]) -> Identity:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
-from torch import Tensor, nn
+from torch import Tensor
 
 from ap3.errors import UserError
 
@@ -64,13 +64,6 @@ def _autocast(kind: str, precision: str) -> torch.autocast:
     """Multiply in bfloat16 within a `with` block, if that is the precision."""
     # Without its cache, which would keep the weights of the first step for all others.
     return torch.autocast(kind, torch.bfloat16, precision == "bfloat16", cache_enabled=False)
-
-
-def place(model: nn.Module, device: torch.device) -> nn.Module:
-    """Move `model` to `device`; on a card in the order of memory that its convolutions like best."""
-    if device.type == "cuda":
-        return model.to(device).to(memory_format=torch.channels_last)
-    return model.to(device)
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:

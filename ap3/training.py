@@ -35,6 +35,9 @@ class Recipe:
         Of stochastic gradient descent.
     augmentation
         One of `ap3.views.AUGMENTATIONS`.
+    channels_last
+        Whether images and weights keep their channels last in memory, in which most processors
+        convolve faster, to other last bits.
     compile
         Whether `torch.compile` translates the network first: a minute or so that long trainings
         on a card earn back.
@@ -46,6 +49,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 0.0
     augmentation: str = "none"
+    channels_last: bool = False
     compile: bool = False
 
 
@@ -133,6 +137,8 @@ def train(
     parameters = list(model.parameters())
     device = parameters[0].device
     optimizer, schedule = optimise(parameters, recipe)
+    if recipe.channels_last:
+        model.to(memory_format=torch.channels_last)
     if recipe.compile:
         model.compile(dynamic=False)  # an epoch's batches have two sizes at most
     resume = resume or Resume()

@@ -82,7 +82,9 @@ class Copy:
         text = SHIM.format(python=sys.executable, ap3=ap3, records=self.records)
         (programs / "ap3").write_text(text)
         (programs / "ap3").chmod(0o755)
-        path = f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        path = (
+            f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        )
         self.environment = os.environ | {"PATH": path, "PYTHONPATH": str(self.folder)}
 
     def snakemake(self, *arguments: str) -> tuple[float, float, str]:

@@ -20,6 +20,7 @@ def baseline(
     momentum: options.Momentum = 0.9,
     weight_decay: options.WeightDecay = 0.0,
     augmentation: options.Augmentation = "none",
+    channels_last: options.ChannelsLast = False,
     compile: options.Compile = False,
     precision: options.Precision = "float32",
     image_size: Annotated[
@@ -66,7 +67,14 @@ def baseline(
     from ap3.training import Recipe
 
     recipe = Recipe(
-        epochs, batch_size, learning_rate, momentum, weight_decay, augmentation, compile
+        epochs,
+        batch_size,
+        learning_rate,
+        momentum,
+        weight_decay,
+        augmentation,
+        channels_last,
+        compile,
     )
     images = Images.load(data)
     pretrained = Pretrained.load(weights) if weights else None

@@ -22,6 +22,7 @@ def features(
     view_dtype: Annotated[
         str, typer.Option(help="Type that augmented views are stored in: float32 or float16.")
     ] = "float32",
+    channels_last: options.ChannelsLast = False,
     precision: options.Precision = "float32",
     device: options.Device = "auto",
     threads: options.Threads = 1,
@@ -31,6 +32,8 @@ def features(
     Example: ap3 features --data digits.safetensors --checkpoint baseline.safetensors
     --out features.safetensors
     """
+    import torch
+
     from ap3 import features
     from ap3.checkpoints import Checkpoint
     from ap3.datasets.images import Images
@@ -39,4 +42,6 @@ def features(
     images = Images.load(data)
     with processor(device, threads, precision) as where:
         network = Checkpoint.load(checkpoint, where)
+        if channels_last:
+            network.model.to(memory_format=torch.channels_last)
         features.write(out, network, images, views, augmentation, where, view_dtype)

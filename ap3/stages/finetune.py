@@ -24,6 +24,7 @@ def finetune(
     momentum: options.Momentum = 0.9,
     weight_decay: options.WeightDecay = 0.0,
     augmentation: options.Augmentation = "none",
+    channels_last: options.ChannelsLast = False,
     compile: options.Compile = False,
     precision: options.Precision = "float32",
     device: options.Device = "auto",
@@ -58,7 +59,14 @@ def finetune(
             "give either --features (only the last layer learns) or --data (all layers learn)."
         )
     recipe = Recipe(
-        epochs, batch_size, learning_rate, momentum, weight_decay, augmentation, compile
+        epochs,
+        batch_size,
+        learning_rate,
+        momentum,
+        weight_decay,
+        augmentation,
+        channels_last,
+        compile,
     )
     layers = [Layer.load(path) for path in pruned]
     precision = precision if data else "float32"

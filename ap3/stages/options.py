@@ -21,6 +21,12 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Largest number of examples 
 LearningRate = Annotated[float, typer.Option(help="Initial learning rate; it is annealed to zero.")]
 Momentum = Annotated[float, typer.Option(help="Momentum of SGD.")]
 WeightDecay = Annotated[float, typer.Option(help="Weight decay of SGD.")]
+ChannelsLast = Annotated[
+    bool,
+    typer.Option(
+        "--channels-last", help="Keep channels last in memory: faster, to other last bits."
+    ),
+]
 Compile = Annotated[
     bool, typer.Option("--compile", help="Translate the network with torch.compile first.")
 ]

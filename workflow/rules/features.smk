@@ -20,6 +20,7 @@ rule features:
         views=option("finetuning", "views"),
         augmentation=option("training", "augmentation"),
         view_dtype=option("finetuning", "view_dtype"),
+        order=option("training", "channels_last"),
         cpu_threads=option("threads"),
         precision=option("precision"),
         device=DEVICE,
@@ -31,4 +32,5 @@ rule features:
     shell:
         "ap3 features --data {input.data} --checkpoint {input.checkpoint}"
         " {params.views} {params.augmentation} {params.view_dtype} {params.precision}"
+        " {params.order}"
         " {params.cpu_threads} {params.device} --out {output} 2> {log}"

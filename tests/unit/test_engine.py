@@ -1,0 +1,184 @@
+"""How training multiplies, where its data stand, and that a card is never waited for."""
+
+import pytest
+import torch
+from small_data import blobs
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from ap3 import device as devices
+from ap3 import training
+from ap3.device import processor, resident, take
+from ap3.errors import UserError
+from ap3.features import Features, write
+from ap3.models.small import small_resnet, small_vgg
+from ap3.stages.baseline import baseline
+from ap3.training import Recipe, train
+from ap3.views import View
+
+CPU = torch.device("cpu")
+RECIPE = {"epochs": 3, "batch_size": 16, "learning_rate": 0.05}
+
+
+def trained(recipe, **where):
+    data = blobs(classes=3)
+    torch.manual_seed(0)
+    model = small_resnet(3, 16)
+    draws = torch.Generator().manual_seed(1)
+    images, labels = torch.from_numpy(data.train_images), torch.from_numpy(data.train_labels)
+    with processor("cpu", **where):
+        history = list(train(model, images, labels, View(16), recipe, draws))
+    return model, history
+
+
+def weights(model):
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def test_bfloat16_learns_with_weights_in_float32():
+    exact, _ = trained(Recipe(**RECIPE))
+    rounded, history = trained(Recipe(**RECIPE), precision="bfloat16")
+    assert history[-1].train_loss < history[0].train_loss
+    assert {parameter.dtype for parameter in rounded.parameters()} == {torch.float32}
+    difference = (weights(exact) - weights(rounded)).norm() / weights(exact).norm()
+    assert 1e-4 < difference < 0.2
+
+
+def test_an_unknown_precision_is_refused():
+    with (
+        pytest.raises(UserError, match="must be one of float32, tf32, bfloat16"),
+        processor("cpu", precision="half"),
+    ):
+        pass
+
+
+def test_channels_last_changes_the_rounding_only():
+    plain, _ = trained(Recipe(**RECIPE))
+    turned, _ = trained(Recipe(**RECIPE, channels_last=True))
+    assert turned.layer1.conv2.weight.is_contiguous(memory_format=torch.channels_last)
+    assert (weights(turned) - weights(plain)).norm() < 1e-3 * weights(plain).norm()
+
+
+def test_a_compiled_network_learns_the_same(monkeypatch):
+    """With the compiler's first half alone: the second needs a C++ compiler and a minute."""
+    whole = nn.Module.compile
+    asked = []
+
+    def first_half(model, **options):
+        asked.append(options)
+        whole(model, backend="eager", **options)
+
+    monkeypatch.setattr(nn.Module, "compile", first_half)
+    plain, _ = trained(Recipe(**RECIPE))
+    translated, _ = trained(Recipe(**RECIPE, compile=True))
+    assert asked == [{"dynamic": False}]
+    assert torch.equal(weights(plain), weights(translated))
+
+
+def test_batches_prepared_together_are_those_prepared_alone(monkeypatch):
+    together, _ = trained(Recipe(**RECIPE))
+    monkeypatch.setattr(training, "_PIXELS_AT_ONCE", 1)
+    alone, _ = trained(Recipe(**RECIPE))
+    assert torch.equal(weights(together), weights(alone))
+
+
+def test_data_stay_on_the_cpu_where_they_would_fill_the_card(monkeypatch):
+    images, card = torch.zeros(100, dtype=torch.uint8), torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (150, 1000))
+    assert resident(images, card) is images
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A card that has no values: to ask for one is an error, as waiting for a card would be."""
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield torch.device("cuda", 0)
+
+
+def test_data_are_sent_to_the_card_batch_by_batch(card):
+    images, rows = torch.zeros(100, 3, 4, 4), torch.arange(10)
+    for where in (CPU, card):
+        assert take(images.to(where), rows, card).device == card
+
+
+@pytest.mark.parametrize("place", ["cpu", "cuda:0"])
+def test_no_step_asks_the_card_for_a_value(card, monkeypatch, place):
+    """Data resident or streamed. Backward, which needs a real card, is left out."""
+    monkeypatch.setattr(torch.Tensor, "backward", lambda self: None)
+    with card:
+        model = small_vgg(3, 16).train()
+    images = torch.zeros(50, 3, 8, 8, dtype=torch.uint8, device=place)
+    labels = torch.zeros(50, dtype=torch.int64, device=place)
+    recipe = Recipe(1, 16, 0.1, augmentation="crop-flip")
+    optimizer, _ = training.optimise(list(model.parameters()), recipe)
+    draws = torch.Generator().manual_seed(0)
+    sums = torch.zeros(2, dtype=torch.float64, device=card)
+    for pixels, answers in training._batches(images, labels, View(16), recipe, draws, card):
+        sums += training._step(model, optimizer, pixels, answers)
+    assert sums.device == card
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
+def test_no_step_waits_for_a_real_card():
+    with processor("cuda", precision="bfloat16") as where:
+        model = small_vgg(3, 16).to(where)
+        data = blobs(classes=3)
+        images = torch.from_numpy(data.train_images)
+        labels = torch.from_numpy(data.train_labels).to(where)
+        recipe = Recipe(1, 16, 0.1, augmentation="crop-flip", channels_last=True)
+        optimizer, _ = training.optimise(list(model.parameters()), recipe)
+        draws = torch.Generator().manual_seed(0)
+        for split in (images, images.to(where)):
+            torch.cuda.set_sync_debug_mode("error")
+            try:
+                for pixels, answers in training._batches(
+                    split, labels, View(16), recipe, draws, where
+                ):
+                    training._step(model, optimizer, pixels, answers)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+
+
+def features_of(folder, dtype, views=3, augmentation="crop-flip"):
+    from ap3.checkpoints import Checkpoint
+
+    blobs().save(folder / "data.safetensors")
+    baseline(
+        folder / "data.safetensors",
+        "small_resnet",
+        folder / "c.safetensors",
+        folder / "h.csv",
+        image_size=16,
+        device="cpu",
+        **RECIPE | {"epochs": 1},
+    )
+    network = Checkpoint.load(folder / "c.safetensors", CPU)
+    path = folder / f"{dtype}.safetensors"
+    write(path, network, blobs(), views, augmentation, CPU, dtype)
+    return Features.load(path), path
+
+
+def test_views_are_read_from_the_disk_one_by_one(tmp_path):
+    whole, path = features_of(tmp_path, "float32")
+    half, small = features_of(tmp_path, "float16")
+    assert len(whole.views) == len(half.views) == 3
+    assert whole.views[0].dtype == torch.float32
+    assert half.views[0].dtype == torch.float16
+    assert not torch.equal(whole.views[0], whole.views[1])
+    torch.testing.assert_close(half.views[2].float(), whole.views[2], rtol=1e-3, atol=1e-4)
+    assert torch.equal(whole.train, half.train)
+    assert path.stat().st_size - small.stat().st_size == whole.views[0].numel() * 3 * 2
+
+
+def test_without_augmentation_the_images_are_the_view(tmp_path):
+    found, _ = features_of(tmp_path, "float32", augmentation="none")
+    assert len(found.views) == 1
+    assert torch.equal(found.views[0], found.train)
+
+
+def test_there_is_no_autocast_outside_its_block():
+    with processor("cpu", precision="bfloat16"):
+        assert torch.is_autocast_enabled("cpu")
+    assert not torch.is_autocast_enabled("cpu")
+    assert "bfloat16" in devices.PRECISIONS
