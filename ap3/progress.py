@@ -49,8 +49,8 @@ class Progress:
         """Count one more epoch, now number `epoch`, and show `figures` by name."""
         self.done += 1
         rate = self.done * self.examples / (time.monotonic() - self.start)
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
-        self.note = f"{shown}, {rate:,.0f} examples/s"
+        shown = [f"{name} {value:.4g}" for name, value in figures.items()]
+        self.note = ", ".join([*shown, f"{rate:,.0f} examples/s"])
         self.bar.update(self.task, completed=epoch, note=self.note)
 
     def __exit__(

@@ -20,7 +20,6 @@ from measuring import Ratio, conditions, in_turns, table, write_ratios
 from ap3 import features
 from ap3.checkpoints import Checkpoint, Identity
 from ap3.datasets.images import Images
-from ap3.device import place
 from ap3.features import Features
 from ap3.finetuning import finetune_network
 from ap3.head_tuning import through_head
@@ -94,7 +93,7 @@ def _untrained(model: str, size: int) -> Checkpoint:
     torch.manual_seed(0)
     network = build(model, CLASSES, size)
     head = [name for name, _ in network.named_parameters()][-1].removesuffix(".bias")
-    return Checkpoint(place(network, CPU), Identity("noise", model, CLASSES, size, 1, 0, head))
+    return Checkpoint(network, Identity("noise", model, CLASSES, size, 1, 0, head))
 
 
 def _ours(
@@ -104,6 +103,7 @@ def _ours(
 
     def run() -> None:
         network = Checkpoint.load(baseline, CPU)
+        network.model.to(memory_format=torch.channels_last)
         features.write(path, network, data, views, augmentation, CPU)
         layer = Layer.of_checkpoint(baseline)
         pruned = [prune_layer(layer, variant) for variant in VARIANTS]
@@ -115,7 +115,6 @@ def _ours(
 def _recipe(data: Images, model: str, size: int) -> Callable[[], object]:
     """Make a way that takes a few of the recipe's steps for one variant; the loader keeps running."""
     network = _untrained(model, size).model
-    network = network.to(memory_format=torch.contiguous_format)
     mask = (torch.rand_like(list(network.parameters())[-2]) < 0.5).float()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
     many = np.tile(data.train_images, (40, 1, 1, 1)), np.tile(data.train_labels, 40)
@@ -127,7 +126,7 @@ def _whole_networks(data: Images, baseline: Path) -> dict[str, Callable[[], obje
     """Make ways of training for a few batches: as a baseline, and as a variant in scope `all`."""
     images = torch.from_numpy(data.train_images[: STEPS * BATCH])
     labels = torch.from_numpy(data.train_labels[: STEPS * BATCH])
-    wanted = Recipe(10**6, BATCH, 0.01, augmentation="crop-flip")
+    wanted = Recipe(10**6, BATCH, 0.01, augmentation="crop-flip", channels_last=True)
     one, other = (Checkpoint.load(baseline, CPU) for _ in range(2))
     head, view = one.identity.head, one.identity.view
     order = torch.Generator().manual_seed(0)

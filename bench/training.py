@@ -1,50 +1,50 @@
 """Baseline training beside its limit and beside the plain PyTorch recipe.
 
 The limit is bare forward, backward and step on one resident batch, in the order of memory that is
-faster. The recipe reads through two DataLoader workers.
+faster. The recipe reads through two DataLoader workers and trains one network at a time; ours
+trains two of the demo's small networks at a time, a thread each, as `snakemake --cores 2` does.
 
     python bench/training.py
 """
 
 import argparse
+import multiprocessing
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import recipe
 import torch
 import torch.nn.functional as F  # noqa: N812
-from measuring import Ratio, conditions, in_turns, table, write_ratios
-from torch import nn
+from measuring import Ratio, Times, conditions, in_turns, table, write_ratios
+from torch import Tensor, nn
 
 from ap3 import datasets
-from ap3.device import place
 from ap3.models.names import FACTORIES
 from ap3.models.registry import build
 from ap3.training import Recipe, optimise, train
 from ap3.views import View
 
-CPU = torch.device("cpu")
-CLASSES = 10
-LEARNING_RATE = 0.01
-LARGE = {"resnet18_32": ("resnet18", 32, 128, 4), "resnet50_64": ("resnet50", 64, 64, 2)}
-"""Name of the ratio → network, pixels, batch, batches a round."""
+CLASSES, LEARNING_RATE, AUGMENTATION = 10, 0.01, "crop-flip"
+LARGE = {"resnet18_32": ("resnet18", 32, 128, 3), "resnet50_64": ("resnet50", 64, 64, 1)}
+"""What is compared with its limit → network, pixels, batch, batches a round."""
 SMALL_SIZE, SMALL_BATCH = 16, 32
+AT_ONCE = 2
 
 
 def main() -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9, help="timed rounds of each comparison")
-    parser.add_argument("--threads", type=int, default=2, help="torch's CPU threads")
+    parser.add_argument("--rounds", type=int, default=15, help="timed rounds of each comparison")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="torch's threads, but for two at once"
+    )
     parser.add_argument("--only", nargs="*", default=[*LARGE, "demo"], help="what to compare")
     parser.add_argument("--json", type=Path, help="file for the ratios")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(
-        conditions(
-            workers_of_the_recipe=recipe.WORKERS, augmentation="crop-flip", precision="float32"
-        )
-    )
+    settings = {"augmentation": AUGMENTATION, "precision": "float32", "channels_last": True}
+    print(conditions(**settings, workers_of_the_recipe=recipe.WORKERS))
     ratios = {
         f"train_over_bare_{name}": beside_the_limit(name, options.rounds)
         for name in LARGE
@@ -58,8 +58,10 @@ def main() -> None:
 def beside_the_limit(name: str, rounds: int) -> Ratio:
     """Compare the training loop with bare steps on one batch; the faster of two bare ways counts."""
     model, size, batch, batches = LARGE[name]
+    images = torch.randint(0, 256, (batch * batches, 3, size, size), dtype=torch.uint8)
+    labels = torch.randint(0, CLASSES, (batch * batches,))
     ways = {
-        "training loop": _epochs(model, size, batch, batches),
+        "training loop": _training(model, images, labels, size, batch).__next__,
         "bare step": _bare(model, size, batch, batches, torch.contiguous_format),
         "bare step, channels last": _bare(model, size, batch, batches, torch.channels_last),
     }
@@ -70,46 +72,94 @@ def beside_the_limit(name: str, rounds: int) -> Ratio:
 
 
 def beside_the_recipe(rounds: int) -> dict[str, Ratio]:
-    """Compare an epoch over the demo's digits with the recipe's, for each of the demo's networks."""
-    digits = datasets.get("digits").decode(None)
-    ratios = {}
+    """Compare epochs over the demo's digits with the recipe's, over all of the demo's networks."""
+    together: Times = {}
     for model in FACTORIES:
-        images = digits.train_images.repeat(3 // digits.train_images.shape[1], axis=1)
-        batches = recipe.loader(images, digits.train_labels, SMALL_SIZE, SMALL_BATCH)
-        theirs = recipe.epochs(_network(model, SMALL_SIZE), batches, LEARNING_RATE)
-        ours = _training(
-            _network(model, SMALL_SIZE),
-            torch.from_numpy(digits.train_images),
-            torch.from_numpy(digits.train_labels),
-            SMALL_SIZE,
-            SMALL_BATCH,
-        )
-        times = in_turns({"training loop": ours.__next__, "recipe": theirs.__next__}, rounds)
-        count = len(digits.train_labels)
-        print(table(f"{model} at {SMALL_SIZE} px, batch {SMALL_BATCH}", times, count, "images/s"))
-        ratios[f"train_over_recipe_{model}"] = Ratio.of(*times.values())
-    least = min(ratios.values(), key=lambda ratio: ratio.median)
-    return ratios | {"train_over_recipe_demo": least}
+        times = _small(model, rounds)
+        count = len(_digits()[1])
+        work = {name: count * (AT_ONCE if "at once" in name else 1) for name in times}
+        print(table(f"{model} at {SMALL_SIZE} px, batch {SMALL_BATCH}", times, work, "images/s"))
+        for name, taken in times.items():
+            before = together.get(name, [0.0] * rounds)
+            together[name] = [one + more for one, more in zip(before, taken, strict=True)]
+    theirs, ours, both = together.values()
+    return {
+        "train_over_recipe_demo": Ratio.of(both, theirs, AT_ONCE),
+        "train_over_recipe_demo_one_process": Ratio.of(ours, theirs),
+    }
+
+
+def _small(model: str, rounds: int) -> Times:
+    """Time epochs of one of the demo's networks: the recipe's, ours, and two of ours at once."""
+    images, labels = _digits()
+    colour = images.expand(-1, 3, -1, -1)
+    batches = recipe.loader(colour.numpy(), labels.numpy(), SMALL_SIZE, SMALL_BATCH)
+    theirs = recipe.epochs(_network(model, SMALL_SIZE), batches, LEARNING_RATE)
+    ours = _training(model, images, labels, SMALL_SIZE, SMALL_BATCH)
+    with Processes(model, AT_ONCE) as processes:
+        ways = {
+            "recipe": theirs.__next__,
+            "training loop": ours.__next__,
+            "training loop, two at once": processes.epoch,
+        }
+        return in_turns(ways, rounds)
+
+
+class Processes:
+    """Processes that train one of the demo's networks each, with one thread, when they are told."""
+
+    def __init__(self, model: str, count: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        pipes = [context.Pipe() for _ in range(count)]
+        self.ours = [ours for ours, _ in pipes]
+        self.running = [
+            context.Process(target=_obey, args=(model, theirs), daemon=True) for _, theirs in pipes
+        ]
+
+    def __enter__(self) -> "Processes":
+        for process in self.running:
+            process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pipe in self.ours:
+            pipe.send(False)
+        for process in self.running:
+            process.join()
+
+    def epoch(self) -> None:
+        """Let all train for an epoch."""
+        for pipe in self.ours:
+            pipe.send(True)
+        for pipe in self.ours:
+            pipe.recv()
+
+
+def _obey(model: str, pipe: Connection) -> None:
+    torch.set_num_threads(1)
+    training = _training(model, *_digits(), SMALL_SIZE, SMALL_BATCH)
+    while pipe.recv():
+        next(training)
+        pipe.send(None)
+
+
+def _digits() -> tuple[Tensor, Tensor]:
+    data = datasets.get("digits").decode(None)
+    return torch.from_numpy(data.train_images), torch.from_numpy(data.train_labels)
 
 
 def _network(model: str, size: int) -> nn.Module:
     torch.manual_seed(0)
-    return place(build(model, CLASSES, size), CPU)
-
-
-def _epochs(model: str, size: int, batch: int, batches: int) -> Callable[[], object]:
-    """Make a way that trains for one epoch of so many batches of noise."""
-    images = torch.randint(0, 256, (batch * batches, 3, size, size), dtype=torch.uint8)
-    labels = torch.randint(0, CLASSES, (batch * batches,))
-    return _training(_network(model, size), images, labels, size, batch).__next__
+    return build(model, CLASSES, size)
 
 
 def _training(
-    network: nn.Module, images: torch.Tensor, labels: torch.Tensor, size: int, batch: int
+    model: str, images: Tensor, labels: Tensor, size: int, batch: int
 ) -> Iterator[object]:
-    """The real training loop; each `next` is an epoch."""
-    wanted = Recipe(10**6, batch, LEARNING_RATE, augmentation="crop-flip")
-    return train(network, images, labels, View(size), wanted, torch.Generator().manual_seed(0))
+    """Make the real training loop; each `next` is an epoch."""
+    wanted = Recipe(10**6, batch, LEARNING_RATE, augmentation=AUGMENTATION, channels_last=True)
+    order = torch.Generator().manual_seed(0)
+    return train(_network(model, size), images, labels, View(size), wanted, order)
 
 
 def _bare(
