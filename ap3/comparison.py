@@ -20,7 +20,7 @@ from ap3.latent import (
     student_t_kl,
 )
 from ap3.latent.grouping import group_starts
-from ap3.latent.vectors import BLOCK, Vector, as_float64
+from ap3.latent.vectors import BLOCK, Vector, as_float64, slices, to_numpy
 from ap3.schema import nearest
 from ap3.seeds import derive
 from ap3.state_dicts import StateDict, plain
@@ -33,7 +33,7 @@ _MOST_NAMES = 3
 def compare(
     baseline: Mapping[str, Any],
     pruned: Mapping[str, Any],
-    layers: Iterable[str] = ("*",),
+    layers: str | Iterable[str] = "*",
     df: float = 4.0,
     groups: int | None = 100,
 ) -> pd.DataFrame:
@@ -76,23 +76,19 @@ def compare(
     0    fc        4       0.5  0.25
     """
     one, two = plain(baseline), plain(pruned)
-    chosen = _matching(one, two, list(layers))
+    wanted = [layers] if isinstance(layers, str) else list(layers)
+    chosen = _matching(one, two, wanted or ["*"])
     return pd.DataFrame(_row(name, one, two, df, groups) for name in chosen)
 
 
 def _matching(one: StateDict, two: StateDict, wanted: list[str]) -> list[str]:
     """Names of the tensors to compare, in the baseline's order, found equal in name and shape."""
     shapes, others = _weights(one, wanted), _weights(two, wanted)
-    if not shapes and not others:
-        known = [_layer(name) for name in _weights(one, ["*"])]
-        if not known:
-            raise UserError(
-                "the checkpoints hold no weights (no tensors of two or more dimensions with "
-                "'weight' in their name); give those of a network."
-            )
-        listed = ", ".join(known[:_MOST_NAMES]) + (", …" if len(known) > _MOST_NAMES else "")
-        hint = nearest(wanted[0], known)
-        raise UserError(f"no layer is called {' or '.join(wanted)}{hint} The layers are {listed}.")
+    for state in (one, two):
+        _refuse_parametrized(state, wanted)
+    for pattern in wanted:
+        if not _weights(one, [pattern]) and not _weights(two, [pattern]):
+            raise _no_layer(pattern, one)
     parts = {
         "only the baseline has": sorted(shapes.keys() - others.keys()),
         "only the pruned network has": sorted(others.keys() - shapes.keys()),
@@ -112,14 +108,49 @@ def _matching(one: StateDict, two: StateDict, wanted: list[str]) -> list[str]:
     return list(shapes)
 
 
+def _refuse_parametrized(state: StateDict, wanted: list[str]) -> None:
+    """Refuse layers whose weights are made of other tensors when the network runs."""
+    for name in state:
+        layer = _parametrized(name, state)
+        if layer is not None and any(fnmatchcase(layer, pattern) for pattern in wanted):
+            raise UserError(
+                f"layer {layer or 'weight'} is parametrized, so the checkpoint does not hold its "
+                "weights; remove the parametrization (torch.nn.utils.parametrize, weight_norm or "
+                "spectral_norm) before saving."
+            )
+
+
+def _parametrized(name: str, state: StateDict) -> str | None:
+    """Name the layer that a tensor is a part of, if weights are computed from it."""
+    owner, is_new, _ = name.partition("parametrizations.weight.")
+    owner, is_old, last = (owner, is_new, "") if is_new else name.rpartition("weight_")
+    if is_new or (is_old and (last == "orig" or (last == "g" and f"{owner}weight_v" in state))):
+        return owner.removesuffix(".")
+    return None
+
+
+def _no_layer(pattern: str, state: StateDict) -> UserError:
+    known = [_layer(name) for name in _weights(state, ["*"])]
+    if not known:
+        return UserError(
+            "the checkpoints hold no weights (no tensors of two or more dimensions with 'weight' "
+            "in their name); give those of a network."
+        )
+    listed = ", ".join(known[:_MOST_NAMES]) + (", …" if len(known) > _MOST_NAMES else "")
+    return UserError(
+        f"no layer is called {pattern}{nearest(pattern, known)} The layers are {listed}."
+    )
+
+
 def _weights(state: StateDict, wanted: list[str]) -> dict[str, tuple[int, ...]]:
     """Shapes of the tensors that are layers' weights, by name."""
     return {
         name: entry.shape
         for name, entry in state.entries.items()
         if len(entry.shape) >= 2
+        and 0 not in entry.shape
         and "weight" in name.rpartition(".")[2]
-        and any(fnmatchcase(_layer(name), pattern) for pattern in wanted)
+        and any(fnmatchcase(part, p) for part in (name, _layer(name)) for p in wanted)
     }
 
 
@@ -146,7 +177,23 @@ def _row(
     name: str, one: StateDict, two: StateDict, df: float, groups: int | None
 ) -> dict[str, Any]:
     baseline, pruned = _real(one[name], name, "baseline"), _real(two[name], name, "pruned network")
-    sums = _sums(baseline, pruned, name, groups)
+    try:
+        with np.errstate(over="ignore"):
+            sums = _sums(baseline, pruned, groups)
+    except UserError as error:
+        for whose, tensor in (("baseline", baseline), ("pruned network", pruned)):
+            if count := _infinite(tensor):
+                raise UserError(
+                    f"layer {_layer(name)} of the {whose} must be finite, but {count:,} of its "
+                    f"{len(tensor):,} weights are NaN or infinite; look for a diverged training or "
+                    "a damaged file."
+                ) from error
+        raise
+    if not np.isfinite(sums.norm2 + sums.distance2):
+        raise UserError(
+            f"the squares of layer {_layer(name)}'s weights are beyond double precision; divide "
+            "both checkpoints by one number."
+        )
     return {
         "layer": _layer(name),
         "weights": sums.weights,
@@ -167,17 +214,28 @@ def _real(tensor: Any, name: str, whose: str) -> Any:
             f"layer {_layer(name)} of the {whose} holds {kind} and AP2 compares real numbers; give "
             "the weights as floats (a quantised network dequantised)."
         )
+    if getattr(tensor, "is_meta", False):
+        raise UserError(
+            f"layer {_layer(name)} of the {whose} is a meta tensor, which holds no numbers; load "
+            "the weights before saving."
+        )
     is_sparse = str(getattr(tensor, "layout", "torch.strided")) != "torch.strided"
     return (tensor.to_dense() if is_sparse else tensor).reshape(-1)
 
 
-def _sums(baseline: Any, pruned: Any, name: str, groups: int | None) -> _Sums:
+def _infinite(tensor: Any) -> int:
+    """Count what is NaN or infinite."""
+    blocks = (to_numpy(tensor[rows]) for rows in slices(len(tensor), 1))
+    return sum(block.size - int(np.count_nonzero(np.isfinite(block))) for block in blocks)
+
+
+def _sums(baseline: Any, pruned: Any, groups: int | None) -> _Sums:
     """Add up in float64, a block at a time, so that a layer is never held in float64 as a whole."""
     size = len(baseline)
     starts = np.zeros(1, np.int64) if groups is None else group_starts(size, groups)
     sums = _Sums(size, 0, 0.0, 0.0, np.zeros(len(starts)), np.zeros(len(starts)))
     for rows, group in _blocks(size, starts):
-        x, y = (_finite(part[rows], name) for part in (baseline, pruned))
+        x, y = (as_float64(part[rows]) for part in (baseline, pruned))
         sums.zeros += int((y == 0).sum())
         sums.distance2 += float(np.square(y - x).sum())
         sums.norm2 += float(np.square(x).sum())
@@ -195,10 +253,6 @@ def _blocks(size: int, starts: NDArray[np.int64]) -> Iterator[tuple[slice, int]]
     groups = np.searchsorted(starts, edges, side="right") - 1
     for first, last, group in zip(edges, np.append(edges[1:], size), groups, strict=True):
         yield slice(int(first), int(last)), int(group)
-
-
-def _finite(part: Any, name: str) -> Vector:
-    return as_float64(part, f"the weights of layer {_layer(name)}")
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -20,7 +20,8 @@ from torch import Tensor
 from ap3.errors import UserError
 
 _WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "params")
-_PREFIXES = ("module.", "_orig_mod.")
+_PARALLEL = "module."
+_INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 _ORIGINAL, _MASK = "_orig", "_mask"
 
 
@@ -97,15 +98,28 @@ def plain(tensors: Mapping[str, Any]) -> StateDict:
     >>> dict(plain({"module.fc.weight_orig": torch.ones(2), "module.fc.weight_mask": mask}))
     {'fc.weight': tensor([1., 0.])}
     """
-    entries = dict(StateDict.of(tensors).entries)
-    for prefix in _PREFIXES:
-        if entries and all(name.startswith(prefix) for name in entries):
-            entries = {name.removeprefix(prefix): entry for name, entry in entries.items()}
+    entries = {_uninserted(name): entry for name, entry in StateDict.of(tensors).entries.items()}
+    # An averaged model has a counter beside its module, so what may be weights decides.
+    while (many := [n for n, e in entries.items() if len(e.shape) >= 2] or list(entries)) and all(
+        name.startswith(_PARALLEL) for name in many
+    ):
+        entries = {name.removeprefix(_PARALLEL): entry for name, entry in entries.items()}
     for name in [name.removesuffix(_MASK) for name in entries if name.endswith(_MASK)]:
         if name + _ORIGINAL in entries:
             original, mask = entries.pop(name + _ORIGINAL), entries.pop(name + _MASK)
+            if original.shape != mask.shape:
+                raise UserError(
+                    f"{name} is kept as weights of shape {original.shape} and a mask of shape "
+                    f"{mask.shape}, which don't fit; make the checkpoint again."
+                )
             entries[name] = Entry(original.shape, partial(_masked, original, mask))
     return StateDict(entries)
+
+
+def _uninserted(name: str) -> str:
+    for part in _INSERTED:
+        name = name.replace(part, "")
+    return name
 
 
 def _masked(original: Entry, mask: Entry) -> Any:
@@ -155,15 +169,43 @@ def _no_checkpoint(path: Path) -> UserError:
 
 def _unwrap(content: Any, path: Path) -> StateDict:
     """Find the mapping of names to tensors in what a training loop saved."""
-    if isinstance(content, Mapping):
-        tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-        if tensors and all(isinstance(name, str) for name in tensors):
-            return StateDict.of(tensors)
-        for key in _WRAPPINGS:
-            if isinstance(content.get(key), Mapping):
-                return _unwrap(content[key], path)
-    found = f"the keys {', '.join(map(str, content))}" if isinstance(content, Mapping) else "none"
+    if _has_weights(content):
+        return StateDict.of(_tensors(content))
+    found = dict(_nested(content))
+    usual = [key for key in _WRAPPINGS if key in found]
+    if len(found) > 1 and not usual:
+        raise UserError(
+            f"{path} holds several state dicts ({', '.join(found)}); save the one that is meant by "
+            "itself."
+        )
+    if found:
+        return StateDict.of(_tensors(found[usual[0] if usual else next(iter(found))]))
+    if _tensors(content):
+        return StateDict.of(_tensors(content))
+    known = f"the keys {', '.join(map(str, content))}" if isinstance(content, Mapping) else "none"
     raise UserError(
-        f"{path} holds no state dict (a mapping of names to tensors; found {found[:120]}); save "
+        f"{path} holds no state dict (a mapping of names to tensors; found {known[:120]}); save "
         "model.state_dict() and give that."
     )
+
+
+def _nested(content: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """State dicts with weights inside a mapping, at any depth, by the last key."""
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            if _has_weights(value):
+                yield str(key), value
+            else:
+                yield from _nested(value)
+
+
+def _has_weights(content: Any) -> bool:
+    return any("weight" in name and tensor.ndim >= 2 for name, tensor in _tensors(content).items())
+
+
+def _tensors(content: Any) -> dict[str, Tensor]:
+    """Named tensors of a mapping, whatever else it holds."""
+    if not isinstance(content, Mapping):
+        return {}
+    named = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    return named if all(isinstance(name, str) for name in named) else {}

@@ -30,7 +30,7 @@ def as_float64(values: Any, name: str = "weights", copy: bool = False) -> Vector
     >>> as_float64([1, 2])
     array([1., 2.])
     """
-    array = _to_numpy(values)
+    array = to_numpy(values)
     if array.dtype.kind in "cOSUMm":
         raise UserError(f"{name} must be real numbers, but are {array.dtype}; give a real array.")
     array = array.astype(np.float64, copy=copy)
@@ -119,9 +119,17 @@ def positive_vector(values: Any, size: int, name: str) -> Vector:
     return vector
 
 
-def _to_numpy(values: Any) -> NDArray[Any]:
+def to_numpy(values: Any) -> NDArray[Any]:
+    """Anything that NumPy reads, or a torch tensor of any device and dtype, as an array.
+
+    Examples
+    --------
+    >>> import torch
+    >>> to_numpy(torch.tensor([0.5, float("inf")], dtype=torch.bfloat16))
+    array([0.5, inf])
+    """
     if not hasattr(values, "detach"):
         return np.asarray(values)
-    tensor = values.detach().cpu()
+    tensor = values.detach().cpu().resolve_neg()
     # NumPy knows not every type of less than four bytes, so torch converts those.
     return np.asarray(tensor if tensor.dtype.itemsize >= 4 else tensor.double())

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from torch.nn.utils import prune
+from torch.nn.utils import parametrizations, prune
 
 import ap3
 from ap3 import comparison, printing
@@ -130,6 +130,16 @@ def test_sparse_tensors(layout, tmp_path):
     pd.testing.assert_frame_equal(table, compare(BASELINE, FOLDED, ["3", "4"]))
 
 
+def test_views_and_empty_tensors():
+    whole = torch.randn(3, 4, dtype=torch.complex64)
+    one, two = {"fc.weight": whole.conj().imag}, {"fc.weight": -whole.imag.T.contiguous().T}
+    assert one["fc.weight"].is_neg()
+    empty = {"none.weight": torch.ones(0, 3)}
+    table = compare(one | empty, two | empty)
+    assert table["layer"].tolist() == ["fc"]
+    assert table["ap2"].tolist() == [0.0]
+
+
 def test_attention_embeddings_and_recurrent_layers_are_layers():
     model = nn.ModuleDict(
         {
@@ -173,7 +183,28 @@ def save_safely(state, path):
     save_file({name: value.contiguous() for name, value in state.items()}, path)
 
 
-SAVERS = [save_plain, save_wrapped, save_parallel, save_compiled, save_legacy, save_safely]
+def save_beside_others(state, path):
+    """As a loop does that keeps the optimizer, a matrix of its own, and a wrapping of the network."""
+    wrapped = {f"_orig_mod.module.{name}": value for name, value in state.items()}
+    optimizer = torch.optim.Adam([nn.Parameter(torch.ones(2, 2))]).state_dict()
+    content = {"model": {"ema": {"n_averaged": torch.tensor(3), **wrapped}}}
+    torch.save(content | {"optimizer": optimizer, "confusion": torch.ones(5, 5)}, path)
+
+
+def save_with_the_usual_name_first(state, path):
+    torch.save({"teacher": network(seed=3).state_dict(), "state_dict": state}, path)
+
+
+SAVERS = [
+    save_plain,
+    save_beside_others,
+    save_with_the_usual_name_first,
+    save_wrapped,
+    save_parallel,
+    save_compiled,
+    save_legacy,
+    save_safely,
+]
 
 
 @pytest.mark.parametrize("save", SAVERS)
@@ -269,8 +300,44 @@ def without_last(state):
         (without_last, "only the baseline has 4"),
         (lambda s: s | {"5.weight": torch.ones(2, 2)}, "only the pruned network has 5"),
         (lambda s: s | {"4.weight": torch.ones(5, 39)}, "of another shape 4"),
-        (lambda s: s | {"4.weight": torch.full((5, 40), torch.nan)}, "layer 4 must be finite"),
-        (lambda s: s | {"3.weight": s["3.weight"] / 0}, "layer 3 must be finite"),
+        (
+            lambda s: s | {"4.weight": torch.full((5, 40), torch.nan)},
+            "layer 4 of the pruned network must be finite, but 200 of its 200 weights",
+        ),
+        (lambda s: s | {"3.weight": s["3.weight"] / 0}, "layer 3 of the pruned network must be"),
+        (
+            lambda s: s | {"4.weight": torch.full((5, 40), 1e200, dtype=torch.float64)},
+            "squares of layer 4's weights are beyond",
+        ),
+        (
+            lambda s: (
+                without_last(s)
+                | {"4.weight_orig": torch.ones(5, 40), "4.weight_mask": torch.ones(40, 1)}
+            ),
+            "4.weight is kept as weights of shape (5, 40) and a mask of shape (40, 1)",
+        ),
+        (
+            lambda s: without_last(s) | {"4.weight_orig": torch.ones(5, 40)},
+            "layer 4 is parametrized",
+        ),
+        (
+            lambda s: (
+                without_last(s)
+                | parametrizations.weight_norm(nn.Linear(40, 5)).state_dict(prefix="4.")
+            ),
+            "layer 4 is parametrized",
+        ),
+        (
+            lambda s: (
+                without_last(s) | {"4.weight_g": torch.ones(5, 1), "4.weight_v": torch.ones(5, 40)}
+            ),
+            "layer 4 is parametrized",
+        ),
+        (
+            lambda s: s | {"4.weight": torch.ones(5, 40, device="meta")},
+            "layer 4 of the pruned network is a meta tensor",
+        ),
+        (lambda s: {"one": s, "two": {"three": s}}, "holds several state dicts (one, three)"),
         (lambda s: s | {"4.weight": torch.ones(5, 40, dtype=torch.int8)}, "holds int8"),
         (lambda s: s | {"4.weight": torch.ones(5, 40, dtype=torch.complex64)}, "holds complex64"),
         (lambda _: {"epoch": 3}, "holds no state dict"),
@@ -288,7 +355,19 @@ def test_a_choice_of_layers_needs_only_those_to_match(run, files):
     assert run(*files, "--layer", "0", "--layer", "3")[0] == 0
 
 
+def test_parametrized_layers_that_are_not_chosen_do_no_harm(run, files):
+    last = parametrizations.weight_norm(nn.Linear(40, 5)).state_dict(prefix="4.")
+    torch.save(without_last(FOLDED) | last, files[1])
+    assert run(*files, "--layer", "3")[0] == 0
+
+
 def test_names_of_layers(run, files):
+    for wrong in (["fc"], ["0", "5"], ["0.bias"]):
+        with pytest.raises(UserError, match=rf"no layer is called {wrong[-1]}\. The layers are 0"):
+            compare(BASELINE, PRUNED, wrong)
+    for right in ("3", ["3.weight"], ["[3]"]):
+        assert compare(BASELINE, PRUNED, right)["layer"].tolist() == ["3"]
+    assert len(compare(BASELINE, PRUNED, [])) == 3
     assert "The layers are 0, 3, 4" in run(*files, "--layer", "fc")[2]
     with pytest.raises(UserError, match=r"did you mean 'encoder\.fc'"):
         compare(
