@@ -115,7 +115,7 @@ def test_no_step_asks_the_card_for_a_value(card, monkeypatch, place):
     draws = torch.Generator().manual_seed(0)
     sums = torch.zeros(2, dtype=torch.float64, device=card)
     for pixels, answers in training._batches(images, labels, View(16), recipe, draws, card):
-        sums += training._step(model, optimizer, pixels, answers)
+        sums += training._step(model, optimizer, pixels, answers, 1)
     assert sums.device == card
 
 
@@ -135,7 +135,7 @@ def test_no_step_waits_for_a_real_card():
                 for pixels, answers in training._batches(
                     split, labels, View(16), recipe, draws, where
                 ):
-                    training._step(model, optimizer, pixels, answers)
+                    training._step(model, optimizer, pixels, answers, 1)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
 
