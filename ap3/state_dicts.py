@@ -132,7 +132,7 @@ def _read_safetensors(path: Path) -> StateDict:
         names = list(file.keys())
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{path} is a damaged safetensors file ({error}); copy or make it again."
+            f"{path.resolve()} is a damaged safetensors file ({error}); copy or make it again."
         ) from error
     return StateDict(
         {

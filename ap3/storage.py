@@ -88,6 +88,7 @@ def load(path: Path, only: Collection[str] | None = None) -> tuple[Arrays, dict[
     """Read what `save` wrote: the arrays and the metadata.
 
     With `only`, no array of another name is read; the digest, being of the whole, is not checked.
+    A file that is refused is named by where it lies, be it a link into a cache or not.
 
     Raises
     ------
@@ -103,11 +104,13 @@ def load(path: Path, only: Collection[str] | None = None) -> tuple[Arrays, dict[
         raise UserError(f"{path} does not exist; make it first, or correct the path.") from error
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{path} cannot be read as a safetensors file ({error}); delete it and make it again."
+            f"{path.resolve()} cannot be read as a safetensors file ({error}); delete it and make it "
+            "again."
         ) from error
     if entry is None:
         raise UserError(
-            f"{path} carries no content digest, so ap3 did not write it; give a file made by ap3."
+            f"{path.resolve()} carries no content digest, so ap3 did not write it; give a file made "
+            "by ap3."
         )
     expected, _, described = entry.partition(" ")
     if only is None and _digest(arrays, described) != expected:

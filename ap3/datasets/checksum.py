@@ -26,7 +26,7 @@ def check(path: Path, file: RemoteFile, origin: object = None) -> None:
     if not found.startswith(file.sha256):
         size = f"{file.size} bytes and " if file.size else ""
         raise UserError(
-            f"{origin or path} is refused, as it is not (all of) the {file.name} of {file.dataset}:"
+            f"{origin or path.resolve()} is refused, as it is not (all of) the {file.name} of {file.dataset}:"
             f" it has {path.stat().st_size} bytes and SHA-256 {found}, expected were "
             f"{size}{' or '.join(file.sha256)}; get it anew."
         )
