@@ -35,12 +35,3 @@ def test_a_wrong_configuration_stops_before_any_job(mini):
     assert refused.returncode != 0
     assert "did you mean 'trials'?" in text
     assert "Traceback" not in text
-
-
-@pytest.mark.slow
-def test_another_input_size_trains_anew(study):
-    (study / "larger.yaml").write_text("studies: {mini: {image_size: 24}}")
-    planned = snakemake(study, "--dry-run", "--configfile", "config.yaml", "larger.yaml")
-    text = planned.stdout + planned.stderr
-    for trial in (1, 2):
-        assert f"Train small_vgg on digits, trial {trial}" in text
