@@ -1,6 +1,7 @@
 # make env   the environment, .venv, with pinned versions
 # make demo  the environment, and the main job
 # make test  the environment, and the tests
+# make test-slurm  a study on a Slurm cluster that the tests start on this machine
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -9,14 +10,14 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PINS := $(shell cat pyproject.toml envs/constraints.txt | cksum | tr ' ' '-')
 READY := .venv/.made-from-$(PINS)
 
-.PHONY: env demo test lint
+.PHONY: env demo test test-slurm lint
 
 env: $(READY)
 
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ap3 needs Python 3.11 or newer; found $$($(PYTHON) --version). Give another with make PYTHON=…" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[workflow,test]'
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[workflow,slurm,test]'
 	@rm -f .venv/.made-from-*
 	@touch $@
 
@@ -26,6 +27,9 @@ demo: env
 
 test: env lint
 	pytest
+
+test-slurm: env
+	pytest -m slurm tests/slurm
 
 lint: env
 	ruff check .

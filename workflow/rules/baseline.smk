@@ -16,8 +16,8 @@ rule baseline:
     threads: setting("threads")
     resources:
         gpu=gpus,
-        runtime=1440,
-        mem_mb=16000,
+        runtime=grown(1440),
+        mem_mb=grown(16000),
     params:
         data=images_of,
         start=lambda w: options(

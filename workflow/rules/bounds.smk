@@ -30,8 +30,8 @@ for study in STUDIES.values():
             "../../envs/ap3.yaml"
         threads: setting("threads")
         resources:
-            runtime=120,
-            mem_mb=8000,
+            runtime=grown(120),
+            mem_mb=grown(8000),
         params:
             latent=latent("df", "groups", "examples"),
             scope=option("finetuning", "scope"),

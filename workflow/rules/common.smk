@@ -190,6 +190,11 @@ def gpus(wildcards):
     )
 
 
+def grown(amount):
+    """A resources function: `amount` at the first attempt, and as much again at every retry."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 def runs(study, pairs, file):
     """The path of `file` for every trial of some (data set, network) pairs of a study."""
     return [

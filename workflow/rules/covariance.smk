@@ -14,8 +14,8 @@ rule covariance:
         "../../envs/ap3.yaml"
     threads: setting("threads")
     resources:
-        runtime=120,
-        mem_mb=16000,
+        runtime=grown(120),
+        mem_mb=grown(16000),
     params:
         rotation=option("latent", "rotation"),
         seed=option("seed"),

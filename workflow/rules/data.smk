@@ -15,8 +15,8 @@ rule data:
     conda:
         "../../envs/ap3.yaml"
     resources:
-        runtime=60,
-        mem_mb=8000,
+        runtime=grown(60),
+        mem_mb=grown(8000),
     params:
         raw=lambda wildcards, input: (
             f"--raw results/data/raw/{wildcards.dataset}" if input else ""

@@ -14,8 +14,8 @@ rule features:
     threads: setting("threads")
     resources:
         gpu=gpus,
-        runtime=240,
-        mem_mb=16000,
+        runtime=grown(240),
+        mem_mb=grown(16000),
     params:
         views=option("finetuning", "views"),
         augmentation=option("training", "augmentation"),

@@ -7,6 +7,7 @@ rule fetch:
     log:
         "results/logs/fetch/{dataset}/{file}.log",
     cache: CACHE
+    localrule: True
     conda:
         "../../envs/ap3.yaml"
     resources:

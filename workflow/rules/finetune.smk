@@ -45,8 +45,8 @@ for study in STUDIES.values():
         threads: setting("threads")
         resources:
             gpu=gpus,
-            runtime=1440,
-            mem_mb=16000,
+            runtime=grown(1440),
+            mem_mb=grown(16000),
         params:
             recipe=lambda w: options(study_of(w).finetuning_recipe(w.dataset, w.model)),
             what="--features" if in_head else "--data",

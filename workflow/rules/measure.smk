@@ -37,8 +37,8 @@ for study in STUDIES.values():
             "../../envs/ap3.yaml"
         threads: setting("threads")
         resources:
-            runtime=120,
-            mem_mb=8000,
+            runtime=grown(120),
+            mem_mb=grown(8000),
         params:
             latent=latent("df", "groups", "examples", "monte_carlo"),
             scope=option("finetuning", "scope"),

@@ -21,8 +21,8 @@ for study in STUDIES.values():
         conda:
             "../../envs/ap3.yaml"
         resources:
-            runtime=30,
-            mem_mb=4000,
+            runtime=grown(30),
+            mem_mb=grown(4000),
         params:
             variants=" ".join(map(str, study.variants)),
             folder=subpath(output[0], parent=True),

@@ -14,8 +14,8 @@ rule subset:
     conda:
         "../../envs/ap3.yaml"
     resources:
-        runtime=30,
-        mem_mb=8000,
+        runtime=grown(30),
+        mem_mb=grown(8000),
     params:
         examples=named("examples"),
         code=code_of("subset"),

@@ -8,6 +8,7 @@ rule weights:
     log:
         "results/logs/weights/{model}/{weights}.log",
     cache: CACHE
+    localrule: True
     conda:
         "../../envs/ap3.yaml"
     resources:
