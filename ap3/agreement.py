@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap, rankdata
 
 from ap3.latent.vectors import Vector
-from ap3.runs import DIFFERENCES, REFERENCES, SEES, Runs
+from ap3.runs import DIFFERENCES, REFERENCES, Runs
 
 STATISTICS = ("decided", "agreement", "gain", "tau_b", "rho")
 
@@ -223,7 +223,7 @@ def _cases(runs: Runs) -> Iterator[_Case]:
         "all": [np.arange(len(runs.modes))],
     }
     for reference in REFERENCES:
-        measures = {name: runs.measure(name, reference) for name in SEES}
+        measures = {name: runs.measure(name, reference) for name in runs.sees}
         known = {name: values for name, values in measures.items() if values is not None}
         for pd_name in DIFFERENCES:
             signed = runs.difference(pd_name, reference)
@@ -242,7 +242,7 @@ def _agreement_of(runs: Runs) -> Iterator[pd.DataFrame]:
     }
     for case in _cases(runs):
         for name, columns in case.count(slice(None), case.difference).items():
-            about = case.about | {"measure": name, "sees": SEES[name]}
+            about = case.about | {"measure": name, "sees": runs.sees[name]}
             flat = {column: columns[column].ravel() for column in STATISTICS}
             yield pd.DataFrame(where | about | {"pairs": len(case.compared)} | flat)
 

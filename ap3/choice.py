@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ap3.latent.vectors import Vector
-from ap3.runs import SEES, Runs
+from ap3.runs import Runs
 
 _PD = "test_pd_accuracy"
 _COLUMNS = ["dataset", "model", "trial", "epoch", "mode", "measure", "sees", "tolerance"]
@@ -74,7 +74,7 @@ def largest(ratios: Vector, allowed: Vector) -> float:
 
 def _choices(runs: Runs, tolerance: float) -> Iterator[dict[str, object]]:
     difference = np.abs(runs.difference(_PD, "baseline"))
-    for name, sees in SEES.items():
+    for name, sees in runs.sees.items():
         measure = runs.measure(name, "baseline")
         if measure is None or len(runs.trials) < 2:
             continue

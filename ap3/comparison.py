@@ -21,6 +21,7 @@ from ap3.latent import (
 )
 from ap3.latent.grouping import group_starts
 from ap3.latent.vectors import BLOCK, Vector, as_float64, slices, to_numpy
+from ap3.laws import own_laws
 from ap3.schema import nearest
 from ap3.seeds import derive
 from ap3.state_dicts import StateDict, plain
@@ -36,6 +37,7 @@ def compare(
     layers: str | Iterable[str] = "*",
     df: float = 4.0,
     groups: int | None = 100,
+    laws: Iterable[str] = (),
 ) -> pd.DataFrame:
     """Compare two state dicts of one architecture.
 
@@ -52,6 +54,9 @@ def compare(
         Names of the layers to compare; `*` and `?` stand for any letters and any letter.
     df, groups
         Of the Student-t law (Sec. 5.3); no groups take every weight.
+    laws
+        Latent laws of your own, `package.module:function`: a function that takes a layer's weights
+        and returns an `ap3.latent.Law` at them. Each adds a column `ap3_own_FUNCTION`.
 
     Returns
     -------
@@ -65,7 +70,8 @@ def compare(
     Raises
     ------
     UserError
-        If the layers don't match, or a weight is no real number or not finite.
+        If the layers don't match, a weight is no real number or not finite, or a law of your own
+        is none.
 
     Examples
     --------
@@ -77,8 +83,8 @@ def compare(
     """
     one, two = plain(baseline), plain(pruned)
     wanted = [layers] if isinstance(layers, str) else list(layers)
-    chosen = _matching(one, two, wanted or ["*"])
-    return pd.DataFrame(_row(name, one, two, df, groups) for name in chosen)
+    chosen, own = _matching(one, two, wanted or ["*"]), tuple(laws)
+    return pd.DataFrame(_row(name, one, two, df, groups, own) for name in chosen)
 
 
 def _matching(one: StateDict, two: StateDict, wanted: list[str]) -> list[str]:
@@ -174,7 +180,7 @@ class _Sums:
 
 
 def _row(
-    name: str, one: StateDict, two: StateDict, df: float, groups: int | None
+    name: str, one: StateDict, two: StateDict, df: float, groups: int | None, own: tuple[str, ...]
 ) -> dict[str, Any]:
     baseline, pruned = _real(one[name], name, "baseline"), _real(two[name], name, "pruned network")
     try:
@@ -203,7 +209,7 @@ def _row(
         "ap3_gaussian": FULL_PRUNING_KL * _ratio(sums.distance2, sums.norm2),
         "ap3_nondiagonal": _nondiagonal(baseline, pruned, name, sums),
         "ap3_student_t": _student_t(sums, df, groups),
-    }
+    } | {f"ap3_{key}": law.kl(law.at(pruned)) for key, law in own_laws(own, baseline).items()}
 
 
 def _real(tensor: Any, name: str, whose: str) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ap3.latent.vectors import Vector
-from ap3.runs import SEES, Runs
+from ap3.runs import Runs
 
 _KEYS = ["dataset", "model", "epoch", "ratio", "mode", "other", "measure"]
 
@@ -64,7 +64,7 @@ def _contrasts(runs: Runs) -> Iterator[pd.DataFrame]:
                     "pd_gap": np.abs(accuracy[:, at, one]) - np.abs(accuracy[:, at, two]),
                     "pd_gap_se": error[:, at],
                 }
-                for name in SEES:
+                for name in runs.sees:
                     values = runs.measure(name, "baseline")
                     if values is not None:
                         decades = _decades(values[:, at, one], values[:, at, two])

@@ -1,8 +1,11 @@
 """The latent laws of one baseline's last layer, each with the scale that follows from it alone."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
+from ap3 import own
+from ap3.errors import UserError
 from ap3.latent import (
     DiagonalFisherGaussian,
     FisherGaussian,
@@ -72,3 +75,34 @@ class Laws:
             "fisher_diagonal_scale": self.fisher_diagonal.scale,
             "fisher_damping": self.fisher.curvature.damping,
         }
+
+
+def own_laws(names: Iterable[str], weights: Any) -> dict[str, Law]:
+    """Set up latent laws of the user's at a layer's weights, each under `own_` and its function.
+
+    Parameters
+    ----------
+    names
+        `package.module:function`; each takes the weights and returns a `Law` at them.
+
+    Raises
+    ------
+    UserError
+        If one cannot be imported, returns no law, or is called like another.
+    """
+    laws: dict[str, Law] = {}
+    for name in names:
+        law = own.load(name, "latent law", ("weights",))(weights)
+        if not isinstance(law, Law):
+            raise UserError(
+                f"the latent law {name!r} returned {type(law).__name__}, but must return an "
+                "ap3.latent.Law."
+            )
+        key = f"own_{own.function_of(name).lower()}"
+        if key in laws:
+            raise UserError(
+                f"two latent laws are called {own.function_of(name)!r}, and their columns would "
+                "be one; rename one of the functions."
+            )
+        laws[key] = law
+    return laws

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils import prune
 
+from ap3 import own
 from ap3.errors import UserError
 from ap3.layers import Layer
 from ap3.seeds import derive
-from ap3.variants import CONTROL, Variant
-
-MODES = ("lowest", "highest", "random")
+from ap3.variants import CONTROL, MODES, Variant
 
 
 class LowestMagnitude(prune.L1Unstructured):
@@ -50,7 +49,8 @@ def pruning_mask(weights: Tensor, mode: str, ratio: float, seed: int = 0) -> Ten
     weights
         Of any shape.
     mode
-        One of `MODES` (Sec. 5.1).
+        lowest, highest or random (Sec. 5.1), or `package.module:function` of a criterion of your
+        own: it takes the weights and returns a score for each, and the lowest scores are pruned.
     ratio
         Share of the weights to prune, from 0 to 1; round(ratio × n) of n weights are pruned.
     seed
@@ -64,7 +64,7 @@ def pruning_mask(weights: Tensor, mode: str, ratio: float, seed: int = 0) -> Ten
     Raises
     ------
     UserError
-        If the mode is unknown or the ratio outside [0, 1].
+        If the mode is unknown, the ratio outside [0, 1], or a criterion gives no score a weight.
 
     Examples
     --------
@@ -82,7 +82,25 @@ def pruning_mask(weights: Tensor, mode: str, ratio: float, seed: int = 0) -> Ten
     if mode == "random":
         lottery = torch.randperm(weights.numel(), generator=torch.Generator().manual_seed(seed))
         return LowestMagnitude(amount).compute_mask(lottery.view(weights.shape), everything)
-    raise UserError(f"the pruning mode is {mode!r}, but must be one of {', '.join(MODES)}.")
+    if own.is_own(mode):
+        ranks = _ranks(_scores(mode, weights))
+        return prune.L1Unstructured(amount).compute_mask(ranks, everything)
+    raise UserError(
+        f"the pruning mode is {mode!r}, but must be one of {', '.join(MODES)}, or "
+        "package.module:function."
+    )
+
+
+def _scores(criterion: str, weights: Tensor) -> Tensor:
+    """Let a criterion of the user's score a copy of the weights."""
+    scores = own.load(criterion, "pruning criterion", ("weights",))(weights.detach().clone())
+    if not isinstance(scores, Tensor) or scores.shape != weights.shape or scores.isnan().any():
+        found = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores)
+        raise UserError(
+            f"the pruning criterion {criterion!r} must return a tensor of numbers of the weights' "
+            f"shape {tuple(weights.shape)}, but returned {found} or NaN; correct it."
+        )
+    return scores
 
 
 def prune_layer(baseline: Layer, variant: Variant) -> Layer:

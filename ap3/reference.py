@@ -1,6 +1,7 @@
 """What pruned layers are measured from: a baseline's last layer, its task, and the laws at it."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from ap3 import covariances, storage
 from ap3.errors import UserError
 from ap3.head_loss import HeadLoss
+from ap3.latent.law import Law
 from ap3.latent.vectors import Vector, as_float64
-from ap3.laws import Laws
+from ap3.laws import Laws, own_laws
 from ap3.layers import FloatArray, Layer, Origin
 from ap3.metrics import ap2
 from ap3.seeds import derive
@@ -25,6 +27,7 @@ class Reference:
     layer: Layer
     loss: HeadLoss
     laws: Laws
+    own: Mapping[str, Law] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -35,6 +38,7 @@ class Reference:
         df: float = 4.0,
         groups: int | None = None,
         examples: int | None = None,
+        own: Iterable[str] = (),
     ) -> Self:
         """Read what `ap3 baseline`, `ap3 features` and `ap3 covariance` wrote.
 
@@ -45,6 +49,8 @@ class Reference:
         examples
             How many training examples stand for the training split, drawn once for a baseline;
             all if there are no more, or if None.
+        own
+            Latent laws of the user's, `package.module:function`; each takes the baseline's weights.
 
         Raises
         ------
@@ -61,13 +67,13 @@ class Reference:
         rows = _sample(len(arrays["train"]), examples, layer.origin)
         loss = HeadLoss(arrays["train"][rows], arrays["train_labels"][rows])
         rotation, spectrum = covariances.load(covariance)
-        return cls(
-            layer, loss, Laws.of_baseline(layer, loss.features, rotation, spectrum, df, groups)
-        )
+        laws = Laws.of_baseline(layer, loss.features, rotation, spectrum, df, groups)
+        return cls(layer, loss, laws, own_laws(own, layer.weight))
 
     def distances(self, weights: FloatArray) -> dict[str, Vector]:
         """AP2 and AP3 under every law of weights (E, C, d)."""
-        kl = {f"ap3_{name}": law.kl_many(weights) for name, law in self.laws.by_name().items()}
+        laws = {**self.laws.by_name(), **self.own}
+        kl = {f"ap3_{name}": law.kl_many(weights) for name, law in laws.items()}
         return {"ap2": ap2(self.layer.weight, weights)} | kl
 
     def taylor(self, weights: FloatArray, distances: dict[str, Vector]) -> Vector:

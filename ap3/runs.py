@@ -29,7 +29,12 @@ SEES = {
 }
 """The measures, and what each may see: the weights alone, the features, or the outputs too."""
 
+OWN = "ap3_own_"
+"""How the columns of the user's own latent laws begin."""
+
 _FIXED = ("ratio", "magnitude_pruned")  # of the pruning itself, whatever it is measured from
+
+_DERIVED = ("_from_control", "@control")
 
 DIFFERENCES = ("test_pd_accuracy", "test_pd_loss", "train_pd_accuracy", "train_pd_loss")
 REFERENCES = ("baseline", "control")
@@ -67,6 +72,12 @@ class Runs:
     def about(self) -> dict[str, str]:
         """Whose runs these are, as columns of a table."""
         return {"dataset": self.dataset, "model": self.model}
+
+    @property
+    def sees(self) -> dict[str, str]:
+        """The measures there are, with the user's own laws, and what each may see."""
+        own = [name for name in self.grids if name.startswith(OWN) and not name.endswith(_DERIVED)]
+        return SEES | dict.fromkeys(own, "weights")
 
     def measure(self, name: str, reference: str) -> Vector | None:
         """Values of a measure, (T, E, V); none where it knows no such reference."""

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ap3 import datasets
+from ap3 import datasets, own
 from ap3.errors import UserError
 from ap3.figures import descriptions
 from ap3.figures.roles import Roles
 from ap3.models.names import NO_WEIGHTS, are_known, is_known
 from ap3.schema import mistakes, nearest, with_defaults
-from ap3.variants import Variant, variants
+from ap3.variants import MODES, Variant, variants
 
 Pair = tuple[str, str]
 """A data set and a network, by name."""
@@ -172,10 +172,11 @@ def _unknown_names(study: Study) -> list[str]:
     where = f"studies.{study.name}"
     wrong = []
     for slot, name in study.roles.data.items():
-        if name not in datasets.names():
-            known = ", ".join(datasets.names())
-            hint = nearest(name, datasets.names())
-            wrong.append(f"{where}.data.{slot} is {name!r}, but must be one of {known}{hint}")
+        wrong += _unknown(name, f"{where}.data.{slot}", datasets.names())
+    for index, mode in enumerate(study.settings["pruning"]["modes"]):
+        wrong += _unknown(mode, f"{where}.pruning.modes[{index}]", MODES)
+    for index, law in enumerate(study.settings["latent"]["own"]):
+        wrong += _unknown(law, f"{where}.latent.own[{index}]", ())
     for role, network in study.networks.items():
         found, hint = is_known(network["model"])
         if not found:
@@ -194,6 +195,19 @@ def _unknown_names(study: Study) -> list[str]:
             known = ", ".join(descriptions.names())
             wrong.append(f"{where}.figures names {figure!r}, but must name some of {known}.")
     return wrong
+
+
+def _unknown(name: str, where: str, known: tuple[str, ...]) -> list[str]:
+    """Say that a name is neither one of `known` nor the user's own, `package.module:function`."""
+    if name in known:
+        return []
+    if own.is_own(name):
+        found, hint = own.is_importable(name)
+        return [] if found else [f"{where} is {name!r}, but {hint}"]
+    choice = f"one of {', '.join(known)}, or " if known else ""
+    return [
+        f"{where} is {name!r}, but must be {choice}package.module:function{nearest(name, known)}"
+    ]
 
 
 def _unknown_start(study: Study, network: Mapping[str, Any], where: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from ap3.runs import OWN
 from ap3.variants import CONTROL
 
 MEASURES = (
@@ -29,16 +30,18 @@ def summarise(measures: pd.DataFrame) -> pd.DataFrame:
     and their sample standard deviation `sd` (empty for one trial).
     """
     last = measures[measures["epoch"] == measures["epoch"].max()]
-    return _over_trials(last, ["dataset", "model", "mode", "ratio", "epoch"], MEASURES)
+    own = [name for name in last if name.startswith(OWN) and not name.endswith("_from_control")]
+    keys = ["dataset", "model", "mode", "ratio", "epoch"]
+    return _over_trials(last, keys, [*MEASURES, *own])
 
 
 def baselines(measures: pd.DataFrame) -> pd.DataFrame:
     """Average the performance of the baselines themselves over the trials, as `summarise` does."""
     untouched = measures[(measures["mode"] == CONTROL) & (measures["epoch"] == 0)]
-    return _over_trials(untouched, ["dataset", "model"], PERFORMANCE)
+    return _over_trials(untouched, ["dataset", "model"], list(PERFORMANCE))
 
 
-def _over_trials(table: pd.DataFrame, keys: list[str], values: tuple[str, ...]) -> pd.DataFrame:
-    tidy = table.melt(id_vars=keys, value_vars=list(values), var_name="measure")
+def _over_trials(table: pd.DataFrame, keys: list[str], values: list[str]) -> pd.DataFrame:
+    tidy = table.melt(id_vars=keys, value_vars=values, var_name="measure")
     grouped = tidy.groupby([*keys, "measure"], sort=False)["value"]
     return grouped.agg(n="count", mean="mean", sd="std", min="min", max="max").reset_index()

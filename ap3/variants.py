@@ -8,6 +8,9 @@ from ap3.errors import UserError
 
 CONTROL = "control"
 
+MODES = ("lowest", "highest", "random")
+"""The paper's ways to choose the weights that are pruned (Sec. 5.1)."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -45,3 +48,14 @@ def variants(modes: Iterable[str], ratios: Iterable[float]) -> list[Variant]:
     """List the control, then every mode at every ratio."""
     ratios = list(ratios)
     return [Variant(CONTROL, 0.0), *(Variant(mode, ratio) for mode in modes for ratio in ratios)]
+
+
+def mode_order(mode: str) -> tuple[int, str]:
+    """Sort by it, and the paper's modes stand in the paper's order, others behind them by name.
+
+    Examples
+    --------
+    >>> sorted(["my_criteria:norm", "random", "lowest"], key=mode_order)
+    ['lowest', 'random', 'my_criteria:norm']
+    """
+    return (MODES.index(mode) if mode in MODES else len(MODES)), mode

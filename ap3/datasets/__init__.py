@@ -3,6 +3,7 @@
 Importing this package is cheap; a data set's own module is imported when it decodes.
 """
 
+from ap3 import own
 from ap3.datasets import sources
 from ap3.datasets.dataset import DataSet
 from ap3.errors import UserError
@@ -23,7 +24,7 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> DataSet:
-    """Return the data set called `name`.
+    """Return the data set called `name`, or that of the user's function `package.module:function`.
 
     Raises
     ------
@@ -38,5 +39,7 @@ def get(name: str) -> DataSet:
     for dataset in _REGISTRY:
         if dataset.name == name:
             return dataset
+    if own.is_own(name):
+        return DataSet(name)
     known = ", ".join(names())
     raise UserError(f"there is no data set {name!r}; known are {known}{nearest(name, names())}")

@@ -1,10 +1,11 @@
 """What a data set promises, and the one way in: checked files, decoded, counted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ap3 import own
 from ap3.datasets.checksum import check
 from ap3.datasets.sources import RemoteFile
 from ap3.errors import UserError
@@ -15,26 +16,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set of the registry.
+    """A data set of the registry, or of the user.
 
     Attributes
     ----------
     name
-        As users write it.
+        As users write it; `package.module:function` of one of their own.
     train, test
-        How many images each split holds.
+        How many images each split holds; unknown of a data set of the user.
     files
         The raw files that `decode` reads; none where a package ships the data.
     """
 
     name: str
-    train: int
-    test: int
+    train: int | None = None
+    test: int | None = None
     files: tuple[RemoteFile, ...] = ()
 
     @property
     def module(self) -> str:
-        """Full name of the module whose function `decode` reads the raw files."""
+        """Full name of the module that reads the images: its function `decode`, or the user's."""
+        if own.is_own(self.name):
+            return own.module_of(self.name)
         return f"ap3.datasets.{self.name.replace('-', '_')}"
 
     def file(self, name: str) -> RemoteFile:
@@ -65,6 +68,8 @@ class DataSet:
         >>> DataSet("digits", train=1_437, test=360).decode().train_images.shape
         (1437, 1, 8, 8)
         """
+        if own.is_own(self.name):
+            return self._made_by_user()
         self._check_files(raw)
         images: Images = import_module(self.module).decode(raw)
         found = len(images.train_labels), len(images.test_labels)
@@ -74,6 +79,17 @@ class DataSet:
                 f"files in {raw} hold {found[0]} and {found[1]}; fetch them again."
             )
         return images
+
+    def _made_by_user(self) -> "Images":
+        from ap3.datasets.images import Images
+
+        images = own.load(self.name, "data set", ())()
+        if not isinstance(images, Images):
+            raise UserError(
+                f"the data set {self.name!r} returned {type(images).__name__}, but must return "
+                "ap3.datasets.images.Images."
+            )
+        return replace(images, name=self.name)
 
     def _check_files(self, raw: Path | None) -> None:
         for file in self.files:

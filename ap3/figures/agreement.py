@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from ap3.figures import look
 from ap3.figures.drawing import paper_style
-from ap3.runs import SEES
+from ap3.runs import OWN, SEES
 
 PD = "test_pd_loss"
 _WIDTH, _LEFT, _RIGHT, _GAP = 7.16, 1.45, 0.08, 0.14
@@ -51,7 +51,10 @@ def draw(table: pd.DataFrame) -> Figure:
         f"epoch {last}, from the control": ("control", last),
     }
     blocks = list(chosen.groupby(["dataset", "model"], sort=False))
-    panel, block = _ROW * len(SEES), _ROW * len(SEES) + _HEADING + _LINE
+    measures = SEES | dict(zip(chosen["measure"], chosen["sees"], strict=True))
+    kinds = list(SEES.values())
+    rows = dict(sorted(measures.items(), key=lambda entry: kinds.index(entry[1])))
+    panel, block = _ROW * len(rows), _ROW * len(rows) + _HEADING + _LINE
     height = _TOP + block * len(blocks) + _BOTTOM
     width = (_WIDTH - _LEFT - _RIGHT + _GAP) / len(phases) - _GAP
     with paper_style():
@@ -68,7 +71,7 @@ def draw(table: pd.DataFrame) -> Figure:
                 axes.set_title(phase)
                 axes.tick_params(labelleft=column == 0)
                 seen = mine[(mine["reference"] == reference) & (mine["epoch"] == epoch)]
-                _draw_panel(axes, seen)
+                _draw_panel(axes, seen, rows)
         middle = (_LEFT + (_WIDTH - _LEFT) / 2) / _WIDTH
         label = "share of pairs in which the smaller measure has the smaller PD (test loss)"
         figure.text(middle, (_BOTTOM - 0.12) / height, label, ha="center", va="top")
@@ -76,8 +79,8 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_panel(axes: Axes, seen: pd.DataFrame) -> None:
-    places = {name: float(place) for place, name in enumerate(reversed(SEES))}
+def _draw_panel(axes: Axes, seen: pd.DataFrame, rows: dict[str, str]) -> None:
+    places = {name: float(place) for place, name in enumerate(reversed(rows))}
     axes.axvline(0.5, color="0.45", linewidth=0.6, linestyle=":", zorder=1)
     for offset, (among, style) in zip((0.25, 0.0, -0.25), _AMONG.items(), strict=True):
         mine = seen[seen["among"] == among]
@@ -101,18 +104,23 @@ def _draw_panel(axes: Axes, seen: pd.DataFrame) -> None:
             zorder=3,
             gid=f"{axes.get_gid()}/{among}",
         )
-    for edge in _edges():
+    for edge in _edges(rows):
         axes.axhline(edge, color="0.75", linewidth=0.5)
-    axes.set_yticks(list(places.values()), [_NAMES[name] for name in places])
+    axes.set_yticks(list(places.values()), [_name(name) for name in places])
     axes.set_ylim(-0.5, len(places) - 0.5)
     axes.set_xlim(0.36, 1.02)
     axes.set_xticks([0.5, 0.75, 1.0], ["½", "¾", "1"])
     axes.grid(axis="y", visible=False)
 
 
-def _edges() -> list[float]:
+def _name(measure: str) -> str:
+    own = f"AP3 {measure.removeprefix(OWN).replace('_', ' ')}"
+    return _NAMES.get(measure, own)
+
+
+def _edges(rows: dict[str, str]) -> list[float]:
     """Heights between measures that see different things."""
-    sees = list(reversed(SEES.values()))
+    sees = list(reversed(rows.values()))
     return [i + 0.5 for i, (one, two) in enumerate(pairwise(sees)) if one != two]
 
 

@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 from ap3.figures import look
 from ap3.figures.drawing import paper_style
 from ap3.theory import BOUNDS
+from ap3.variants import mode_order
 
 LAW = "gaussian"
-MODES = ("lowest", "highest", "random")
 _WIDTH, _HEIGHT = 7.16, 4.3
 _PHASES = {"before fine-tuning": "o", "after": "^"}
 _FAILS: dict[str, Any] = {"marker": "x", "color": "black", "linestyle": "none", "markersize": 4}
@@ -29,7 +29,7 @@ def draw(bounds: pd.DataFrame) -> Figure:
     first, last = pruned["epoch"].min(), pruned["epoch"].max()
     pruned = pruned[pruned["pd_loss"] > 0]
     phases = [pruned[pruned["epoch"] == epoch] for epoch in (first, last)]
-    looks = look.mode_looks([mode for mode in MODES if mode in set(pruned["mode"])])
+    looks = look.mode_looks(sorted(set(pruned["mode"]), key=mode_order))
     with paper_style():
         figure = Figure(figsize=(_WIDTH, _HEIGHT))
         panels = figure.subplots(2, 3, sharex=True, sharey="row")

@@ -13,11 +13,10 @@ from ap3.errors import UserError
 from ap3.figures.descriptions import Description
 from ap3.figures.roles import Roles
 from ap3.schema import nearest
+from ap3.variants import CONTROL, mode_order
 
-CONTROL = "control"
 VARIANT = ["mode", "ratio"]
 KEYS = ["dataset", "model", "trial", *VARIANT, "epoch"]
-_MODES = ["lowest", "highest", "random"]  # the paper's order; others follow by name
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def _rows_of(
 
 def _grid(description: Description, rows: pd.DataFrame) -> tuple[list[str], list[float], list[int]]:
     pruned = rows[rows["mode"] != CONTROL]
-    modes = list(description.modes) or sorted(set(pruned["mode"]), key=_mode_order)
+    modes = list(description.modes) or sorted(set(pruned["mode"]), key=mode_order)
     ratios = sorted(description.ratios or set(pruned["ratio"]))
     if not (modes and ratios):
         raise UserError(
@@ -129,10 +128,6 @@ def _grid(description: Description, rows: pd.DataFrame) -> tuple[list[str], list
             "some, or name others in the description."
         )
     return modes, ratios, sorted(set(rows["trial"]))
-
-
-def _mode_order(mode: str) -> tuple[int, str]:
-    return (_MODES.index(mode) if mode in _MODES else len(_MODES)), mode
 
 
 def _variants(modes: list[str], ratios: list[float], control: bool) -> list[tuple[str, float]]:

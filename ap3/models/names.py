@@ -3,8 +3,7 @@
 Imports nothing heavy unless a name is odd.
 """
 
-from importlib.util import find_spec
-
+from ap3 import own
 from ap3.schema import nearest
 
 FACTORIES = {
@@ -49,8 +48,8 @@ def is_known(name: str) -> tuple[bool, str]:
     """
     if name in (*FACTORIES, *PAPER, *FASHION) or name.startswith("timm:"):
         return True, ""
-    if ":" in name:
-        return _is_importable(name.partition(":")[0])
+    if own.is_own(name):
+        return own.is_importable(name)
     from torchvision import models
 
     names = models.list_models(module=models)
@@ -95,15 +94,3 @@ def are_known(weights: str, name: str) -> tuple[bool, str]:
 def is_file(weights: str) -> bool:
     """Tell the path of a file of weights from a name of weights."""
     return weights.endswith(WEIGHT_FILES)
-
-
-def _is_importable(module: str) -> tuple[bool, str]:
-    try:
-        found = find_spec(module) is not None
-    except Exception:  # a parent package runs when its module is looked for
-        found = False
-    return found, (
-        ""
-        if found
-        else f"its module {module!r} is not found; put its folder on PYTHONPATH, or install it."
-    )

@@ -5,14 +5,13 @@ classifier of torchvision (`resnet50`), `timm:NAME` where timm is installed, and
 `package.module:function`, called with the number of classes and the image size.
 """
 
-import importlib
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 from torchvision import models
 
+from ap3 import own
 from ap3.errors import UserError
 from ap3.models.head import find_head, fit_head
 from ap3.models.names import FACTORIES, is_known
@@ -105,16 +104,7 @@ def _from_timm(name: str) -> Factory:
 
 def _import(path: str) -> Factory:
     """Import the factory `package.module:function`."""
-    module, _, function = path.partition(":")
-    try:
-        factory = getattr(importlib.import_module(module), function)
-        inspect.signature(factory).bind(10, 224)
-    except Exception as error:  # importing runs the user's own code
-        raise UserError(
-            f"the network factory {path!r} cannot be imported ({type(error).__name__}: {error}); "
-            "expected package.module:function of a module that Python finds, for example through "
-            "PYTHONPATH, and a function of two arguments: number of classes and image size."
-        ) from error
+    factory = own.load(path, "network factory", ("number of classes", "image size"))
 
     def make(classes: int, image_size: int) -> nn.Module:
         model = factory(classes, image_size)

@@ -25,6 +25,7 @@ def compare(
         int,
         typer.Option(min=0, help="Group means that locate the Student-t law; 0 takes all weights."),
     ] = 100,
+    law: latent_options.OwnLaws = None,
 ) -> None:
     """Compare any network with its pruned version: sparsity, AP2 and AP3 of every layer.
 
@@ -40,7 +41,9 @@ def compare(
     from ap3.comparison import compare as compare_weights
     from ap3.state_dicts import read
 
-    table = compare_weights(read(baseline), read(pruned), layer or ["*"], df, groups or None)
+    table = compare_weights(
+        read(baseline), read(pruned), layer or ["*"], df, groups or None, law or ()
+    )
     if as_json:
         print(printing.as_json(table))
     elif as_csv:

@@ -27,6 +27,12 @@ Examples = Annotated[
     int | None,
     typer.Option(min=1, help="Training examples that curvature and predictions are taken on."),
 ]
+OwnLaws = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--law", help="A latent law of your own, package.module:function; can be given repeatedly."
+    ),
+]
 
 
 def is_head(scope: str) -> bool:

@@ -27,6 +27,7 @@ def measure(
         int,
         typer.Option(min=0, help="Points of the Pyro estimate at the last epoch; 0 makes none."),
     ] = 0,
+    law: latent_options.OwnLaws = None,
     threads: options.Threads = 1,
 ) -> None:
     """Measure AP2, AP3 under every latent law (exactly), and their rivals, beside the PD.
@@ -47,7 +48,7 @@ def measure(
 
     frozen = latent_options.is_head(scope)
     with threadpool_limits(threads):
-        baseline = Reference.read(checkpoint, features, covariance, df, groups, examples)
+        baseline = Reference.read(checkpoint, features, covariance, df, groups, examples, law or ())
         evaluation = Evaluation(baseline.layer, features)
         control = next((Layer.load(path) for path in layers if path.stem == CONTROL), None)
         measured = []

@@ -2,6 +2,7 @@
 # Needs: config. Gives: STUDIES, STUDY and the functions below; no rules.
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from ap3 import datasets, ownership
+from ap3 import datasets, own, ownership
 from ap3.errors import UserError
 from ap3.figures import descriptions
 from ap3.models.names import NO_WEIGHTS, is_file
@@ -59,6 +60,13 @@ EXPLAINED = [
     for ending in ("", "_summary")
 ]
 
+# All that a study may name, and those of the user's own.
+DATA_SETS = list(
+    dict.fromkeys(
+        [*datasets.names(), *(name for s in STUDIES.values() for name, _ in s.pairs)]
+    )
+)
+
 RUN = "results/{study}/{dataset}/{model}/trial{trial}"
 
 # Outputs go to and come from the cache between workflows where there is one (with --cache).
@@ -67,7 +75,7 @@ CACHE = "SNAKEMAKE_OUTPUT_CACHE" in os.environ
 
 wildcard_constraints:
     study="|".join(STUDIES),
-    dataset="|".join(datasets.names()),
+    dataset="|".join(map(re.escape, DATA_SETS)),
     model="[^/]+",
     weights="[^/]+",
     trial="[0-9]+",
@@ -144,6 +152,11 @@ DATA_DIR = options({"data_dir": config.get("data_dir")})
 def code_of(stage, *others):
     """A params entry that changes when the code behind a stage does."""
     return code_digest(f"ap3.stages.{stage}", *others)
+
+
+def own_modules(names):
+    """The modules of the user's own functions among `names`."""
+    return [own.module_of(name) for name in names if own.is_own(name)]
 
 
 def network_code(wildcards):

@@ -41,12 +41,15 @@ for study in STUDIES.values():
             mem_mb=grown(8000),
         params:
             latent=latent("df", "groups", "examples", "monte_carlo"),
+            laws=" ".join(
+                f"--law {quote(law)}" for law in study.settings["latent"]["own"]
+            ),
             scope=option("finetuning", "scope"),
             cpu_threads=option("threads"),
-            code=code_of("measure"),
+            code=code_of("measure", *own_modules(study.settings["latent"]["own"])),
         message:
             "Measure {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:
             "ap3 measure {input.layers} --checkpoint {input.checkpoint} --features {input.features}"
-            " --covariance {input.covariance} {params.scope} {params.latent}"
+            " --covariance {input.covariance} {params.scope} {params.latent} {params.laws}"
             " {params.cpu_threads} --out {output.measures} 2> {log}"

@@ -24,9 +24,9 @@ for study in STUDIES.values():
             runtime=grown(30),
             mem_mb=grown(4000),
         params:
-            variants=" ".join(map(str, study.variants)),
+            variants=" ".join(quote(str(variant)) for variant in study.variants),
             folder=subpath(output[0], parent=True),
-            code=code_of("prune"),
+            code=code_of("prune", *own_modules(study.settings["pruning"]["modes"])),
         message:
             "Prune {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:

@@ -1,0 +1,91 @@
+"""What users bring along, named `package.module:function`: networks, data, criteria, latent laws.
+
+Naming something so runs the code of its module: it is the user's own, in the configuration.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+from ap3.errors import UserError
+
+_TIMM = "timm:"
+
+
+def is_own(name: str) -> bool:
+    """Tell `package.module:function` from the names that ap3 and its libraries give.
+
+    Examples
+    --------
+    >>> is_own("my_networks:tiny"), is_own("resnet18"), is_own("timm:resnet10t")
+    (True, False, False)
+    """
+    return ":" in name and not name.startswith(_TIMM)
+
+
+def module_of(name: str) -> str:
+    """Name the module in `package.module:function`."""
+    return name.partition(":")[0]
+
+
+def function_of(name: str) -> str:
+    """Name the function in `package.module:function`."""
+    return name.partition(":")[2]
+
+
+def is_importable(name: str) -> tuple[bool, str]:
+    """Say whether Python finds the module in `name` and, if not, what to do. Nothing of it runs.
+
+    Examples
+    --------
+    >>> is_importable("no.such:network")[1]
+    "its module 'no.such' is not found; put its folder on PYTHONPATH, or install it."
+    """
+    module = module_of(name)
+    try:
+        found = find_spec(module) is not None
+    except Exception:  # a parent package runs when its module is looked for
+        found = False
+    return found, (
+        ""
+        if found
+        else f"its module {module!r} is not found; put its folder on PYTHONPATH, or install it."
+    )
+
+
+def load(name: str, what: str, arguments: tuple[str, ...]) -> Callable[..., Any]:
+    """Import a function of the user's.
+
+    Parameters
+    ----------
+    name
+        `package.module:function`.
+    what, arguments
+        What it makes and what it takes, in words, for the refusal.
+
+    Raises
+    ------
+    UserError
+        If it cannot be imported, or does not take so many arguments.
+
+    Examples
+    --------
+    >>> load("math:hypot", "distance", ("width", "height"))(3, 4)
+    5.0
+    """
+    try:
+        function: Callable[..., Any] = getattr(
+            importlib.import_module(module_of(name)), function_of(name)
+        )
+        inspect.signature(function).bind(*arguments)
+    except Exception as error:  # importing runs the user's own code
+        count = f"{len(arguments)} argument{'s' if len(arguments) > 1 else ''}"
+        takes = f"of {count}: {' and '.join(arguments)}" if arguments else "without arguments"
+        raise UserError(
+            f"the {what} {name!r} cannot be imported ({type(error).__name__}: {error}); "
+            "expected package.module:function of a module that Python finds, for example through "
+            f"PYTHONPATH, and a function {takes}."
+        ) from error
+    return function
