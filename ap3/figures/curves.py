@@ -67,7 +67,9 @@ def _panels(row: Row, block: Block) -> list[Panel]:
     """Return the panels of a row: one per mode with a curve per ratio, or the other way round."""
     modes, ratios = look.mode_looks(block.modes), look.ratio_looks(block.ratios)
     if row.panels == "ratios_per_mode":
-        content = {mode: {(mode, ratio): ratios[ratio] for ratio in ratios} for mode in modes}
+        content = {
+            modes[mode].label: {(mode, ratio): ratios[ratio] for ratio in ratios} for mode in modes
+        }
     else:
         content = {look.ratio_title(r): {(mode, r): modes[mode] for mode in modes} for r in ratios}
     place = "/".join([block.data_set, block.network, row.split or row.metric])

@@ -64,7 +64,7 @@ def mode_looks(modes: Sequence[str]) -> dict[str, Look]:
     """Return each mode's look."""
     count = len(_MODE_COLORS)
     return {
-        mode: Look(mode, _MODE_COLORS[i % count], _MODE_MARKERS[i % count])
+        mode: Look(name_title(mode), _MODE_COLORS[i % count], _MODE_MARKERS[i % count])
         for i, mode in enumerate(modes)
     }
 
@@ -100,10 +100,12 @@ def metric_title(metric: str) -> str:
 def name_title(name: str) -> str:
     """Return how a network or data set is written; one unknown here keeps its name.
 
-    >>> name_title("vgg16"), name_title("my_net")
-    ('VGG16', 'my_net')
+    Of a user's own `module:function` the function is written.
+
+    >>> name_title("vgg16"), name_title("my_net"), name_title("my_nets:tiny")
+    ('VGG16', 'my_net', 'tiny')
     """
-    return _NAMES.get(name, name)
+    return _NAMES.get(name, name.rpartition(":")[2])
 
 
 def factor(column: str) -> float:
