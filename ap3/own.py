@@ -81,8 +81,8 @@ def load(name: str, what: str, arguments: tuple[str, ...]) -> Callable[..., Any]
         )
         inspect.signature(function).bind(*arguments)
     except Exception as error:  # importing runs the user's own code
-        count = f"{len(arguments)} argument{'s' if len(arguments) > 1 else ''}"
-        takes = f"of {count}: {' and '.join(arguments)}" if arguments else "without arguments"
+        counts = ("without arguments", "of one argument: ", "of two arguments: ")
+        takes = counts[len(arguments)] + " and ".join(arguments)
         raise UserError(
             f"the {what} {name!r} cannot be imported ({type(error).__name__}: {error}); "
             "expected package.module:function of a module that Python finds, for example through "

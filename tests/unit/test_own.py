@@ -70,7 +70,7 @@ def test_a_law_adds_a_column():
         (lambda: datasets.get("brought:nothing").decode(), ["brought:nothing", "data set"]),
         (lambda: datasets.get("away:nothing").decode(), ["away", "PYTHONPATH"]),
         (lambda: pruning_mask(torch.ones(3), "brought:one_score", 0.5), ["shape", "(3,)"]),
-        (lambda: pruning_mask(torch.ones(3), "brought:two_shades", 0.5), ["of 1 argument: weights"]),
+        (lambda: pruning_mask(torch.ones(3), "brought:two_shades", 0.5), ["of one argument: weights"]),
         (
             lambda: compare({"a.weight": np.ones((1, 2))}, {"a.weight": np.ones((1, 2))},
                             laws=["brought:number"]),
