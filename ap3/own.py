@@ -72,8 +72,8 @@ def load(name: str, what: str, arguments: tuple[str, ...]) -> Callable[..., Any]
 
     Examples
     --------
-    >>> load("math:hypot", "distance", ("width", "height"))(3, 4)
-    5.0
+    >>> load("textwrap:indent", "quotation", ("text", "prefix"))("well", "> ")
+    '> well'
     """
     try:
         function: Callable[..., Any] = getattr(
