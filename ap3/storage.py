@@ -29,7 +29,7 @@ Arrays = dict[str, NDArray[Any]]
 ENTRY = "ap3"
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it onto `path`.
 
     A reader sees the old file or the whole new one. When `write` fails, nothing is left behind;
