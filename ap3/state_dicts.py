@@ -86,6 +86,9 @@ def read(path: Path) -> StateDict:
     # A safetensors file is eight bytes of length, then JSON.
     if start[8:] == b"{":
         return _read_safetensors(path)
+    # A file of torch.save is a zip archive or, from old versions, a pickle.
+    if not start.startswith((b"PK", b"\x80")):
+        raise _no_checkpoint(path)
     return _read_torch(path, zipped=start.startswith(b"PK"))
 
 

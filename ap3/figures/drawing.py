@@ -60,7 +60,11 @@ def _write(figure: Figure, path: Path, kind: str, **options: Any) -> None:
     drawn = BytesIO()
     with paper_style():
         figure.savefig(drawn, format=kind, **options)
-    write_atomically(path, lambda partial: partial.write_bytes(drawn.getvalue()))
+
+    def write(partial: Path) -> None:
+        partial.write_bytes(drawn.getvalue())
+
+    write_atomically(path, write)
 
 
 def paper_style() -> AbstractContextManager[None]:

@@ -128,6 +128,13 @@ def test_a_half_or_empty_file_is_refused(tmp_path, imagenet, name, spoil):
     assert "\n" not in str(no.value)
 
 
+@pytest.mark.parametrize("content", [b"import torch\n", b"cos\nsystem\n.", b"PK", b"\x80"])
+def test_what_is_no_file_of_weights_is_refused(tmp_path, content):
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(UserError, match=r"w.pth is no checkpoint"):
+        Pretrained.load(tmp_path / "w.pth")
+
+
 @pytest.mark.parametrize("content", [torch.zeros(3), {}, {"epoch": 3, "loss": 0.1}])
 def test_what_is_no_state_dict_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "w.pth")
