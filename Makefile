@@ -2,6 +2,7 @@
 # make demo  the environment, and the main job
 # make test  the environment, and the tests
 # make test-slurm  a study on a Slurm cluster that the tests start on this machine
+# make bench  all that a CPU can measure, to results/bench (under 40 minutes on two cores)
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -10,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PINS := $(shell cat pyproject.toml envs/constraints.txt | cksum | tr ' ' '-')
 READY := .venv/.made-from-$(PINS)
 
-.PHONY: env demo test test-slurm lint
+.PHONY: env demo test test-slurm bench lint
 
 env: $(READY)
 
@@ -30,6 +31,9 @@ test: env lint
 
 test-slurm: env
 	pytest -m slurm tests/slurm
+
+bench: env
+	python bench
 
 lint: env
 	ruff check .

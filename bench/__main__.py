@@ -36,6 +36,8 @@ def measured(name: str) -> dict[str, float]:
     """Run one measurement, showing and keeping what it prints; returns its ratios."""
     ratios = OUT / f"{name}.json"
     command = [sys.executable, str(HERE / f"{name}.py"), "--json", str(ratios)]
+    if name == "growth":
+        command += ["--plot", str(OUT / "growth.png")]
     with (OUT / f"{name}.txt").open("w") as kept:
         running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         for line in running.stdout or ():

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from statistics import fmean
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 WORKERS = 2
+CPU = torch.device("cpu")
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -57,6 +59,7 @@ def steps(
     batches: Iterable[tuple[Tensor, Tensor]],
     optimizer: SGD,
     mask: Tensor | None = None,
+    device: torch.device = CPU,
 ) -> Iterator[float]:
     """Train for one epoch, yielding the loss of each step.
 
@@ -66,7 +69,8 @@ def steps(
     criterion = nn.CrossEntropyLoss()
     last = list(model.parameters())[-2]
     model.train()
-    for pixels, answers in batches:
+    for some, labels in batches:
+        pixels, answers = some.to(device), labels.to(device)
         optimizer.zero_grad()
         loss = criterion(model(pixels), answers)
         loss.backward()
@@ -77,9 +81,12 @@ def steps(
 
 
 def epochs(
-    model: nn.Module, batches: DataLoader[tuple[Tensor, int]], learning_rate: float
+    model: nn.Module,
+    batches: DataLoader[tuple[Tensor, int]],
+    learning_rate: float,
+    device: torch.device = CPU,
 ) -> Iterator[float]:
     """Train for ever, yielding the mean loss of each epoch."""
     optimizer = SGD(model.parameters(), lr=learning_rate, momentum=0.9)
     while True:
-        yield fmean(steps(model, batches, optimizer))
+        yield fmean(steps(model, batches, optimizer, device=device))

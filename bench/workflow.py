@@ -173,7 +173,7 @@ def repeated(copy: Copy, target: str, repeats: int) -> dict[str, float]:
         before = len(copy.jobs())
         seconds["redraw_one_figure_s"].append(copy.snakemake(target)[1])
         redrawn = [job.stage for job in copy.jobs()[before:]]
-        if redrawn != ["figures"]:
+        if redrawn != ["figure"]:
             sys.exit(f"a changed description re-ran {redrawn}, not one figure")
     for name, values in seconds.items():
         print(

@@ -1,0 +1,69 @@
+"""The tools that measure: turns, warming up and ratios; and the smallest of runs."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parents[2] / "bench"
+sys.path.insert(0, str(BENCH))
+
+import measuring  # noqa: E402
+
+
+def test_ways_take_turns_and_warming_up_does_not_count():
+    calls = []
+    ways = {name: lambda name=name: calls.append(name) for name in ("a", "b")}
+    times = measuring.in_turns(ways, rounds=3, warm_up=2)
+    assert calls == ["a", "b"] * 5
+    assert [len(taken) for taken in times.values()] == [3, 3]
+
+
+def test_a_ratio_is_taken_within_each_round():
+    """A slow machine slows both: rounds of 1:2, 10:20 and 100:300 are 2, 2 and 3 times as fast."""
+    ratio = measuring.Ratio.of([1.0, 10.0, 100.0], [2.0, 20.0, 300.0])
+    assert (ratio.n, ratio.median, ratio.low, ratio.high) == (3, 2.0, 2.0, 3.0)
+    assert measuring.Ratio.of([1.0], [2.0], scale=240).median == 480
+
+
+def test_a_table_says_how_many_rounds_and_their_spread():
+    text = measuring.table("title", {"one": [1.0, 2.0, 4.0]}, 8, "images/s")
+    assert text.splitlines()[1].split() == ["one", "3", "4", "2", "8"]
+
+
+def run(monkeypatch, name, *arguments):
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    runpy.run_path(str(BENCH / f"{name}.py"), run_name="__main__")
+
+
+def test_fine_tuning_is_measured(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "ratios.json"
+    small = ["--model", "small_resnet", "--size", "16", "--examples", "60", "--rounds", "1"]
+    run(monkeypatch, "finetuning", *small, "--threads", "1", "--json", str(out))
+    ratios = json.loads(out.read_text())
+    assert set(ratios) == {
+        "finetune_fresh_over_recipe",
+        "finetune_fixed_over_recipe",
+        "finetune_all_over_train",
+    }
+    assert all(value > 0 for value in ratios.values())
+    printed = capsys.readouterr().out
+    assert "12, epochs 20" in printed
+    assert "recipe" in printed
+
+
+@pytest.mark.parametrize("model", ["small_vgg"])
+def test_a_card_is_measured_where_the_cpu_stands_in(monkeypatch, capsys, model):
+    small = ["--device", "cpu", "--size", "16", "--examples", "40", "--batch", "20"]
+    run(monkeypatch, "card", *small, "--rounds", "2", "--models", model)
+    printed = capsys.readouterr().out
+    assert f"train_over_recipe_{model}" in printed
+    assert "utilisation 0." in printed
+
+
+def test_without_a_card_nothing_is_measured(monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    run(monkeypatch, "card")
+    assert capsys.readouterr().out == "no CUDA card: not measured\n"
