@@ -31,6 +31,8 @@ _STEP = 1 / 8
 # Both tails are cut where they are this many e-folds down.
 _REACH = 40.0
 _CHUNK = 2**18
+# Beyond it squares overflow, and δ²/ν vanishes.
+_LARGEST = 1e150
 _ROUNDING = 8 * np.finfo(np.float64).eps
 
 
@@ -221,9 +223,15 @@ class StudentT(Law):
 
 def _checked(distance: ArrayLike, df: ArrayLike, dim: ArrayLike) -> tuple[Vector, Vector, Vector]:
     values = as_float64(distance, "distance"), as_float64(df, "df"), as_float64(dim, "dim")
-    if (values[0] < 0).any() or (values[1] <= 0).any() or (values[2] < 1).any():
+    distance, df, dim = values
+    if (distance < 0).any() or (df <= 0).any() or (dim < 1).any():
         raise UserError(
             "a Student-t KL needs distance ≥ 0, df > 0 and dim ≥ 1; correct the one that is not."
+        )
+    if (distance > _LARGEST).any() or (df > _LARGEST).any():
+        raise UserError(
+            f"a Student-t KL takes a distance and a df of at most {_LARGEST:g}; for a larger df "
+            "take the Gaussian law, which it has long become."
         )
     return values
 

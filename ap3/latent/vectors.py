@@ -33,7 +33,8 @@ def as_float64(values: Any, name: str = "weights", copy: bool = False) -> Vector
     array = to_numpy(values)
     if array.dtype.kind in "cOSUMm":
         raise UserError(f"{name} must be real numbers, but are {array.dtype}; give a real array.")
-    array = array.astype(np.float64, copy=copy)
+    with np.errstate(over="ignore"):  # of more than double precision
+        array = array.astype(np.float64, copy=copy)
     if not np.isfinite(array).all():
         count = array.size - np.count_nonzero(np.isfinite(array))
         raise UserError(
@@ -120,7 +121,12 @@ def positive_vector(values: Any, size: int, name: str) -> Vector:
 
 
 def to_numpy(values: Any) -> NDArray[Any]:
-    """Anything that NumPy reads, or a torch tensor of any device and dtype, as an array.
+    """Anything that NumPy reads, or a torch tensor of any device, layout and dtype, as an array.
+
+    Raises
+    ------
+    UserError
+        If nested sequences are of unequal lengths.
 
     Examples
     --------
@@ -129,7 +135,13 @@ def to_numpy(values: Any) -> NDArray[Any]:
     array([0.5, inf])
     """
     if not hasattr(values, "detach"):
-        return np.asarray(values)
-    tensor = values.detach().cpu().resolve_neg()
+        try:
+            return np.asarray(values)
+        except ValueError as error:
+            raise UserError(
+                "weights must be an array, but are sequences of unequal lengths; give one layer at "
+                "a time."
+            ) from error
+    tensor = values.detach().cpu().to_dense().resolve_neg()
     # NumPy knows not every type of less than four bytes, so torch converts those.
     return np.asarray(tensor if tensor.dtype.itemsize >= 4 else tensor.double())

@@ -186,6 +186,8 @@ def test_weights_are_copied():
         (["a", "b", "c"], "real numbers"),
         ([1.0, 2.0], "equally many"),
         ([], "empty"),
+        ([[1.0], [2.0, 3.0]], "unequal lengths"),
+        (np.full(3, np.longdouble("1e400")), "infinite"),
     ],
 )
 def test_bad_weights_are_refused_in_one_sentence(name, weights, found):

@@ -192,11 +192,25 @@ def test_monotone_in_the_distance(one, two, df, dim):
 
 @pytest.mark.parametrize(
     ("distance", "df", "dim"),
-    [(-1, 4, 100), (1, 0, 100), (1, 4, 0), (np.nan, 4, 1), (1, np.inf, 1), (1j, 4, 1)],
+    [
+        (-1, 4, 100),
+        (1, 0, 100),
+        (1, 4, 0),
+        (np.nan, 4, 1),
+        (1, np.inf, 1),
+        (1j, 4, 1),
+        (1e160, 4, 1),
+        (1, 1e300, 1),
+    ],
 )
 def test_impossible_arguments_are_refused(distance, df, dim):
     with pytest.raises(UserError):
         student_t_kl(distance, df, dim)
+
+
+@pytest.mark.parametrize("df", [1e17, 1e80, 1e150])
+def test_a_huge_df_is_the_gaussian_to_the_last_digits(df):
+    assert student_t_kl([1e-4, 1.0, 40.0], df, 100) == pytest.approx([5e-9, 0.5, 800], rel=1e-13)
 
 
 def test_shared_scale():

@@ -37,6 +37,13 @@ def test_half_types_are_summed_in_double():
     assert ap2(baseline.half(), 0 * baseline.half()) == 10_000
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+def test_sparse_tensors_are_read():
+    pruned = torch.tensor([[0.0, 2.0], [0.0, 0.0]])
+    for sparse in (pruned.to_sparse(), pruned.to_sparse_csr()):
+        assert ap2(torch.ones(2, 2), sparse) == 4.0
+
+
 def test_cosine_distance_keeps_its_digits():
     one, two = [1.0, 0.0], [1.0, 1e-9]
     with mp.workdps(40):
