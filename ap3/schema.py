@@ -4,12 +4,15 @@ Importing it is cheap, so that whoever knows names may hint at the nearest one.
 """
 
 import difflib
-from collections import Counter
+import math
+import reprlib
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jsonschema import ValidationError
+    from jsonschema.protocols import Validator
 
 _WORDS = {
     "string": "text",
@@ -20,6 +23,10 @@ _WORDS = {
     "array": "a list",
     "object": "a mapping of keys to values",
 }
+
+# A few lines of YAML can stand for gigabytes, by aliases of aliases.
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 _LIMITS = {
     "minimum": "at least",
@@ -42,11 +49,27 @@ def mistakes(value: Any, schema: dict[str, Any], whole: str = "the configuration
     ["there is no key 'epohcs'; did you mean 'epochs'? Known keys: epochs.",
      'epochs is 0, but must be at least 1.']
     """
-    from jsonschema import Draft202012Validator
-
-    errors = Draft202012Validator(schema).iter_errors(value)
+    errors = _validator()(schema).iter_errors(value)
     ordered = sorted(errors, key=lambda error: [str(step) for step in error.absolute_path])
-    return [sentence for error in ordered for sentence in _sentences(error, whole)]
+    sentences = [sentence for error in ordered for sentence in _sentences(error, whole)]
+    return list(dict.fromkeys(sentences))
+
+
+@cache
+def _validator() -> type["Validator"]:
+    """Take no 2.0 for a whole number, nothing infinite for a number, and only texts as keys."""
+    from jsonschema import Draft202012Validator, validators
+
+    strict = Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {
+            "integer": lambda _, value: type(value) is int,
+            "number": lambda _, value: type(value) in (int, float) and math.isfinite(value),
+            "object": lambda _, value: (
+                isinstance(value, dict) and all(isinstance(key, str) for key in value)
+            ),
+        }
+    )
+    return validators.extend(Draft202012Validator, type_checker=strict)
 
 
 def with_defaults(value: Any, schema: dict[str, Any], root: dict[str, Any] | None = None) -> Any:
@@ -86,7 +109,10 @@ def _sentences(error: "ValidationError", whole: str) -> list[str]:
         return _unknown_keys(error)
     if rule == "required":
         missing = [key for key in limit if key not in error.instance]
-        return [f"{where} lacks the key {missing[0]!r}; add it."]
+        return [f"{where} lacks the key {key!r}; add it." for key in missing]
+    if rule == "type" and isinstance(error.instance, dict) and "object" in limit:
+        odd = next(key for key in error.instance if not isinstance(key, str))
+        return [f"{where} has the key {odd!r}, which is no text; write it in quotes."]
     if rule == "type":
         return [f"{where} is {found}, but must be {_types(limit)}.{_number_hint(error.instance)}"]
     if rule == "enum":
@@ -99,10 +125,9 @@ def _sentences(error: "ValidationError", whole: str) -> list[str]:
     if rule in ("minItems", "minProperties"):
         return [f"{where} is empty, but must hold at least {limit}."]
     if rule == "uniqueItems":
-        twice = next(
-            item for item, count in Counter(map(_shown, error.instance)).items() if count > 1
-        )
-        return [f"{where} lists {twice} more than once; name it once."]
+        items = list(error.instance)
+        twice = next(item for place, item in enumerate(items) if item in items[:place])
+        return [f"{where} lists {_shown(twice)} more than once; name it once."]
     expected = error.schema.get("title", f"what its schema says ({rule}: {limit})")
     return [f"{where} is {found}, but must be {expected}.{_number_hint(error.instance)}"]
 
@@ -125,7 +150,7 @@ def _path(error: "ValidationError") -> str:
 
 
 def _shown(value: Any) -> str:
-    text = "null" if value is None else repr(value)
+    text = "null" if value is None else _SHORT.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
@@ -136,9 +161,9 @@ def _types(names: str | list[str]) -> str:
 def _number_hint(value: Any) -> str:
     """YAML reads 5e-4 as text; say so."""
     try:
-        number = float(value) if isinstance(value, str) else None
+        number = float(value) if isinstance(value, str | float) else math.nan
     except ValueError:
         return ""
-    if number is None:
+    if not math.isfinite(number) or (isinstance(value, float) and not number.is_integer()):
         return ""
     return f" Write {int(number) if number.is_integer() else number!r}."

@@ -194,6 +194,17 @@ def _unknown_names(study: Study) -> list[str]:
         if figure not in descriptions.names():
             known = ", ".join(descriptions.names())
             wrong.append(f"{where}.figures names {figure!r}, but must name some of {known}.")
+    return wrong or _impossible_figures(study, where)
+
+
+def _impossible_figures(study: Study, where: str) -> list[str]:
+    """Find figures that the study lists and has not the networks or data sets for."""
+    wrong = []
+    for figure in study.settings["figures"] or ():
+        try:
+            study.figure_pairs(figure)
+        except UserError as error:
+            wrong.append(f"{where}.figures: {error}")
     return wrong
 
 

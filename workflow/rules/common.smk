@@ -10,7 +10,6 @@ from pathlib import Path
 from shlex import quote
 
 import yaml
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
 from ap3 import datasets, own, ownership
@@ -34,6 +33,12 @@ def read_yaml(path):
     return yaml.safe_load(Path(workflow.source_path(path)).read_text())
 
 
+def stop(sentence):
+    """End the workflow before any job, without the places in this file that an exception shows."""
+    logger.error(str(sentence))
+    sys.exit(1)
+
+
 # The published studies stand in files of their own; the configuration may change any key of them.
 merged = {}
 for name in PUBLISHED:
@@ -50,7 +55,7 @@ try:
         for _, model in study.pairs
     }
 except UserError as error:
-    raise WorkflowError(f"The configuration is not right.\n{error}") from None
+    stop(f"The configuration is not right.\n{error}")
 STUDY = STUDIES[config["study"]]
 
 # The tables that say which measure explains the performance difference.
@@ -86,8 +91,7 @@ def take_results():
     try:
         ownership.take(Path("results"))
     except UserError as error:
-        logger.error(str(error))
-        sys.exit(1)
+        stop(error)
 
 
 def study_of(wildcards):

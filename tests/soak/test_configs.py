@@ -1,0 +1,69 @@
+"""A short cut of the fuzzing of configurations; `make soak` draws thousands."""
+
+import subprocess
+import sys
+from itertools import pairwise
+
+import configs
+import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+
+BRIEFLY = settings(
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+@settings(BRIEFLY, max_examples=40)
+@given(configs.likely)
+def test_a_right_configuration_can_be_planned(config):
+    assert configs.verdict(config) == "planned"
+
+
+@settings(BRIEFLY, max_examples=100)
+@given(configs.broken())
+def test_a_broken_configuration_ends_in_sentences(config):
+    assert configs.verdict(config) in ("planned", "refused")
+
+
+@settings(BRIEFLY, max_examples=100)
+@given(configs.anything)
+def test_what_is_no_configuration_at_all_is_refused(config):
+    assert configs.verdict(config) == "refused"
+
+
+BROKEN = {
+    "no YAML": "study: [",
+    "no mapping": "- study",
+    "a number for a name": "1: 2",
+    "a whole number with a fraction": "study: a\nstudies: {a: {trials: 2.0}}",
+    "an endless number": "study: a\nstudies: {a: {trials: .inf}}",
+    "gigabytes of aliases": "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+    + "".join(f"{y}: &{y} [{', '.join([f'*{x}'] * 10)}]\n" for x, y in pairwise("abcdefghi"))
+    + "study: *i",
+    "a figure that lacks its data": "study: demo\nstudies: {paper: {figures: [fig99]}}",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["no YAML", "gigabytes of aliases", "an endless number"])
+def test_snakemake_ends_a_broken_one_before_any_job(tmp_path, kind):
+    (tmp_path / "config.yaml").write_text(BROKEN[kind])
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(configs.ROOT / "Snakefile")]
+    done = subprocess.run(
+        [*command, "--cores", "1"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "Traceback" not in said
+    assert "Job " not in said
+    assert not (tmp_path / "results").exists()
+    assert len(said) < 5000
+
+
+@pytest.mark.parametrize("kind", sorted(set(BROKEN) - {"no YAML"}))
+def test_each_known_mistake_is_refused(kind):
+    assert configs.verdict(yaml.safe_load(BROKEN[kind])) == "refused"
