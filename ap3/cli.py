@@ -28,13 +28,14 @@ from ap3.stages.prune import prune
 from ap3.stages.subset import subset
 from ap3.stages.tables import tables
 from ap3.stages.theory import theory
+from ap3.stages.views import views
 from ap3.stages.weights import weights
 
 REFUSED, INTERRUPTED = 3, 130
 
 CHAPTERS: dict[str, tuple[Callable[..., None], ...]] = {
     "1. Data and weights": (fetch, data, subset, weights),
-    "2. The network": (baseline, features),
+    "2. The network": (baseline, features, views),
     "3. Pruning": (prune, finetune),
     "4. Measuring": (covariance, measure, bounds),
     "5. Tables and figures": (tables, theory, agreement, depth, figure),

@@ -4,21 +4,22 @@ They are written while they are computed and, of the augmented views, one is rea
 that the disk bounds their number and not the memory.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ap3 import storage, streams
+from ap3.errors import UserError
 from ap3.evaluation import outputs_of
 from ap3.models.head import linear, without_head
 from ap3.seeds import derive
-from ap3.views import View
 
 if TYPE_CHECKING:  # reading features needs no torchvision, which takes seconds to import
     from ap3.checkpoints import Checkpoint
@@ -26,7 +27,7 @@ if TYPE_CHECKING:  # reading features needs no torchvision, which takes seconds 
 
 DTYPES = ("float32", "float16")
 
-_AS_THEY_ARE = ("train", "train_labels", "test", "test_labels")
+_ARRAYS = ("train", "train_labels", "test", "test_labels")
 
 
 class Views(Protocol):
@@ -59,27 +60,32 @@ class Features:
     views: Views
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what `write` wrote.
+    def load(cls, path: Path, views: Path | None = None) -> Self:
+        """Read what `write` wrote to `path` and `write_views` to `views`.
 
         Raises
         ------
         UserError
-            If the file is missing, damaged, or holds something else.
+            If a file is missing, damaged, or holds something else.
         """
-        arrays, metadata = storage.load(path, only=_AS_THEY_ARE)
-        streams.verify(path)
+        arrays, _ = storage.load(path)
+        if set(arrays) != set(_ARRAYS):
+            raise UserError(f"{path} holds no features; give a file made by ap3 features.")
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        stored = metadata["views"]
-        views: Views = StoredViews(path, stored) if stored else tensors["train"][None]
-        return cls(**tensors, views=views)
+        seen = StoredViews(views) if views else tensors["train"][None]
+        return cls(**tensors, views=seen)
 
 
 class StoredViews:
-    """The augmented views in a file of features; each is read when it is asked for."""
+    """The augmented views in a file that `write_views` wrote; each is read when it is asked for."""
 
-    def __init__(self, path: Path, number: int) -> None:
-        self.path, self.number = path, number
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        _, metadata = storage.load(path, only=())
+        if "views" not in metadata:
+            raise UserError(f"{path} holds no augmented views; give a file made by ap3 views.")
+        streams.verify(path)
+        self.number: int = metadata["views"]
 
     def __len__(self) -> int:
         return self.number
@@ -88,7 +94,29 @@ class StoredViews:
         return torch.from_numpy(streams.row(self.path, "views", index))
 
 
-def write(
+def write(path: Path, checkpoint: "Checkpoint", data: "Images", device: torch.device) -> None:
+    """Run the frozen trunk of `checkpoint` over both splits as they are, into the file `path`."""
+    width = linear(checkpoint.model, checkpoint.identity.head).in_features
+    view = checkpoint.identity.view
+    splits = {
+        "train": (data.train_images, data.train_labels),
+        "test": (data.test_images, data.test_labels),
+    }
+    forms: dict[str, streams.Form] = {}
+    for split, (images, labels) in splits.items():
+        forms[split] = ((len(images), width), "float32")
+        forms[f"{split}_labels"] = (labels.shape, "int64")
+
+    def blocks() -> Iterator[tuple[str, NDArray[Any]]]:
+        for split, (images, labels) in splits.items():
+            yield f"{split}_labels", labels
+            for seen in _seen(checkpoint, images, view.still, device):
+                yield split, seen
+
+    streams.save(path, forms, blocks())
+
+
+def write_views(
     path: Path,
     checkpoint: "Checkpoint",
     data: "Images",
@@ -97,54 +125,43 @@ def write(
     device: torch.device,
     dtype: str = "float32",
 ) -> None:
-    """Run the frozen trunk of `checkpoint` over both splits and every view, into the file `path`.
+    """Run the frozen trunk over random views of the training images, into the file `path`.
 
     Parameters
     ----------
     views, augmentation
-        How many augmented views of the training images to take, and of which kind. With the
-        augmentation `none` they would equal the images as they are, and none is written.
+        How many views to take, and of which kind (one of `ap3.views.AUGMENTATIONS`).
     dtype
-        One of `DTYPES`, of the augmented views. Half the bytes leave three digits of seven.
+        One of `DTYPES`, to store them in. Half the bytes leave three digits of seven.
+
+    Raises
+    ------
+    UserError
+        If `dtype` is unknown.
     """
+    if dtype not in DTYPES:
+        raise UserError(f"views can be stored as {' or '.join(DTYPES)}, but not as {dtype!r}.")
     identity = checkpoint.identity
-    width = linear(checkpoint.model, identity.head).in_features
-    stored = 0 if augmentation == "none" else views
-    train, test = len(data.train_images), len(data.test_images)
-    forms: dict[str, streams.Form] = {
-        "train": ((train, width), "float32"),
-        "train_labels": ((train,), "int64"),
-        "test": ((test, width), "float32"),
-        "test_labels": ((test,), "int64"),
-    }
-    if stored:
-        forms["views"] = ((stored, train, width), dtype)
     names = (data.name, identity.model, identity.trial, "views")
     generator = torch.Generator().manual_seed(derive(identity.seed, *names))
-    with without_head(checkpoint.model, identity.head) as trunk:
-        blocks = _blocks(trunk, data, identity.view, stored, augmentation, generator, device)
-        streams.save(path, forms, blocks, views=stored)
+    look = partial(identity.view.augmented, how=augmentation, generator=generator)
+    width = linear(checkpoint.model, identity.head).in_features
+    blocks = (
+        ("views", seen)
+        for _ in range(views)
+        for seen in _seen(checkpoint, data.train_images, look, device)
+    )
+    form = ((views, len(data.train_images), width), dtype)
+    streams.save(path, {"views": form}, blocks, views=views)
 
 
-def _blocks(
-    trunk: nn.Module,
-    data: "Images",
-    view: View,
-    stored: int,
-    augmentation: str,
-    generator: torch.Generator,
+def _seen(
+    checkpoint: "Checkpoint",
+    images: NDArray[np.uint8],
+    look: Callable[[Tensor], Tensor],
     device: torch.device,
-) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Compute the file of features piece by piece, each with its name."""
-    yield "train_labels", data.train_labels
-    yield "test_labels", data.test_labels
-    images = {
-        "train": torch.from_numpy(data.train_images),
-        "test": torch.from_numpy(data.test_images),
-    }
-    augmented = partial(view.augmented, how=augmentation, generator=generator)
-    passes = [("train", "train", view.still), ("test", "test", view.still)]
-    passes += [("views", "train", augmented)] * stored
-    for name, split, look in passes:
-        for outputs in outputs_of(trunk, images[split], look, device):
-            yield name, outputs.flatten(1).cpu().numpy()
+) -> Iterator[NDArray[np.float32]]:
+    """Yield what the last layer sees, (n, d), a batch of images at a time."""
+    with without_head(checkpoint.model, checkpoint.identity.head) as trunk:
+        for outputs in outputs_of(trunk, torch.from_numpy(images), look, device):
+            yield outputs.flatten(1).cpu().numpy()

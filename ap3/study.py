@@ -27,6 +27,12 @@ class Study:
     settings: Mapping[str, Any]
 
     @property
+    def has_views(self) -> bool:
+        """Whether the last layer is tuned on augmented views, apart from the images as they are."""
+        in_head = self.settings["finetuning"]["scope"] == "head"
+        return in_head and self.settings["training"]["augmentation"] != "none"
+
+    @property
     def trials(self) -> range:
         """Numbers of the trials, from 1."""
         return range(1, self.settings["trials"] + 1)

@@ -104,10 +104,13 @@ def _ours(
     def run() -> None:
         network = Checkpoint.load(baseline, CPU)
         network.model.to(memory_format=torch.channels_last)
-        features.write(path, network, data, views, augmentation, CPU)
+        features.write(path, network, data, CPU)
+        augmented = path.with_name("views.safetensors") if augmentation != "none" else None
+        if augmented:
+            features.write_views(augmented, network, data, views, augmentation, CPU)
         layer = Layer.of_checkpoint(baseline)
         pruned = [prune_layer(layer, variant) for variant in VARIANTS]
-        through_head(pruned, layer, Features.load(path), wanted, CPU)
+        through_head(pruned, layer, Features.load(path, augmented), wanted, CPU)
 
     return run
 

@@ -182,24 +182,36 @@ def memory(folder: Path) -> dict[str, float]:
     identity = Identity("noise", "growth:wide", 10, 8, 1, 0, "3")
     Checkpoint(wide(10, 8), identity).save(folder / "wide.safetensors")
     prune.prune(["lowest-0.5"], folder / "wide.safetensors", folder / "pruned")
-    print(f"{'':12}{'features, MB':>16}{'its file, MB':>14}{'fine-tuning, MB':>18}  (n = 1)")
+    print(f"{'':12}{'views, MB':>16}{'its file, MB':>14}{'fine-tuning, MB':>18}  (n = 1)")
     peaks = {}
     for views in VIEWS:
-        seen = folder / "seen.safetensors"
+        seen, kept = folder / "features.safetensors", folder / "views.safetensors"
         checkpoint = ["--checkpoint", str(folder / "wide.safetensors")]
-        made = ["features", "--data", str(folder / "noise.safetensors"), *checkpoint]
-        made += ["--out", str(seen), "--views", str(views), "--augmentation", "crop-flip"]
+        from_data = ["--data", str(folder / "noise.safetensors"), *checkpoint]
+        made = ["views", *from_data, "--out", str(kept), "--views", str(views)]
+        made += ["--augmentation", "crop-flip"]
+        if not seen.exists():
+            _peak(["features", *from_data, "--out", str(seen)])
         tuned = ["finetune", str(folder / "pruned/lowest-0.5.safetensors"), *checkpoint]
-        tuned += ["--features", str(seen), "--out", str(folder / "tuned"), "--epochs", str(views)]
+        tuned += [
+            "--features",
+            str(seen),
+            "--views",
+            str(kept),
+            "--out",
+            str(folder / "tuned"),
+            "--epochs",
+            str(views),
+        ]
         tuned += ["--batch-size", "128", "--learning-rate", "0.01"]
         peaks[views] = _peak(made), _peak(tuned)
         print(
-            f"{views:3} views  {peaks[views][0]:16.0f}{seen.stat().st_size / 1e6:14.0f}"
+            f"{views:3} views  {peaks[views][0]:16.0f}{kept.stat().st_size / 1e6:14.0f}"
             f"{peaks[views][1]:18.0f}"
         )
     first, last = peaks[VIEWS[0]], peaks[VIEWS[-1]]
     return {
-        "features_memory_16_views_over_1": last[0] / first[0],
+        "views_memory_16_views_over_1": last[0] / first[0],
         "finetune_memory_16_views_over_1": last[1] / first[1],
     }
 

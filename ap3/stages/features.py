@@ -12,22 +12,12 @@ def features(
     data: options.Data,
     checkpoint: options.CheckpointFile,
     out: Annotated[Path, typer.Option(help="Where the features go (safetensors).")],
-    views: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Augmented views of the training images; epoch t learns from view t."
-        ),
-    ] = 1,
-    augmentation: options.Augmentation = "none",
-    view_dtype: Annotated[
-        str, typer.Option(help="Type that augmented views are stored in: float32 or float16.")
-    ] = "float32",
     channels_last: options.ChannelsLast = False,
     precision: options.Precision = "float32",
     device: options.Device = "auto",
     threads: options.Threads = 1,
 ) -> None:
-    """Store what the last layer sees, of both splits as they are and of augmented training views.
+    """Store what the last layer sees of both splits, as they are.
 
     Example: ap3 features --data digits.safetensors --checkpoint baseline.safetensors
     --out features.safetensors
@@ -44,4 +34,4 @@ def features(
         network = Checkpoint.load(checkpoint, where)
         if channels_last:
             network.model.to(memory_format=torch.channels_last)
-        features.write(out, network, images, views, augmentation, where, view_dtype)
+        features.write(out, network, images, where)

@@ -20,6 +20,10 @@ def finetune(
     features: Annotated[
         Path | None, typer.Option(help="Features of the frozen trunk; only the last layer learns.")
     ] = None,
+    views: Annotated[
+        Path | None,
+        typer.Option(help="Features of augmented views to learn from, as `ap3 views` writes them."),
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Data set; the whole network learns.")] = None,
     momentum: options.Momentum = 0.9,
     weight_decay: options.WeightDecay = 0.0,
@@ -72,7 +76,7 @@ def finetune(
     precision = precision if data else "float32"
     key: dict[str, Any] = {
         "recipe": asdict(recipe),
-        "inputs": [digest_of(path) for path in (checkpoint, features, data) if path],
+        "inputs": [digest_of(path) for path in (checkpoint, features, views, data) if path],
         "code": code_digest("ap3.stages.finetune"),
     }
     with processor(device, threads, precision) as where:
@@ -85,7 +89,7 @@ def finetune(
             resumes = [Resume(out / "heads.resume.safetensors", key_of(**key))]
             baseline = Layer.of_checkpoint(checkpoint)
             done = through_head(
-                layers, baseline, Features.load(features), recipe, where, resumes[0]
+                layers, baseline, Features.load(features, views), recipe, where, resumes[0]
             )
         elif data is not None:
             from ap3.checkpoints import Checkpoint

@@ -10,7 +10,7 @@ from ap3 import device as devices
 from ap3 import training
 from ap3.device import processor, resident, take
 from ap3.errors import UserError
-from ap3.features import Features, write
+from ap3.features import Features, write, write_views
 from ap3.models.small import small_resnet, small_vgg
 from ap3.stages.baseline import baseline
 from ap3.training import Recipe, train
@@ -154,9 +154,12 @@ def features_of(folder, dtype, views=3, augmentation="crop-flip"):
         **RECIPE | {"epochs": 1},
     )
     network = Checkpoint.load(folder / "c.safetensors", CPU)
-    path = folder / f"{dtype}.safetensors"
-    write(path, network, blobs(), views, augmentation, CPU, dtype)
-    return Features.load(path), path
+    seen, path = folder / "features.safetensors", folder / f"{dtype}.safetensors"
+    write(seen, network, blobs(), CPU)
+    if augmentation == "none":
+        return Features.load(seen), seen
+    write_views(path, network, blobs(), views, augmentation, CPU, dtype)
+    return Features.load(seen, path), path
 
 
 def test_views_are_read_from_the_disk_one_by_one(tmp_path):

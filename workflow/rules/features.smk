@@ -17,9 +17,6 @@ rule features:
         runtime=grown(240),
         mem_mb=grown(16000),
     params:
-        views=option("finetuning", "views"),
-        augmentation=option("training", "augmentation"),
-        view_dtype=option("finetuning", "view_dtype"),
         order=option("training", "channels_last"),
         cpu_threads=option("threads"),
         precision=option("precision"),
@@ -31,6 +28,5 @@ rule features:
         "Features of {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
     shell:
         "ap3 features --data {input.data} --checkpoint {input.checkpoint}"
-        " {params.views} {params.augmentation} {params.view_dtype} {params.precision}"
-        " {params.order}"
-        " {params.cpu_threads} {params.device} --out {output} 2> {log}"
+        " {params.precision} {params.order} {params.cpu_threads} {params.device}"
+        " --out {output} 2> {log}"

@@ -15,6 +15,7 @@ for study in STUDIES.values():
             ),
             checkpoint=f"{RUN}/baseline.safetensors",
             seen=(f"{RUN}/features.safetensors" if in_head else images_of),
+            views=f"{RUN}/views.safetensors" if study.has_views else [],
         output:
             logs=expand(
                 f"{RUN}/finetuned/{{variant}}.csv",
@@ -50,6 +51,7 @@ for study in STUDIES.values():
         params:
             recipe=lambda w: options(study_of(w).finetuning_recipe(w.dataset, w.model)),
             what="--features" if in_head else "--data",
+            views=lambda w, input: options({"views": input.get("views") or None}),
             folder=subpath(output[0], parent=True),
             cpu_threads=option("threads"),
             precision=option("precision"),
@@ -61,5 +63,6 @@ for study in STUDIES.values():
             "Fine-tune {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:
             "ap3 finetune {input.pruned} --checkpoint {input.checkpoint} {params.what} {input.seen}"
+            " {params.views}"
             " {params.recipe} {params.cpu_threads} {params.precision} {params.device}"
             " --out {params.folder} 2> {log}"
