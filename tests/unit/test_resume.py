@@ -10,7 +10,7 @@ from small_data import blobs
 from ap3 import resume
 from ap3.baselines import train_baseline
 from ap3.checkpoints import Checkpoint
-from ap3.features import Features, write
+from ap3.features import Features, write, write_views
 from ap3.head_tuning import through_head
 from ap3.layers import Layer
 from ap3.network_tuning import through_network
@@ -139,8 +139,10 @@ def test_a_variant_that_is_done_is_not_trained_again(tmp_path, monkeypatch):
 
 def test_all_heads_go_on_with_the_same_bits(tmp_path, stop_after):
     checkpoint, baseline, layers = pruned_layers(tmp_path)
-    write(tmp_path / "f.safetensors", checkpoint, blobs(), 2, "flip", CPU)
-    features = Features.load(tmp_path / "f.safetensors")
+    seen, views = tmp_path / "f.safetensors", tmp_path / "v.safetensors"
+    write(seen, checkpoint, blobs(), CPU)
+    write_views(views, checkpoint, blobs(), 2, "flip", CPU)
+    features = Features.load(seen, views)
 
     def run(resume=None):
         return through_head(layers, baseline, features, RECIPE, CPU, resume)

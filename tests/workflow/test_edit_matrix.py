@@ -87,6 +87,7 @@ SETTINGS = {
         {"data.large_images": "fashion-mnist"},
         NEW_DATA | whole("small_vgg on fashion-mnist") | AGGREGATES - DRAWN,
     ),
+    "augmentation": ({"training.augmentation": "flip"}, TRAIN | jobs("Views of")),
     "epochs of fine-tuning": ({"finetuning.epochs": 3}, TUNE),
     "a latent law": ({"latent.df": 5}, MEASURE),
     "Monte Carlo": ({"latent.monte_carlo": 10}, jobs("Measure") | FROM_MEASURES),
