@@ -1,8 +1,8 @@
-"""The latent laws of one baseline's last layer, each with the scale that follows from it alone."""
+"""The latent laws of one baseline's last layer, each with its scale, given or automatic."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from ap3 import own
 from ap3.errors import UserError
@@ -22,6 +22,33 @@ from ap3.latent import (
 )
 from ap3.latent.vectors import Vector
 from ap3.layers import Layer
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What sets the size of the laws; None is `auto`, what follows from the baseline's weights.
+
+    Attributes
+    ----------
+    variance
+        σ² of the isotropic Gaussian.
+    beta
+        β of Σ = β V Λ Vᵀ.
+    fisher_scale, damping
+        c and λ of Σ⁻¹ = c (F + λI), and of its diagonal.
+    share
+        What the Student-t law shares with the isotropic Gaussian at its own location, whose σ² is
+        the automatic one: the covariance, or the scale matrix.
+    """
+
+    variance: float | None = None
+    beta: float | None = None
+    fisher_scale: float | None = None
+    damping: float | None = None
+    share: Literal["covariance", "scale"] = "covariance"
+
+
+AUTO = Scales()
 
 
 @dataclass(frozen=True)
@@ -46,18 +73,24 @@ class Laws:
         spectrum: Vector,
         df: float,
         groups: int | None,
+        scales: Scales = AUTO,
     ) -> Self:
         """Set up every law at an unpruned last layer that sees `features`, (N, d)."""
         weights = layer.weight
-        curvature = SoftmaxCurvature(features, features @ weights.T + layer.bias)
-        fisher = auto_fisher_scale(weights, curvature)
-        fisher_diagonal = auto_fisher_scale(weights, curvature, DiagonalFisherGaussian)
+        curvature = SoftmaxCurvature(features, features @ weights.T + layer.bias, scales.damping)
+        variance = scales.variance or auto_variance(weights)
+        beta = scales.beta or auto_scale(weights, rotation, spectrum)
+        student_t = auto_student_t_scale(weights, df, groups, scales.share)
+        fisher, diagonal = (
+            scales.fisher_scale or auto_fisher_scale(weights, curvature, law)
+            for law in (FisherGaussian, DiagonalFisherGaussian)
+        )
         return cls(
-            IsotropicGaussian(weights, auto_variance(weights)),
-            SpectralGaussian(weights, rotation, spectrum, auto_scale(weights, rotation, spectrum)),
-            StudentT(weights, df, auto_student_t_scale(weights, df, groups), groups),
+            IsotropicGaussian(weights, variance),
+            SpectralGaussian(weights, rotation, spectrum, beta),
+            StudentT(weights, df, student_t, groups),
             FisherGaussian(weights, curvature, fisher),
-            DiagonalFisherGaussian(weights, curvature, fisher_diagonal),
+            DiagonalFisherGaussian(weights, curvature, diagonal),
         )
 
     def by_name(self) -> dict[str, Law]:
@@ -66,7 +99,7 @@ class Laws:
 
     @property
     def scales(self) -> dict[str, float]:
-        """What was set from the baseline: columns of a table."""
+        """The scales as they came out: columns of a table."""
         return {
             "gaussian_variance": self.gaussian.variance,
             "nondiagonal_scale": self.nondiagonal.scale,

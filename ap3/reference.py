@@ -14,7 +14,7 @@ from ap3.errors import UserError
 from ap3.head_loss import HeadLoss
 from ap3.latent.law import Law
 from ap3.latent.vectors import Vector, as_float64
-from ap3.laws import Laws, own_laws
+from ap3.laws import AUTO, Laws, Scales, own_laws
 from ap3.layers import FloatArray, Layer, Origin
 from ap3.metrics import ap2
 from ap3.seeds import derive
@@ -39,6 +39,7 @@ class Reference:
         groups: int | None = None,
         examples: int | None = None,
         own: Iterable[str] = (),
+        scales: Scales = AUTO,
     ) -> Self:
         """Read what `ap3 baseline`, `ap3 features` and `ap3 covariance` wrote.
 
@@ -51,6 +52,8 @@ class Reference:
             all if there are no more, or if None.
         own
             Latent laws of the user's, `package.module:function`; each takes the baseline's weights.
+        scales
+            Of the laws, where they are not to follow from the baseline.
 
         Raises
         ------
@@ -67,7 +70,7 @@ class Reference:
         rows = _sample(len(arrays["train"]), examples, layer.origin)
         loss = HeadLoss(arrays["train"][rows], arrays["train_labels"][rows])
         rotation, spectrum = covariances.load(covariance)
-        laws = Laws.of_baseline(layer, loss.features, rotation, spectrum, df, groups)
+        laws = Laws.of_baseline(layer, loss.features, rotation, spectrum, df, groups, scales)
         return cls(layer, loss, laws, own_laws(own, layer.weight))
 
     def distances(self, weights: FloatArray) -> dict[str, Vector]:

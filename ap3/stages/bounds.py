@@ -18,6 +18,11 @@ def bounds(
     df: latent_options.Df = 4.0,
     groups: latent_options.Groups = None,
     examples: latent_options.Examples = None,
+    variance: latent_options.Variance = "auto",
+    beta: latent_options.Beta = "auto",
+    fisher_scale: latent_options.FisherScale = "auto",
+    damping: latent_options.Damping = "auto",
+    share: latent_options.Share = "covariance",
     threads: options.Threads = 1,
 ) -> None:
     """Evaluate Cor. 2.6, Lemma 3.1, Cor. 3.2, Def. 2.7 and Thm. 3.6 under every latent law.
@@ -34,8 +39,11 @@ def bounds(
     from ap3.theory import bounds_of
 
     frozen = latent_options.is_head(scope)
+    scales = latent_options.scales(variance, beta, fisher_scale, damping, share)
     with threadpool_limits(threads):
-        reference = Reference.read(checkpoint, features, covariance, df, groups, examples)
+        reference = Reference.read(
+            checkpoint, features, covariance, df, groups, examples, scales=scales
+        )
         rows = [
             bounds_of(
                 reference,

@@ -1,11 +1,14 @@
 """Options of the stages that measure a baseline's variants under the latent laws."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ap3.errors import UserError
+
+if TYPE_CHECKING:
+    from ap3.laws import Scales
 
 Layers = Annotated[
     list[Path],
@@ -27,12 +30,43 @@ Examples = Annotated[
     int | None,
     typer.Option(min=1, help="Training examples that curvature and predictions are taken on."),
 ]
+Variance = Annotated[
+    str, typer.Option(help="σ² of the Gaussian law: a number, or auto, from the baseline alone.")
+]
+Beta = Annotated[str, typer.Option(help="β of the non-diagonal law: a number or auto.")]
+FisherScale = Annotated[str, typer.Option(help="c of the Fisher laws: a number or auto.")]
+Damping = Annotated[str, typer.Option(help="λ of the Fisher laws: a number, or auto, 10⁻³ tr F/n.")]
+Share = Annotated[
+    str,
+    typer.Option(help="What the Student-t law shares with the Gaussian: covariance or scale."),
+]
 OwnLaws = Annotated[
     list[str] | None,
     typer.Option(
         "--law", help="A latent law of your own, package.module:function; can be given repeatedly."
     ),
 ]
+
+
+def scales(variance: str, beta: str, fisher_scale: str, damping: str, share: str) -> "Scales":
+    """Read the scales of the laws as they are given on the command line."""
+    from ap3.laws import Scales
+
+    if share not in ("covariance", "scale"):
+        raise UserError(f"share is {share!r}, but must be covariance or scale.")
+    given = {"variance": variance, "beta": beta, "fisher_scale": fisher_scale, "damping": damping}
+    numbers = {name: _number_or_auto(name, text) for name, text in given.items()}
+    return Scales(**numbers, share="scale" if share == "scale" else "covariance")
+
+
+def _number_or_auto(name: str, text: str) -> float | None:
+    try:
+        number = None if text == "auto" else float(text)
+    except ValueError:
+        number = 0.0
+    if number is not None and not 0 < number < float("inf"):
+        raise UserError(f"{name} is {text!r}, but must be auto or a number above 0.")
+    return number
 
 
 def is_head(scope: str) -> bool:

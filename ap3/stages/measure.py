@@ -23,6 +23,11 @@ def measure(
     df: latent_options.Df = 4.0,
     groups: latent_options.Groups = None,
     examples: latent_options.Examples = None,
+    variance: latent_options.Variance = "auto",
+    beta: latent_options.Beta = "auto",
+    fisher_scale: latent_options.FisherScale = "auto",
+    damping: latent_options.Damping = "auto",
+    share: latent_options.Share = "covariance",
     monte_carlo: Annotated[
         int,
         typer.Option(min=0, help="Points of the Pyro estimate at the last epoch; 0 makes none."),
@@ -47,8 +52,11 @@ def measure(
     from ap3.variants import CONTROL
 
     frozen = latent_options.is_head(scope)
+    scales = latent_options.scales(variance, beta, fisher_scale, damping, share)
     with threadpool_limits(threads):
-        baseline = Reference.read(checkpoint, features, covariance, df, groups, examples, law or ())
+        baseline = Reference.read(
+            checkpoint, features, covariance, df, groups, examples, law or (), scales
+        )
         evaluation = Evaluation(baseline.layer, features)
         control = next((Layer.load(path) for path in layers if path.stem == CONTROL), None)
         measured = []

@@ -44,6 +44,10 @@ def test_the_shipped_configuration_is_right():
         (["pruning", "modes"], ["lowst"], ["modes[0]", "'lowst'", "'lowest'"]),
         (["pruning", "modes"], [], ["modes", "empty"]),
         (["pruning", "ratios"], [0.1, 1.0], ["ratios[1]", "1.0", "less than 1"]),
+        (["latent", "variance"], "automatic", ["variance", "'automatic'", "auto or a number"]),
+        (["latent", "beta"], 0, ["latent.beta", "0", "greater than 0"]),
+        (["latent", "fisher_scale"], None, ["fisher_scale", "null", "a number"]),
+        (["latent", "share"], "variance", ["latent.share", "covariance, scale"]),
         (["pruning", "ratios"], [0.1, 0.1], ["ratios", "0.1", "more than once"]),
     ],
 )

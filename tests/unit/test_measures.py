@@ -9,10 +9,11 @@ from head_problems import ORIGIN, log_of, problem, tuned
 from ap3 import storage
 from ap3.errors import UserError
 from ap3.head_loss import predictions_kl
+from ap3.laws import AUTO, Laws, Scales
 from ap3.measures import measures_of
 from ap3.metrics import ap2, cosine_distance
 from ap3.reference import Reference
-from ap3.stages.latent_options import is_head
+from ap3.stages.latent_options import is_head, scales
 
 MADE = problem(2)
 REFERENCE = MADE.reference()
@@ -46,6 +47,32 @@ def test_scales_are_recorded_and_say_the_laws():
     everything = LAWS["fisher"].kl(LAWS["fisher"].at(0 * MADE.weight))
     assert everything == pytest.approx(1.9)
     assert row["fisher_scale"] == LAWS["fisher"].scale
+
+
+def test_scales_may_be_numbers():
+    given = Scales(variance=0.5, beta=0.25, fisher_scale=3.0, damping=0.125, share="scale")
+    rotation, spectrum = LAWS["nondiagonal"].rotation, LAWS["nondiagonal"].spectrum
+    about = REFERENCE.layer, MADE.features, rotation, spectrum, 4.0, 3
+    laws = Laws.of_baseline(*about, given)
+    assert laws.scales == {
+        "gaussian_variance": 0.5,
+        "nondiagonal_scale": 0.25,
+        "student_t_scale": pytest.approx(LAWS["student_t"].scale * 2**0.5),
+        "fisher_scale": 3.0,
+        "fisher_diagonal_scale": 3.0,
+        "fisher_damping": 0.125,
+    }
+    assert Laws.of_baseline(*about).scales == REFERENCE.laws.scales
+
+
+def test_scales_on_the_command_line():
+    assert scales("auto", "auto", "auto", "auto", "covariance") == AUTO
+    assert scales("2e-3", "auto", "1", "auto", "scale") == Scales(2e-3, None, 1.0, None, "scale")
+    for wrong in ("0", "-1", "nan", "inf", "automatic"):
+        with pytest.raises(UserError, match=f"beta is '{wrong}', but must be auto or a number"):
+            scales("auto", wrong, "auto", "auto", "covariance")
+    with pytest.raises(UserError, match="share is 'both'"):
+        scales("auto", "auto", "auto", "auto", "both")
 
 
 def test_share_of_the_magnitude_that_was_pruned():

@@ -33,7 +33,7 @@ for study in STUDIES.values():
             runtime=grown(120),
             mem_mb=grown(8000),
         params:
-            latent=latent("df", "groups", "examples"),
+            latent=latent(*LAWS, "examples"),
             scope=option("finetuning", "scope"),
             cpu_threads=option("threads"),
             code=code_of("bounds"),

@@ -136,6 +136,10 @@ def named(*keys):
     return lambda wildcards: options({key: wildcards[key] for key in keys})
 
 
+# Settings of the latent laws themselves.
+LAWS = ("df", "groups", "variance", "beta", "fisher_scale", "damping", "share")
+
+
 def latent(*keys):
     """A params function that spells settings of the latent laws as options."""
 

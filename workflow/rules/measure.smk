@@ -40,7 +40,7 @@ for study in STUDIES.values():
             runtime=grown(120),
             mem_mb=grown(8000),
         params:
-            latent=latent("df", "groups", "examples", "monte_carlo"),
+            latent=latent(*LAWS, "examples", "monte_carlo"),
             laws=" ".join(
                 f"--law {quote(law)}" for law in study.settings["latent"]["own"]
             ),
