@@ -63,7 +63,7 @@ class Checkout:
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = self.command(*arguments)
         command["env"] |= environment
-        return subprocess.run(**command, capture_output=True, text=True, timeout=600, check=False)
+        return subprocess.run(**command, capture_output=True, text=True, timeout=1200, check=False)
 
 
 class Planner:

@@ -74,8 +74,14 @@ DATA_SETS = list(
 
 RUN = "results/{study}/{dataset}/{model}/trial{trial}"
 
-# Outputs go to and come from the cache between workflows where there is one (with --cache).
-CACHE = "SNAKEMAKE_OUTPUT_CACHE" in os.environ
+# Where the cache between workflows is, if any. A store elsewhere than on disk is not looked at.
+PLACE = os.environ.get("SNAKEMAKE_OUTPUT_CACHE", "")
+CACHE = bool(PLACE)
+if CACHE and "://" not in PLACE and not os.access(PLACE, os.W_OK | os.X_OK):
+    raise WorkflowError(
+        f"SNAKEMAKE_OUTPUT_CACHE is {PLACE!r}, but must be a folder that can be written to; "
+        "make it, or unset the variable."
+    )
 
 
 wildcard_constraints:
