@@ -14,7 +14,7 @@ from ap3.runs import OWN, SEES
 
 PD = "test_pd_loss"
 _WIDTH, _LEFT, _RIGHT, _GAP = 7.16, 1.45, 0.08, 0.14
-_ROW, _HEADING, _LINE, _TOP, _BOTTOM = 0.125, 0.2, 0.21, 0.02, 0.5
+_ROW, _HEADING, _LINE, _TOP, _BOTTOM = 0.125, 0.38, 0.24, 0.02, 0.5
 
 _AMONG = {
     "modes": look.Look("modes at one ratio", "#0072B2", "o"),
@@ -62,7 +62,7 @@ def draw(table: pd.DataFrame) -> Figure:
         for row, ((dataset, model), mine) in enumerate(blocks):
             bottom = height - _TOP - block * row - _HEADING - panel
             name = f"{look.name_title(model)} on {look.name_title(dataset)}"
-            top = (bottom + panel + 0.04) / height
+            top = (bottom + panel + 0.23) / height  # above the titles of the panels
             figure.text(0.02 / _WIDTH, top, name, weight="bold")
             for column, (phase, (reference, epoch)) in enumerate(phases.items()):
                 left = _LEFT + (width + _GAP) * column
@@ -108,8 +108,8 @@ def _draw_panel(axes: Axes, seen: pd.DataFrame, rows: dict[str, str]) -> None:
         axes.axhline(edge, color="0.75", linewidth=0.5)
     axes.set_yticks(list(places.values()), [_name(name) for name in places])
     axes.set_ylim(-0.5, len(places) - 0.5)
-    axes.set_xlim(0.36, 1.02)
-    axes.set_xticks([0.5, 0.75, 1.0], ["½", "¾", "1"])
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_xticks([0.0, 0.25, 0.5, 0.75, 1.0], ["0", "¼", "½", "¾", "1"])
     axes.grid(axis="y", visible=False)
 
 
