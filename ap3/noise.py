@@ -84,7 +84,7 @@ class Noise:
 class Evaluation:
     """Gathers the outcomes of a baseline's variants, one variant after the other.
 
-    It holds a number per variant, epoch, example and PD: 130 MB for 13 variants, 20 epochs and
+    It holds a number per variant, epoch, example and PD: 150 MB for 13 variants, 20 epochs and
     Fashion-MNIST.
 
     Parameters
