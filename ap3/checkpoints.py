@@ -12,9 +12,13 @@ from ap3 import storage
 from ap3.errors import UserError
 from ap3.models.names import NO_WEIGHTS
 from ap3.models.registry import build
+from ap3.own import is_own
 from ap3.views import IMAGENET_MEAN, IMAGENET_STD, View
 
 _Shapes = dict[str, tuple[int, ...]]
+
+
+_LARGEST_SIZE = 4096  # pixels, as in the configuration
 
 
 @dataclass(frozen=True)
@@ -54,16 +58,28 @@ class Checkpoint:
         storage.save(path, state, identity=asdict(self.identity), versions=versions, **details)
 
     @classmethod
-    def load(cls, path: Path, device: torch.device) -> Self:
+    def load(cls, path: Path, device: torch.device, own_model: str | None = None) -> Self:
         """Build the network that `path` names and give it the weights that `path` holds.
+
+        A file never chooses code to run: where it names a network of the user's own, the user has
+        to have named the same as `own_model`.
 
         Raises
         ------
         UserError
-            If the file is none of ours, is damaged, or holds another network's tensors.
+            If the file is none of ours, is damaged, holds another network's tensors, or names code
+            that the user did not.
         """
         arrays, metadata = storage.load(path)
         identity = read_identity(path, metadata)
+        if is_own(identity.model) and identity.model != own_model:
+            raise UserError(
+                f"{path} names the code {identity.model} as its network, which a file alone does "
+                f"not get run; if you trust it, add --model {identity.model}."
+            )
+        with storage.holding(path, "weights of its last layer"):
+            if len(arrays[f"{identity.head}.weight"]) != identity.classes:
+                raise ValueError(f"they are not of {identity.classes} classes")
         model = build(identity.model, identity.classes, identity.image_size)
         load_state(model, {name: torch.from_numpy(array) for name, array in arrays.items()}, path)
         return cls(model.to(device), identity)
@@ -74,8 +90,13 @@ def read_identity(path: Path, metadata: dict[str, Any]) -> Identity:
     try:
         found = metadata["identity"]
         channels = {key: tuple(found[key]) for key in ("mean", "std") if key in found}
-        return Identity(**found | channels)
-    except (KeyError, TypeError) as error:
+        identity = Identity(**found | channels)
+        if not (type(identity.model) is str and type(identity.head) is str):
+            raise TypeError("names must be texts")
+        if not 0 < identity.image_size <= _LARGEST_SIZE:
+            raise ValueError(f"images of {identity.image_size} pixels")
+        return identity
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             f"{path} is no checkpoint of ap3 (its metadata names no network); give a file made by "
             "ap3 baseline."

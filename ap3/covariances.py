@@ -37,7 +37,8 @@ def load(path: Path) -> tuple[Rotation, Vector]:
     kind = metadata.get("rotation")
     if kind not in ROTATIONS:
         raise UserError(f"{path} holds no covariance; give a file made by ap3 covariance.")
-    spectrum = arrays["spectrum"]
-    if kind == "dense":
-        return DenseRotation.from_matrix(arrays["matrix"]), spectrum
-    return FastRotation(len(spectrum), metadata["seed"]), spectrum
+    with storage.holding(path, "covariance"):
+        spectrum = arrays["spectrum"]
+        if kind == "dense":
+            return DenseRotation.from_matrix(arrays["matrix"]), spectrum
+        return FastRotation(len(spectrum), metadata["seed"]), spectrum

@@ -84,8 +84,9 @@ class StoredViews:
         _, metadata = storage.load(path, only=())
         if "views" not in metadata:
             raise UserError(f"{path} holds no augmented views; give a file made by ap3 views.")
-        streams.verify(path)
-        self.number: int = metadata["views"]
+        with storage.holding(path, "augmented views"):
+            streams.verify(path)
+            self.number = len(range(metadata["views"]))
 
     def __len__(self) -> int:
         return self.number

@@ -97,14 +97,17 @@ class Layer:
             raise UserError(
                 f"{path} holds no pruned layer; give a file made by ap3 prune or ap3 finetune."
             )
-        values, shape = arrays["weight"], tuple(metadata["shape"])
-        kept = np.unpackbits(arrays["mask"], count=prod(shape)).reshape(shape).astype(bool)
-        weight = np.zeros(values.shape[:-1] + shape, values.dtype)
-        weight[..., kept] = values
-        return cls(
-            Origin(**metadata["origin"]),
-            Variant.parse(metadata["variant"]),
-            kept.astype(values.dtype),
-            weight,
-            arrays["bias"],
-        )
+        with storage.holding(path, "pruned layer"):
+            values, shape = arrays["weight"], tuple(metadata["shape"])
+            if len(arrays["mask"]) != -(-prod(shape) // 8):
+                raise ValueError(f"its mask does not hold {shape} bits")
+            kept = np.unpackbits(arrays["mask"], count=prod(shape)).reshape(shape).astype(bool)
+            weight = np.zeros(values.shape[:-1] + shape, values.dtype)
+            weight[..., kept] = values
+            return cls(
+                Origin(**metadata["origin"]),
+                Variant.parse(metadata["variant"]),
+                kept.astype(values.dtype),
+                weight,
+                arrays["bias"],
+            )

@@ -78,7 +78,8 @@ class Noise:
             parts.get(kind, {})[name] = values
         if not all(parts.values()) or "variants" not in metadata:
             raise UserError(f"{path} holds no noise of PDs; give what ap3 measure wrote.")
-        return cls(Origin(**metadata["origin"]), metadata["variants"], **parts)
+        with storage.holding(path, "noise of PDs"):
+            return cls(Origin(**metadata["origin"]), metadata["variants"], **parts)
 
 
 class Evaluation:

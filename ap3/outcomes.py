@@ -68,9 +68,12 @@ class Outcomes:
         arrays, _ = storage.load(path)
         if set(arrays) != {"loss", "correct"}:
             raise UserError(f"{path} holds no outcomes; give a file made by ap3 finetune.")
-        loss = arrays["loss"]
-        correct = np.unpackbits(arrays["correct"], axis=-1, count=loss.shape[-1])
-        return cls(loss, correct.astype(np.float32))
+        with storage.holding(path, "outcomes"):
+            loss = arrays["loss"]
+            if arrays["correct"].shape[-1] != -(-loss.shape[-1] // 8):
+                raise ValueError("losses and correctness are of different examples")
+            correct = np.unpackbits(arrays["correct"], axis=-1, count=loss.shape[-1])
+            return cls(loss, correct.astype(np.float32))
 
     def write(self, path: Path) -> None:
         """Write the outcomes, a bit each for what is correct."""

@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -102,7 +103,8 @@ def load(path: Path, only: Collection[str] | None = None) -> tuple[Arrays, dict[
             arrays = {name: file.get_tensor(name) for name in names}
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; make it first, or correct the path.") from error
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, AttributeError, TypeError, ValueError) as error:
+        # The last three: numbers of a type that NumPy has not.
         raise UserError(
             f"{path.resolve()} cannot be read as a safetensors file ({error}); delete it and make it "
             "again."
@@ -118,7 +120,26 @@ def load(path: Path, only: Collection[str] | None = None) -> tuple[Arrays, dict[
             f"{path.resolve()} is damaged: its content does not match the digest in its header; "
             "delete it and make it again."
         )
-    return arrays, json.loads(described)
+    with holding(path, "metadata"):
+        return arrays, dict(json.loads(described))
+
+
+@contextmanager
+def holding(path: Path, what: str) -> Iterator[None]:
+    """Say that the file `path` holds no `what`, if it lacks something within the `with` block.
+
+    Raises
+    ------
+    UserError
+        In place of the exception that a missing name or a value of another kind leads to.
+    """
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path.resolve()} holds no {what} ({type(error).__name__}: "
+            f"{' '.join(str(error).split())}); delete it and make it again."
+        ) from error
 
 
 def _temporary_beside(path: Path) -> Path:

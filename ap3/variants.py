@@ -34,6 +34,8 @@ class Variant:
             return cls(CONTROL, 0.0)
         mode, _, ratio = name.partition("-")
         try:
+            if "/" in name:
+                raise ValueError("files are named by variants")
             return cls(mode, float(ratio))
         except ValueError as error:
             raise UserError(

@@ -67,7 +67,8 @@ class Images:
         arrays, metadata = storage.load(path)
         if set(arrays) != set(_ARRAYS) or not {"dataset", "classes"} <= set(metadata):
             raise UserError(f"{path} holds no decoded data set; give a file made by `ap3 data`.")
-        return cls(metadata["dataset"], tuple(metadata["classes"]), **arrays)
+        with storage.holding(path, "decoded data set"):
+            return cls(metadata["dataset"], tuple(map(str, metadata["classes"])), **arrays)
 
     def _check_split(
         self, split: str, images: NDArray[np.uint8], labels: NDArray[np.int64]

@@ -14,6 +14,7 @@ def features(
     out: Annotated[Path, typer.Option(help="Where the features go (safetensors).")],
     channels_last: options.ChannelsLast = False,
     precision: options.Precision = "float32",
+    model: options.OwnModel = None,
     device: options.Device = "auto",
     threads: options.Threads = 1,
 ) -> None:
@@ -31,7 +32,7 @@ def features(
 
     images = Images.load(data)
     with processor(device, threads, precision) as where:
-        network = Checkpoint.load(checkpoint, where)
+        network = Checkpoint.load(checkpoint, where, model)
         if channels_last:
             network.model.to(memory_format=torch.channels_last)
         features.write(out, network, images, where)

@@ -31,6 +31,7 @@ def finetune(
     channels_last: options.ChannelsLast = False,
     compile: options.Compile = False,
     precision: options.Precision = "float32",
+    model: options.OwnModel = None,
     device: options.Device = "auto",
     threads: options.Threads = 1,
 ) -> None:
@@ -97,7 +98,7 @@ def finetune(
             from ap3.network_tuning import through_network
             from ap3.provenance import network_digest
 
-            network = Checkpoint.load(checkpoint, where)
+            network = Checkpoint.load(checkpoint, where, model)
             key["network"] = network_digest(network.identity.model)
             resumes = [
                 Resume(

@@ -14,6 +14,14 @@ Threads = Annotated[
     int, typer.Option(min=1, help="CPU threads of torch; they change the last bits of a result.")
 ]
 Data = Annotated[Path, typer.Option(help="Decoded data set, as `ap3 data` writes it.")]
+OwnModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="Name of the network, needed for one of your own, package.module:function: a file "
+        "alone never chooses code to run.",
+    ),
+]
 CheckpointFile = Annotated[Path, typer.Option(help="Trained network, as `ap3 baseline` writes it.")]
 
 Epochs = Annotated[int, typer.Option(min=0, help="Passes over the training data.")]

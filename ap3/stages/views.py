@@ -21,6 +21,7 @@ def views(
     ] = "float32",
     channels_last: options.ChannelsLast = False,
     precision: options.Precision = "float32",
+    model: options.OwnModel = None,
     device: options.Device = "auto",
     threads: options.Threads = 1,
 ) -> None:
@@ -38,7 +39,7 @@ def views(
 
     images = Images.load(data)
     with processor(device, threads, precision) as where:
-        network = Checkpoint.load(checkpoint, where)
+        network = Checkpoint.load(checkpoint, where, model)
         if channels_last:
             network.model.to(memory_format=torch.channels_last)
         write_views(out, network, images, views, augmentation, where, view_dtype)

@@ -27,6 +27,6 @@ rule features:
     message:
         "Features of {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
     shell:
-        "ap3 features --data {input.data} --checkpoint {input.checkpoint}"
+        "ap3 features --data {input.data} --checkpoint {input.checkpoint} --model {wildcards.model}"
         " {params.precision} {params.order} {params.cpu_threads} {params.device}"
         " --out {output} 2> {log}"

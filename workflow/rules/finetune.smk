@@ -63,6 +63,6 @@ for study in STUDIES.values():
             "Fine-tune {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:
             "ap3 finetune {input.pruned} --checkpoint {input.checkpoint} {params.what} {input.seen}"
-            " {params.views}"
+            " --model {wildcards.model} {params.views}"
             " {params.recipe} {params.cpu_threads} {params.precision} {params.device}"
             " --out {params.folder} 2> {log}"

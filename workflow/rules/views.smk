@@ -42,6 +42,6 @@ for study in STUDIES.values():
         message:
             "Views of {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:
-            "ap3 views --data {input.data} --checkpoint {input.checkpoint}"
+            "ap3 views --data {input.data} --checkpoint {input.checkpoint} --model {wildcards.model}"
             " {params.views} {params.augmentation} {params.view_dtype} {params.precision}"
             " {params.order} {params.cpu_threads} {params.device} --out {output} 2> {log}"
