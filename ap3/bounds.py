@@ -92,8 +92,14 @@ def taylor_bound(distance2: Any, slope: Any, curvature: Any) -> Any:
     7.0
     """
     distance2 = np.asarray(distance2, dtype=float)
+    return _times(slope, np.sqrt(distance2)) + _times(0.5 * curvature, distance2)
+
+
+def _times(factor: Any, distance: Any) -> Any:
+    """Multiply; an infinite distance stays so even by zero, as nothing is said of it."""
+    silent = np.isinf(distance) & (np.asarray(factor) == 0)
     with np.errstate(invalid="ignore"):
-        return slope * np.sqrt(distance2) + 0.5 * curvature * distance2
+        return np.where(silent, np.inf, factor * distance)
 
 
 def lemma_3_1_printed(kl: Any, trace: Any, eigenvalue: Any) -> Any:
@@ -104,7 +110,7 @@ def lemma_3_1_printed(kl: Any, trace: Any, eigenvalue: Any) -> Any:
     >>> float(lemma_3_1_printed(0.5, 1.0, 4.0))
     2.0
     """
-    return 0.5 * eigenvalue * equation_16_printed(kl, trace)
+    return _times(0.5 * eigenvalue, equation_16_printed(kl, trace))
 
 
 def lemma_3_1(kl: Any, trace: Any, slope: Any, curvature: Any) -> Any:
@@ -128,7 +134,7 @@ def corollary_3_2_printed(kl: Any, precision_min: Any, eigenvalue: Any) -> Any:
     >>> float(corollary_3_2_printed(2.0, 0.25, 3.0))
     6.0
     """
-    return 0.5 * eigenvalue * np.sqrt(equation_20(kl, precision_min))
+    return _times(0.5 * eigenvalue, np.sqrt(equation_20(kl, precision_min)))
 
 
 def corollary_3_2(kl: Any, precision_min: Any, slope: Any, curvature: Any) -> Any:

@@ -9,6 +9,7 @@ import torchvision
 from torch import Tensor, nn
 
 from ap3 import storage
+from ap3.datasets.images import Images
 from ap3.errors import UserError
 from ap3.models.names import NO_WEIGHTS
 from ap3.models.registry import build
@@ -56,6 +57,21 @@ class Checkpoint:
         }
         versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
         storage.save(path, state, identity=asdict(self.identity), versions=versions, **details)
+
+    def check_data(self, data: Images) -> None:
+        """Refuse another data set than the one that the network was trained on.
+
+        Raises
+        ------
+        UserError
+            If name or number of classes differ.
+        """
+        trained, given = self.identity, len(data.classes)
+        if (data.name, given) != (trained.dataset, trained.classes):
+            raise UserError(
+                f"{trained.model} was trained on {trained.dataset} ({trained.classes} classes), but "
+                f"the data is {data.name} ({given} classes); give the data set of the checkpoint."
+            )
 
     @classmethod
     def load(cls, path: Path, device: torch.device, own_model: str | None = None) -> Self:

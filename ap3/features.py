@@ -96,7 +96,14 @@ class StoredViews:
 
 
 def write(path: Path, checkpoint: "Checkpoint", data: "Images", device: torch.device) -> None:
-    """Run the frozen trunk of `checkpoint` over both splits as they are, into the file `path`."""
+    """Run the frozen trunk of `checkpoint` over both splits as they are, into the file `path`.
+
+    Raises
+    ------
+    UserError
+        If the network was trained on another data set.
+    """
+    checkpoint.check_data(data)
     width = linear(checkpoint.model, checkpoint.identity.head).in_features
     view = checkpoint.identity.view
     splits = {
@@ -138,8 +145,9 @@ def write_views(
     Raises
     ------
     UserError
-        If `dtype` is unknown.
+        If `dtype` is unknown, or the network was trained on another data set.
     """
+    checkpoint.check_data(data)
     if dtype not in DTYPES:
         raise UserError(f"views can be stored as {' or '.join(DTYPES)}, but not as {dtype!r}.")
     identity = checkpoint.identity

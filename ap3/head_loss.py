@@ -173,12 +173,16 @@ def _largest(
     start: Vector | None = None,
     tolerance: float = 0.0,
 ) -> tuple[float, Vector]:
-    """Largest eigenvalue of a symmetric matrix, and its eigenvector; tolerance 0 means rounding."""
+    """Largest eigenvalue of a positive matrix, and its eigenvector; tolerance 0 means rounding."""
     if size <= _LANCZOS_VECTORS:
         values, vectors = np.linalg.eigh(np.stack([product(unit) for unit in np.eye(size)]))
         return float(values[-1]), vectors[:, -1]
+    anywhere = np.random.default_rng(0).standard_normal(size)
+    guesses = [anywhere] if start is None else [start, anywhere]
+    start = next((guess for guess in guesses if np.linalg.norm(product(guess)) > 0), None)
     if start is None:
-        start = np.random.default_rng(0).standard_normal(size)
+        # A layer that is sure of every example has less curvature than the smallest number.
+        return 0.0, anywhere / np.linalg.norm(anywhere)
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
     value, vector = eigsh(
         operator, k=1, which="LA", v0=start, ncv=_LANCZOS_VECTORS, tol=tolerance, maxiter=10_000

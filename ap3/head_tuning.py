@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ap3.errors import UserError
 from ap3.evaluation import Outcomes
 from ap3.features import Features
 from ap3.finetuning import Heads, finetune_heads
@@ -33,7 +34,13 @@ def through_head(
         The baseline's own last layer, nothing pruned.
     resume
         Where to go on from after a crash.
+
+    Raises
+    ------
+    UserError
+        If the features are not what this layer sees.
     """
+    _check(features, checkpoint)
     splits = {
         "train": (features.train.to(device), features.train_labels.to(device)),
         "test": (features.test.to(device), features.test_labels.to(device)),
@@ -59,6 +66,17 @@ def through_head(
             record(heads)
             progress.advance(len(trajectories[0].log) - 1)
     return trajectories
+
+
+def _check(features: Features, layer: Layer) -> None:
+    classes, width = layer.weight.shape
+    seen, last = features.train.shape[1], int(features.train_labels.max())
+    if seen != width or last >= classes:
+        raise UserError(
+            f"the last layer of {title(layer.origin)} sees {width} numbers and tells {classes} "
+            f"classes, but the features are of {seen} numbers and {last + 1} classes; give what "
+            "ap3 features made of that checkpoint."
+        )
 
 
 @torch.no_grad()

@@ -30,7 +30,13 @@ def through_network(
     """Fine-tune the whole network of every variant, one after the other (scope `all`).
 
     With `resumes`, one for each layer, a job that was killed goes on where it was.
+
+    Raises
+    ------
+    UserError
+        If the network was trained on another data set.
     """
+    checkpoint.check_data(data)
     name, view = checkpoint.identity.head, checkpoint.identity.view
     splits = {
         "train": (

@@ -157,3 +157,11 @@ def test_along_fine_tuning():
     kl, from_last = law.kl_many(path), law.at(path[-1]).kl_many(path)
     np.testing.assert_allclose(bounds.definition_2_7(kl), [8, 3, 0])
     np.testing.assert_allclose(bounds.theorem_3_6(kl, from_last), [3, 0, 1])
+
+
+def test_where_the_divergence_is_too_large_a_bound_is_infinite_even_without_curvature():
+    assert bounds.lemma_3_1_printed(2.0, 1.0, 0.0) == np.inf
+    assert bounds.lemma_3_1(3.0, 1.0, slope=0.0, curvature=0.0) == np.inf
+    np.testing.assert_array_equal(
+        bounds.lemma_3_1_printed(np.array([0.5, 5.0]), 1.0, np.zeros(2)), [0, np.inf]
+    )

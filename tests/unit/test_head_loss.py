@@ -106,3 +106,18 @@ def test_kl_of_predictions(block, monkeypatch):
 def test_misfits_are_refused(features, labels):
     with pytest.raises(UserError, match="one label per example"):
         HeadLoss(features, labels)
+
+
+@pytest.mark.parametrize("start", [None, np.eye(8)[0]])
+def test_a_layer_that_is_sure_of_everything_has_no_curvature(start):
+    features, sure = np.ones((5, 4), np.float32), np.tile([1.0, 0.0], (5, 1))
+    value, vector = top_eigenvalue(features, sure, start)
+    assert value == 0
+    assert np.linalg.norm(vector) == pytest.approx(1)
+
+
+def test_a_guess_without_curvature_is_replaced():
+    features = np.eye(4)
+    probabilities = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.5, 0.5]])
+    value, _ = top_eigenvalue(features, probabilities, np.eye(8)[0])
+    assert value == pytest.approx(0.5 / 4, rel=1e-6)

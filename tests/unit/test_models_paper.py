@@ -12,11 +12,13 @@ from ap3 import storage
 from ap3.checkpoints import Checkpoint
 from ap3.layers import Layer
 from ap3.stages.baseline import baseline
+from ap3.stages.bounds import bounds
 from ap3.stages.covariance import covariance
 from ap3.stages.features import features
 from ap3.stages.finetune import finetune
 from ap3.stages.measure import measure
 from ap3.stages.prune import prune
+from ap3.stages.views import views
 
 VARIANTS = ["control", "lowest-0.3", "highest-0.8", "random-0.5"]
 RECIPE = {"epochs": 1, "batch_size": 4, "learning_rate": 0.001}
@@ -41,29 +43,35 @@ def folder(tmp_path):
 def test_a_network_of_the_paper_goes_all_the_way(folder, model, size, head, inputs):
     data, checkpoint = folder / "data.safetensors", folder / "baseline.safetensors"
     blobs(train=4, test=2).save(data)
-    history = folder / "baseline.csv"
-    baseline(data, model, checkpoint, history, image_size=size, device="cpu", **RECIPE)
+    history, crops = folder / "baseline.csv", {"augmentation": "crop-flip", "device": "cpu"}
+    baseline(data, model, checkpoint, history, image_size=size, **crops, **RECIPE)
     assert len(pd.read_csv(history)) == 1
     layer = Layer.of_checkpoint(checkpoint)
     assert layer.origin.layer == head
     assert layer.weight.shape == (2, inputs)
 
-    seen = folder / "features.safetensors"
+    seen, augmented = folder / "features.safetensors", folder / "views.safetensors"
     features(data, checkpoint, seen, device="cpu")
+    views(data, checkpoint, augmented, views=1, **crops)
     arrays, _ = storage.load(seen)
     assert arrays["train"].shape == (4, inputs)
+    cropped = storage.load(augmented)[0]["views"]
+    assert cropped.shape == (1, 4, inputs)
+    assert (cropped[0] != arrays["train"]).any()
     check_features(checkpoint, arrays)
 
     prune(VARIANTS, checkpoint, folder / "pruned")
     pruned = [folder / "pruned" / f"{variant}.safetensors" for variant in VARIANTS]
     tuned = folder / "finetuned"
-    finetune(pruned, checkpoint, tuned, features=seen, device="cpu", **RECIPE)
+    finetune(pruned, checkpoint, tuned, features=seen, views=augmented, **crops, **RECIPE)
 
     rotation, out = folder / "covariance.safetensors", folder / "measures.csv"
     covariance(checkpoint, rotation, rotation="fast")
     layers = [tuned / path.name for path in pruned]
     measure(layers, checkpoint, seen, rotation, out, groups=100)
     check_measures(pd.read_csv(out), pruned, layers, layer)
+    bounds(layers, checkpoint, seen, rotation, folder / "bounds.csv", groups=100)
+    assert set(pd.read_csv(folder / "bounds.csv")["epoch"]) == {0, 1}
 
 
 def check_features(checkpoint: Path, arrays) -> None:

@@ -139,6 +139,33 @@ def test_a_figure_is_drawn_from_the_tables(folder):
     assert "one trial" in text
 
 
+# Inputs that do not go together
+
+
+def test_features_of_another_data_set_are_refused(folder, tmp_path):
+    blobs(classes=4).save(tmp_path / "other.safetensors")
+    checkpoint = folder / "trial1/baseline.safetensors"
+    with pytest.raises(UserError, match=r"on blobs .2 classes., but the data is blobs .4 classes"):
+        features(tmp_path / "other.safetensors", checkpoint, tmp_path / "f.safetensors")
+    with pytest.raises(UserError, match="give the data set of the checkpoint"):
+        tune(folder, data=tmp_path / "other.safetensors")
+    assert not (tmp_path / "f.safetensors").exists()
+
+
+@pytest.mark.parametrize("options", [{"classes": 4}, {"size": 24, "model": "small_vit"}])
+def test_features_that_the_layer_does_not_see_are_refused(folder, tmp_path, options):
+    model = options.pop("model", "small_resnet")
+    blobs(**options).save(tmp_path / "data.safetensors")
+    checkpoint = tmp_path / "b.safetensors"
+    size = {"epochs": 0, "image_size": 24}
+    baseline(
+        tmp_path / "data.safetensors", model, checkpoint, tmp_path / "b.csv", **size, **LEARNING
+    )
+    features(tmp_path / "data.safetensors", checkpoint, tmp_path / "f.safetensors", device="cpu")
+    with pytest.raises(UserError, match="tells 2 classes, but the features are of"):
+        tune(folder, features=tmp_path / "f.safetensors")
+
+
 # A disk without room
 
 

@@ -40,6 +40,31 @@ SHOWN = {
 }
 
 
+# Measure, split of the PD and panels, read off the same captions.
+AP2, STUDENT_T, NONDIAGONAL = ("ap2",), ("ap3_student_t",), ("ap3_nondiagonal",)
+TRAIN, TEST, BOTH = ("train",), ("test",), ("train", "test")
+RATIOS, MODES = ("ratios_per_mode",), ("modes_per_ratio",)
+DRAWN = {
+    "fig02": (AP2, TEST, RATIOS + MODES),
+    "fig03": (AP2, TEST, RATIOS + MODES),
+    "fig04": (AP2, TEST, RATIOS + MODES),
+    "fig05": (STUDENT_T, TEST, RATIOS + MODES),
+    "fig06": (STUDENT_T, TEST, RATIOS + MODES),
+    "fig07": (AP2 + STUDENT_T, (), MODES),
+    "fig08": (AP2, TEST, RATIOS + MODES),
+    "fig09": (AP2, TRAIN, RATIOS + MODES),
+    "fig10": (AP2, TRAIN, RATIOS + MODES),
+    "fig11": (AP2, TRAIN, RATIOS + MODES),
+    "fig12": (NONDIAGONAL, BOTH, RATIOS + MODES),
+    "fig13": (STUDENT_T, TRAIN, RATIOS + MODES),
+    "fig14": (STUDENT_T, BOTH, RATIOS),
+    "fig15": (STUDENT_T, BOTH, MODES),
+    "fig16": (STUDENT_T, BOTH, RATIOS),
+    "fig17": (STUDENT_T, BOTH, MODES),
+    "fig18": (AP2 + STUDENT_T, (), MODES),
+}
+
+
 @pytest.fixture(scope="module")
 def paper():
     config = yaml.safe_load((ROOT / "workflow/studies/paper.yaml").read_text())
@@ -55,6 +80,18 @@ def test_every_figure_of_the_paper_is_listed_here():
 def test_a_figure_needs_what_the_paper_shows_in_it(paper, figure):
     assert set(paper.figure_pairs(figure)) == SHOWN[figure]
     assert figure in paper.figures
+
+
+@pytest.mark.parametrize("figure", DRAWN)
+def test_a_figure_draws_the_measure_split_and_panels_of_the_paper(figure):
+    described = descriptions.describe(figure)
+    found = described.metrics, described.splits, described.panels
+    assert tuple(map(tuple, found)) == DRAWN[figure]
+
+
+def test_the_first_figure_is_the_schematic():
+    assert descriptions.describe("fig01").kind == "schematic"
+    assert set(DRAWN) == set(SHOWN) - {"fig01"}
 
 
 def test_no_network_is_trained_that_no_figure_shows(paper):
@@ -98,3 +135,16 @@ def test_a_dry_run_plans_its_networks_and_nothing_else(tmp_path, figure):
     assert set(re.findall(r"^Job \d+: Decode (\S+)$", printed, re.MULTILINE)) == files
     weights = re.findall(r"^Job \d+: Fetch the weights DEFAULT of (\S+)$", printed, re.MULTILINE)
     assert set(weights) == {model for _, model in SHOWN[figure]}
+
+
+def test_a_figure_that_a_study_does_not_map_is_refused_in_one_sentence(tmp_path):
+    shutil.copy(ROOT / "config.yaml", tmp_path)
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    options = ["--directory", str(tmp_path), "--config", "study=fashion"]
+    done = subprocess.run(
+        [*command, "--dry-run", *options, "--", "fig06"], capture_output=True, text=True
+    )
+    printed = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "fig06 needs the network role 'vit', which is not mapped" in printed
+    assert "Traceback" not in printed

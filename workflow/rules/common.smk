@@ -240,7 +240,12 @@ def runs(study, pairs, file):
 def measures_of_figure(wildcards):
     """The measures that a figure of a study is drawn from."""
     study = study_of(wildcards)
-    return runs(study, study.figure_pairs(wildcards.figure), "measures.csv")
+    try:
+        pairs = study.figure_pairs(wildcards.figure)
+    except UserError as error:
+        # Snakemake would print any other exception of an input function with a traceback.
+        raise SystemExit(f"ap3: {error}") from None
+    return runs(study, pairs, "measures.csv")
 
 
 def figure_content(*names):
