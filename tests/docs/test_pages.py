@@ -1,0 +1,82 @@
+"""What the pages say to save and to type works as it stands, and shows what they show."""
+
+import importlib
+import json
+import re
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pytest
+from pages import ROOT, commands, fences, save, type_in
+
+PAGES = sorted(
+    str(path.relative_to(ROOT))
+    for folder, pattern in [(ROOT, "*.md"), (ROOT / "docs", "*.md"), (ROOT / "config", "*.md")]
+    for path in folder.glob(pattern)
+)
+CHECKOUT = ("Snakefile", "workflow", "ap3", "config.yaml", "envs", "profiles")
+
+
+def test_your_network(tmp_path):
+    page = "docs/your-network.md"
+    assert save(page, tmp_path) == ["train_and_prune.py", "in_python.py"]
+    train, compare, more = commands(page)
+    type_in(train, tmp_path)
+    printed = type_in(compare, tmp_path)
+    (shown,) = (text for language, text in fences(page) if language == "text")
+    assert _first_words(printed) == _first_words(shown)
+    assert "fc1 changed most" in type_in(more, tmp_path)
+    assert pd.read_csv(tmp_path / "layers.csv")["layer"].tolist() == ["fc1", "fc2"]
+    rows = json.loads((tmp_path / "layers.json").read_text())
+    pruned = sum(row["sparsity"] * row["weights"] for row in rows)
+    assert pruned / sum(row["weights"] for row in rows) == pytest.approx(0.8, abs=1e-4)
+
+
+def _first_words(table: str) -> list[str]:
+    return [line.split()[0] for line in table.splitlines() if line.strip()]
+
+
+def test_the_readmes_five_lines(tmp_path):
+    save("docs/your-network.md", tmp_path)
+    type_in("python train_and_prune.py", tmp_path)
+    (lines,) = (text for language, text in fences("README.md") if language == "python")
+    (tmp_path / "five_lines.py").write_text(lines)
+    assert "sparsity" in type_in("python five_lines.py", tmp_path)
+
+
+@pytest.mark.slow
+def test_extend(tmp_path):
+    for name in CHECKOUT:
+        (tmp_path / name).symlink_to(ROOT / name)
+    parts = ["own_data.py", "own_network.py", "own_criterion.py", "own_law.py"]
+    assert save("docs/extend.md", tmp_path) == [*parts, "own.yaml"]
+    (run,) = commands("docs/extend.md")
+    type_in(run.replace("PYTHONPATH=.", f"PYTHONPATH=.:{ROOT}"), tmp_path)
+    measures = pd.read_csv(tmp_path / "results/own/tables/measures.csv")
+    assert set(measures["mode"]) == {"control", "lowest", "own_criterion:within_class"}
+    pruned = measures[(measures["ratio"] == 0.8) & (measures["epoch"] == 0)]
+    assert (pruned["pruned"] == round(0.8 * 512)).all()
+    assert (pruned["ap3_own_laplace"] > 0).all()
+    assert (tmp_path / "results/own/figures/fig12.pdf").stat().st_size > 0
+    agreement = pd.read_csv(tmp_path / "results/own/tables/agreement_summary.csv")
+    assert "ap3_own_laplace" in set(agreement["measure"])
+
+
+def test_the_law_of_the_page_is_exact(tmp_path, monkeypatch):
+    save("docs/extend.md", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    law = importlib.import_module("own_law").Laplace(np.array([[0.5, -1.0], [2.0, 0.1]]))
+    other = law.at([0.0, -1.0, 2.5, 0.3])
+    estimate = law.kl_monte_carlo(other, 100_000, np.random.default_rng(0))
+    assert abs(law.kl(other) - estimate.value) < 4 * estimate.standard_error
+    assert law.kl(law) == 0
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_link_leads_to_a_file(page):
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
+    local = [unquote(link) for link in links if "://" not in link]
+    missing = [link for link in local if not ((ROOT / page).parent / link).exists()]
+    assert not missing
