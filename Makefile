@@ -1,6 +1,7 @@
 # make env   the environment, .venv, with pinned versions
 # make demo  the environment, and the main job
 # make test  the environment, and the tests
+# make docs  the environment, and the documentation in build/docs
 # make test-slurm  a study on a Slurm cluster that the tests start on this machine
 # make bench  all that a CPU can measure, to results/bench (under 40 minutes on two cores)
 
@@ -11,14 +12,14 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PINS := $(shell cat pyproject.toml envs/constraints.txt | cksum | tr ' ' '-')
 READY := .venv/.made-from-$(PINS)
 
-.PHONY: env demo test test-slurm bench lint
+.PHONY: env demo test test-slurm bench lint docs
 
 env: $(READY)
 
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ap3 needs Python 3.11 or newer; found $$($(PYTHON) --version). Give another with make PYTHON=…" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[workflow,slurm,test]'
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[workflow,slurm,test,docs]'
 	@rm -f .venv/.made-from-*
 	@touch $@
 
@@ -34,6 +35,12 @@ test-slurm: env
 
 bench: env
 	python bench
+
+docs: env
+	python docs/configuration.py
+	python docs/reproduced.py
+	sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
+	@echo "The documentation is in build/docs/index.html."
 
 lint: env
 	ruff check .

@@ -15,20 +15,26 @@ PAGES = sorted(
     for folder, pattern in [(ROOT, "*.md"), (ROOT / "docs", "*.md"), (ROOT / "config", "*.md")]
     for path in folder.glob(pattern)
 )
+YOUR_NETWORK = "docs/your-network.md"
 CHECKOUT = ("Snakefile", "workflow", "ap3", "config.yaml", "envs", "profiles")
 
 
-def test_your_network(tmp_path):
-    page = "docs/your-network.md"
-    assert save(page, tmp_path) == ["train_and_prune.py", "in_python.py"]
-    train, compare, more = commands(page)
-    type_in(train, tmp_path)
-    printed = type_in(compare, tmp_path)
-    (shown,) = (text for language, text in fences(page) if language == "text")
-    assert _first_words(printed) == _first_words(shown)
-    assert "fc1 changed most" in type_in(more, tmp_path)
-    assert pd.read_csv(tmp_path / "layers.csv")["layer"].tolist() == ["fc1", "fc2"]
-    rows = json.loads((tmp_path / "layers.json").read_text())
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with the network of docs/your-network.md, trained and pruned as the page does it."""
+    folder = tmp_path_factory.mktemp("network")
+    assert save(YOUR_NETWORK, folder) == ["train_and_prune.py", "in_python.py"]
+    type_in(commands(YOUR_NETWORK)[0], folder)
+    return folder
+
+
+def test_your_network(trained):
+    _, compare, more = commands(YOUR_NETWORK)
+    (shown,) = (text for language, text in fences(YOUR_NETWORK) if language == "text")
+    assert _first_words(type_in(compare, trained)) == _first_words(shown)
+    assert "fc1 changed most" in type_in(more, trained)
+    assert pd.read_csv(trained / "layers.csv")["layer"].tolist() == ["fc1", "fc2"]
+    rows = json.loads((trained / "layers.json").read_text())
     pruned = sum(row["sparsity"] * row["weights"] for row in rows)
     assert pruned / sum(row["weights"] for row in rows) == pytest.approx(0.8, abs=1e-4)
 
@@ -37,12 +43,10 @@ def _first_words(table: str) -> list[str]:
     return [line.split()[0] for line in table.splitlines() if line.strip()]
 
 
-def test_the_readmes_five_lines(tmp_path):
-    save("docs/your-network.md", tmp_path)
-    type_in("python train_and_prune.py", tmp_path)
+def test_the_readmes_five_lines(trained):
     (lines,) = (text for language, text in fences("README.md") if language == "python")
-    (tmp_path / "five_lines.py").write_text(lines)
-    assert "sparsity" in type_in("python five_lines.py", tmp_path)
+    (trained / "five_lines.py").write_text(lines)
+    assert "sparsity" in type_in("python five_lines.py", trained)
 
 
 @pytest.mark.slow

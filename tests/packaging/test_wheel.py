@@ -1,0 +1,76 @@
+"""The package as a wheel, installed outside the checkout."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    source = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "README.md", "LICENSE", "ap3"):
+        (source / name).symlink_to(ROOT / name)
+    out = tmp_path_factory.mktemp("wheel")
+    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(out), str(source))
+    (built,) = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("installed")
+    _pip("install", "--no-deps", "--target", str(folder), str(wheel))
+    return folder
+
+
+def _pip(*arguments):
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    offline = os.environ | {"PIP_NO_INDEX": "1"}
+    done = subprocess.run([*command, *arguments], env=offline, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _ap3(installed, folder, *arguments):
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    command = [sys.executable, "-c", "import ap3.cli; ap3.cli.main()", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_the_wheel_holds_every_file_of_the_package(wheel):
+    held = set(zipfile.ZipFile(wheel).namelist())
+    ours = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "ap3").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert ours <= held
+    assert not [name for name in held - ours if not name.startswith("ap3-")]
+
+
+def test_compare_and_a_figure_work_far_from_the_checkout(installed, tmp_path):
+    save_file({"fc.weight": np.ones((2, 3), np.float32)}, tmp_path / "baseline.safetensors")
+    pruned = np.array([[1, 0, 1], [0, 1, 1]], np.float32)
+    save_file({"fc.weight": pruned}, tmp_path / "pruned.safetensors")
+    compared = _ap3(
+        installed, tmp_path, "compare", "baseline.safetensors", "pruned.safetensors", "--csv"
+    )
+    assert compared.returncode == 0, compared.stderr
+    assert compared.stdout.splitlines()[1].startswith("fc,6,0.33333")
+    drawn = _ap3(installed, tmp_path, "figure", "fig01", "--pdf", "fig01.pdf")
+    assert drawn.returncode == 0, drawn.stderr
+    assert (tmp_path / "fig01.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_what_runs_is_what_was_installed(installed, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    command = [sys.executable, "-c", "import ap3; print(ap3.__file__)"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.startswith(str(installed))

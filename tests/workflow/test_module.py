@@ -1,0 +1,46 @@
+"""The workflow as a module of another one, as docs/ecosystem.md shows it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_FILE = re.compile(r"^```\w+\n# (Snakefile|[\w.]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Runs Snakemake in the other workflow's folder; gives the exit status and what is printed."""
+    for name, text in _FILE.findall((ROOT / "docs/ecosystem.md").read_text()):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "ap3-checkout").symlink_to(ROOT)
+    scripts = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": scripts, "PYTHONPATH": str(ROOT)}
+
+    def run(*arguments):
+        command = ["snakemake", "--cores", "1", *arguments]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def test_its_target_plans_the_whole_study(other):
+    status, printed = other("--dry-run")
+    assert status == 0, printed
+    stages = set(re.findall(r"^ap3_(\w+) +1$", printed, re.MULTILINE))
+    study = {f"{stage}_mine" for stage in ("prune", "finetune", "measure")}
+    assert stages == study | {"data", "baseline", "features", "covariance", "tables"}
+
+
+@pytest.mark.slow
+def test_its_rules_run(other, tmp_path):
+    status, printed = other("results/data/digits.safetensors")
+    assert status == 0, printed
+    assert (tmp_path / "results/data/digits.safetensors").stat().st_size > 100_000
