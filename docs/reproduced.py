@@ -13,7 +13,7 @@ LEFT_OUT = ("demo",)  # the networks of `replicates` with fewer trials
 PD = "test_pd_loss"
 MEASURES = {"ap2": "AP2", "ap3_student_t": "AP3 Student-t", "ap3_fisher": "AP3 Fisher"}
 HEAD = ["study", "network", "n", "test accuracy, %", "AP2, before"]
-HEAD += [f"{name}, after" for name in MEASURES.values()]
+HEAD += [f"{name}, after" for name in MEASURES.values()] + ["AP2, after, from the control"]
 
 
 def main() -> None:
@@ -38,26 +38,28 @@ def _rows(study: str) -> Iterator[list[str]]:
     accuracies = baselines[baselines["measure"] == "test_accuracy"]
     found = pd.read_csv(folder / "agreement_summary.csv")
     chosen = found[
-        (found["pd"] == PD)
-        & (found["among"] == "all")
-        & (found["statistic"] == "agreement")
-        & (found["reference"] == "baseline")
+        (found["pd"] == PD) & (found["among"] == "all") & (found["statistic"] == "agreement")
     ]
     for network in accuracies.itertuples():
         own = chosen[(chosen["dataset"] == network.dataset) & (chosen["model"] == network.model)]
-        before, after = (own[own["epoch"] == own["epoch"].agg(end)] for end in ("min", "max"))
+        first, last = (
+            own[own["epoch"] == own["epoch"].min()],
+            own[own["epoch"] == own["epoch"].max()],
+        )
         yield [
             f"`{study}`",
             f"{network.model} on {network.dataset}",
             str(network.n),
             _percent(network.mean, network.sd),
-            _agreement(before, "ap2"),
-            *(_agreement(after, measure) for measure in MEASURES),
+            _agreement(first, "ap2"),
+            *(_agreement(last, measure) for measure in MEASURES),
+            _agreement(last, "ap2", "control"),
         ]
 
 
-def _agreement(rows: pd.DataFrame, measure: str) -> str:
-    (found,) = rows[rows["measure"] == measure].itertuples()
+def _agreement(rows: pd.DataFrame, measure: str, reference: str = "baseline") -> str:
+    chosen = rows[(rows["measure"] == measure) & (rows["reference"] == reference)]
+    (found,) = chosen.itertuples()
     return _percent(found.mean, found.sd)
 
 
