@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import recipe
 import torch
-from measuring import Ratio, conditions, in_turns, table, write_ratios
+from measuring import CLOCKS, Ratio, conditions, in_turns, table, write_ratios
 
 from ap3 import features
 from ap3.checkpoints import Checkpoint, Identity
@@ -49,10 +49,19 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3, help="timed rounds")
     parser.add_argument("--threads", type=int, default=2, help="torch's CPU threads")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="which time to take")
     parser.add_argument("--json", type=Path, help="file for the ratios")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(conditions(variants=len(VARIANTS), epochs=EPOCHS, batch=BATCH, precision="float32"))
+    print(
+        conditions(
+            variants=len(VARIANTS),
+            epochs=EPOCHS,
+            batch=BATCH,
+            precision="float32",
+            clock=options.clock,
+        )
+    )
     with tempfile.TemporaryDirectory() as folder:
         data = noise(options.examples, options.size)
         baseline = Path(folder) / "baseline.safetensors"
@@ -63,7 +72,7 @@ def main() -> None:
         }
         ways["recipe"] = _recipe(data, options.model, options.size)
         ways |= _whole_networks(data, baseline)
-        times = in_turns(ways, options.rounds)
+        times = in_turns(ways, options.rounds, clock=options.clock)
     work = {name: len(VARIANTS) * EPOCHS * options.examples for name in WAYS}
     work |= dict.fromkeys(set(ways) - set(WAYS), STEPS * BATCH)
     title = f"{options.model} at {options.size} px, {options.examples} images"
