@@ -2,6 +2,7 @@
 
 import subprocess
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
@@ -17,12 +18,27 @@ def rule(job: dict[str, str]) -> str:
     return job["Comment"].partition("_wildcards")[0].removeprefix("rule_")
 
 
-def caught(folder: Path, stage: str, used: float = 0) -> psutil.Process:
+@dataclass
+class Workflow:
+    """A Snakemake that runs a study, in a folder of its own, on a cluster."""
+
+    cluster: Cluster
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def printed(self) -> str:
+        return (self.folder / "printed").read_text()
+
+
+def caught(workflow: Workflow, stage: str, used: float = 0) -> psutil.Process:
     """Wait for a process of a stage, until it has used some seconds of processor time."""
     found: list[psutil.Process] = []
 
     def look() -> bool:
-        found[:] = [each for each in psutil.process_iter() if _works(each, folder, stage, used)]
+        assert workflow.process.poll() is None, workflow.printed
+        every = psutil.process_iter()
+        found[:] = [each for each in every if _works(each, workflow.folder, stage, used)]
         return bool(found)
 
     wait_for(f"a busy {stage}", look, SLOW, every=0.05)
@@ -44,28 +60,28 @@ def job_of(process: psutil.Process) -> str:
     return process.environ()["SLURM_JOB_ID"]
 
 
-def break_node_while(cluster: Cluster, folder: Path, stage: str) -> str:
+def break_node_while(workflow: Workflow, stage: str) -> str:
     """Break the node during a stage, and mend it once the job waits again; return the job."""
-    job = job_of(caught(folder, stage, TRAINS))
-    cluster.break_node()
-    wait_for("the job to wait", lambda: cluster.state(job) == "PENDING", 60)
-    cluster.mend_node()
+    job = job_of(caught(workflow, stage, TRAINS))
+    workflow.cluster.break_node()
+    wait_for("the job to wait", lambda: workflow.cluster.state(job) == "PENDING", 60)
+    workflow.cluster.mend_node()
     return job
 
 
-def cancel_while(cluster: Cluster, folder: Path, stage: str) -> str:
+def cancel_while(workflow: Workflow, stage: str) -> str:
     """Cancel the job of a stage in mid-run."""
-    job = job_of(caught(folder, stage, TRAINS))
-    cluster.ask("scancel", job)
+    job = job_of(caught(workflow, stage, TRAINS))
+    workflow.cluster.ask("scancel", job)
     return job
 
 
-def hang(cluster: Cluster, folder: Path, stage: str) -> str:
+def hang(workflow: Workflow, stage: str) -> str:
     """Let a stage hang, in a job that has a minute."""
-    process = caught(folder, stage)
+    process = caught(workflow, stage)
     process.suspend()
     job = job_of(process)
-    cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+    workflow.cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=1")
     return job
 
 

@@ -11,11 +11,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cluster import Cluster
-from sabotage import SLOW, Watch, break_node_while, cancel_while, hang, rule
+from sabotage import SLOW, Watch, Workflow, break_node_while, cancel_while, hang, rule
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +26,7 @@ studies:
     image_size: 16
     data: {ten_classes: digits, hundred_classes: digits}
     networks:
-      vgg: {model: small_vgg, epochs: 12, learning_rate: 0.05}
+      vgg: {model: small_vgg, epochs: 8, learning_rate: 0.05}
     training: {batch_size: 64}
     pruning: {modes: [lowest, random], ratios: [0.5]}
     finetuning: {epochs: 3}
@@ -52,7 +51,7 @@ CPU_RULES = {"data", "prune_mini", "covariance", "measure_mini", "bounds_mini"}
 Jobs = list[dict[str, str]]
 
 
-def start(folder: Path, *arguments: str, environment: dict[str, str]) -> subprocess.Popen[Any]:
+def start(folder: Path, *arguments: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start Snakemake in a folder of its own, which keeps what it prints."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     with (folder / "printed").open("w") as printed:
@@ -65,10 +64,10 @@ def start(folder: Path, *arguments: str, environment: dict[str, str]) -> subproc
         )
 
 
-def on_slurm(cluster: Cluster, folder: Path, *arguments: str) -> subprocess.Popen[Any]:
-    profile = ["--workflow-profile", str(ROOT / "profiles/slurm")]
-    return start(
-        folder, *profile, *HASTY, *SITE, *LIMITS, *arguments, environment=cluster.environment
+def on_slurm(cluster: Cluster, folder: Path, *arguments: str) -> Workflow:
+    options = ["--workflow-profile", str(ROOT / "profiles/slurm"), *LIMITS, *HASTY, *SITE]
+    return Workflow(
+        cluster, folder, start(folder, *options, *arguments, environment=cluster.environment)
     )
 
 
@@ -100,23 +99,26 @@ class Run:
 @pytest.fixture(scope="module")
 def run(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder, local = (prepared(tmp_path_factory.mktemp(name)) for name in ("remote", "local"))
-    here = start(local, "--cores", "1", environment=dict(os.environ))
+    processes = []
     with Watch(cluster) as watch:
-        there = on_slurm(cluster, folder)
         try:
-            lost = break_node_while(cluster, folder, "baseline")
-            cancelled = cancel_while(cluster, folder, "baseline")
-            late = hang(cluster, folder, "prune")
-            there.wait(SLOW)
+            there = on_slurm(cluster, folder)
+            processes.append(there.process)
+            lost = break_node_while(there, "baseline")
+            cancelled = cancel_while(there, "baseline")
+            late = hang(there, "prune")
+            # Only now, when the cluster mostly waits for the time limit.
+            here = start(local, "--cores", "1", environment=dict(os.environ))
+            processes.append(here)
+            there.process.wait(SLOW)
             here.wait(SLOW)
         finally:
-            for process in (there, here):
+            for process in processes:
                 process.kill()
                 process.wait()
-    printed = (folder / "printed").read_text()
-    assert there.returncode == 0, printed
+    assert there.process.returncode == 0, there.printed
     assert here.returncode == 0, (local / "printed").read_text()
-    return Run(folder, local, printed, cluster.jobs(), watch, lost, cancelled, late)
+    return Run(folder, local, there.printed, cluster.jobs(), watch, lost, cancelled, late)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -182,14 +184,14 @@ def test_each_attempt_has_a_log_that_the_terminal_names(run):
 
 def test_a_second_run_submits_nothing(run, cluster):
     again = on_slurm(cluster, run.folder)
-    assert again.wait(SLOW) == 0
-    assert "Nothing to be done" in (run.folder / "printed").read_text()
+    assert again.process.wait(SLOW) == 0
+    assert "Nothing to be done" in again.printed
     assert len(cluster.jobs()) == len(run.jobs)
 
 
 def test_a_mistake_in_the_configuration_is_told_before_anything_is_submitted(cluster, tmp_path):
     before = len(cluster.jobs())
     refused = on_slurm(cluster, prepared(tmp_path), "--config", 'studies={"mini": {"trails": 3}}')
-    assert refused.wait(SLOW) == 1
-    assert "did you mean 'trials'?" in (tmp_path / "printed").read_text()
+    assert refused.process.wait(SLOW) == 1
+    assert "did you mean 'trials'?" in refused.printed
     assert len(cluster.jobs()) == before
