@@ -3,6 +3,7 @@
 # make test  the environment, and the tests
 # make docs  the environment, and the documentation in build/docs
 # make test-slurm  a study on a Slurm cluster that the tests start on this machine
+# make soak  kill and fuzz for an hour, or MINUTES=20; the table goes to results/soak.csv
 # make bench  all that a CPU can measure, to results/bench (under 40 minutes on two cores)
 
 PYTHON ?= python3
@@ -12,7 +13,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PINS := $(shell cat pyproject.toml envs/constraints.txt | cksum | tr ' ' '-')
 READY := .venv/.made-from-$(PINS)
 
-.PHONY: env demo test test-slurm bench lint docs
+MINUTES ?= 60
+
+.PHONY: env demo test test-slurm soak bench lint docs
 
 env: $(READY)
 
@@ -48,3 +51,6 @@ lint: env
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 	mypy
+
+soak: env
+	python tests/soak/soak.py --minutes $(MINUTES)

@@ -1,0 +1,135 @@
+"""Kill and fuzz for some minutes, and say what came out: `make soak`.
+
+Usage: python tests/soak/soak.py [--minutes 60] [--seed 0] [--out results/soak.csv]
+"""
+
+import argparse
+import csv
+import random
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import configs
+import files
+import kills
+from fuzz_data import cifar_archive, small_images
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
+from hypothesis.strategies import SearchStrategy
+
+Rows = list[tuple[str, int, int, str]]
+
+
+def soak_training(until: float, chance: random.Random, folder: Path) -> Rows:
+    """Kill `ap3 baseline` at random moments."""
+    small_images().save(folder / "data.safetensors")
+    command, whole = kills.training(folder / "data.safetensors", 60), folder / "whole"
+    return _soak_kills("kill -9 of a training", command, whole, until, chance)
+
+
+def soak_workflow(until: float, chance: random.Random, folder: Path) -> Rows:
+    """Kill `snakemake` at random moments; its jobs live on as orphans."""
+    (folder / "config.yaml").write_text(kills.CONFIG)
+    command = [*kills.workflow(), "--configfile", str(folder / "config.yaml")]
+    return _soak_kills("kill -9 of the workflow", command, folder / "whole", until, chance)
+
+
+def _soak_kills(
+    what: str, command: list[str], whole: Path, until: float, chance: random.Random
+) -> Rows:
+    whole.mkdir()
+    seconds = kills.complete(command, whole)
+    expected = kills.contents(whole)
+    killed = equal = runs = 0
+    while time.monotonic() < until:
+        hurt = whole.with_name(f"hurt{runs}")
+        hurt.mkdir()
+        (hurt / "seconds").write_text(str(seconds))
+        killed += kills.kill_until_done(command, hurt, chance.randint(1, 6), chance)
+        equal += kills.contents(hurt) == expected
+        runs += 1
+    out = f"{equal} of {runs} runs equal to the bit; {runs - equal} differ"
+    return [(what, killed, runs - equal, out)]
+
+
+def soak_configs(until: float, chance: random.Random, folder: Path) -> Rows:
+    """Draw configurations."""
+    rows: Rows = []
+    kinds = {"right": configs.likely, "broken": configs.broken(), "anything": configs.anything}
+    for number, (kind, drawn) in enumerate(kinds.items()):
+        counts: Counter[str] = Counter()
+        stop = time.monotonic() + (until - time.monotonic()) / (len(kinds) - number)
+
+        while time.monotonic() < stop:
+            _draw(drawn, counts, chance.randrange(2**32))
+        said = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+        rows.append((f"configuration, {kind}", sum(counts.values()), 0, said))
+    return rows
+
+
+def _draw(drawn: SearchStrategy[object], counts: Counter[str], seed: int) -> None:
+    @seeded(seed)
+    @settings(
+        max_examples=200,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(drawn)
+    def check(config: object) -> None:
+        counts[configs.verdict(config)] += 1
+
+    check()
+
+
+def soak_files(until: float, chance: random.Random, folder: Path) -> Rows:
+    """Damage files, and write hostile ones."""
+    good, work = folder / "good", folder / "work"
+    good.mkdir()
+    work.mkdir()
+    files.make(good, small_images(), cifar_archive())
+    counts: Counter[tuple[str, str]] = Counter()
+    while time.monotonic() < until:
+        for name in files.READERS:
+            counts[files.attack(name, good, work, chance)] += 1
+    ways = sorted({way for way, _ in counts})
+    return [
+        (
+            f"file, {way}",
+            counts[way, "read"] + counts[way, "refused"],
+            0,
+            f"{counts[way, 'refused']} refused, {counts[way, 'read']} read",
+        )
+        for way in ways
+    ]
+
+
+SHARES = {soak_training: 0.35, soak_workflow: 0.4, soak_configs: 0.1, soak_files: 0.15}
+
+
+def main() -> None:
+    """Run all for the time asked for; what does not hold ends it with an assertion."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("results/soak.csv"))
+    options = parser.parse_args()
+    chance, rows = random.Random(options.seed), []
+    for soak, share in SHARES.items():
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            until = time.monotonic() + share * 60 * options.minutes
+            rows += soak(until, chance, Path(folder))
+        for row in rows[-20:]:
+            print(" | ".join(map(str, row)), flush=True)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with options.out.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["fault", "times", "wrong", "what came out"])
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
