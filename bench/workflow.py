@@ -112,11 +112,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3, help="runs of each command but the demo")
     parser.add_argument("--target", default="demo", help="the study to run")
+    parser.add_argument("--config", type=Path, help="configuration to take in place of ours")
     parser.add_argument("--json", type=Path, help="file for the seconds")
     options = parser.parse_args()
     print(conditions(cores_for_snakemake=CORES))
     with tempfile.TemporaryDirectory() as folder:
         copy = Copy(Path(folder))
+        if options.config:
+            shutil.copy(options.config, copy.folder / "config.yaml")
         figures = {
             "demo_outside_work_s": demo(copy, options.target),
             **repeated(copy, options.target, options.repeats),
@@ -161,15 +164,18 @@ def _by_stage(jobs: list[Job]) -> str:
 
 def repeated(copy: Copy, target: str, repeats: int) -> dict[str, float]:
     """Time planning, checking a finished study, and redrawing one figure of it."""
-    description = copy.folder / "ap3/figures/fig05.yaml"
+    description = copy.folder / "ap3/figures/fig03.yaml"
     seconds: dict[str, list[float]] = defaultdict(list)
-    for number in range(repeats):
-        seconds["plan_paper_s"].append(copy.snakemake("--dry-run", "--quiet", "all", "paper")[1])
+    for _ in range(repeats):
+        seconds["plan_paper_s"].append(
+            copy.snakemake("--dry-run", "--quiet", "all", "--", "paper")[1]
+        )
         _, took, said = copy.snakemake(target)
         if "Nothing to be done" not in said:
             sys.exit(f"a second run of {target} did something:\n{said}")
         seconds["nothing_to_do_s"].append(took)
-        description.write_text(description.read_text() + f"# {number}\n")
+        text = description.read_text()
+        description.write_text(text.replace("title: ", "title: More of ", 1))
         before = len(copy.jobs())
         seconds["redraw_one_figure_s"].append(copy.snakemake(target)[1])
         redrawn = [job.stage for job in copy.jobs()[before:]]
@@ -188,7 +194,7 @@ def added_ratio(copy: Copy, target: str) -> str:
     text = config.read_text()
     config.write_text(re.sub(r"ratios: \[", "ratios: [0.65, ", text, count=1))
     _, _, said = copy.snakemake("--dry-run", target)
-    counts = re.findall(r"^([a-z_]+) +(\d+)$", said, re.MULTILINE)
+    counts = dict(re.findall(r"^([a-z_]+) +(\d+)$", said, re.MULTILINE)).items()
     config.write_text(text)
     if any(rule in ("baseline", "features", "data") for rule, _ in counts):
         sys.exit(f"adding a ratio would train again: {counts}")
