@@ -25,6 +25,7 @@ from ap3.stages.figure import figure
 from ap3.stages.finetune import finetune
 from ap3.stages.measure import measure
 from ap3.stages.prune import prune
+from ap3.stages.report import report
 from ap3.stages.subset import subset
 from ap3.stages.tables import tables
 from ap3.stages.theory import theory
@@ -38,7 +39,7 @@ CHAPTERS: dict[str, tuple[Callable[..., None], ...]] = {
     "2. The network": (baseline, features, views),
     "3. Pruning": (prune, finetune),
     "4. Measuring": (covariance, measure, bounds),
-    "5. Tables and figures": (tables, theory, agreement, depth, figure),
+    "5. Tables and figures": (tables, theory, agreement, depth, figure, report),
 }
 
 app = typer.Typer(

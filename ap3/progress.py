@@ -2,15 +2,23 @@
 
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn, track
 from rich.progress import Progress as Bar
+
+T = TypeVar("T")
 
 CONSOLE = Console(stderr=True)
 """The one terminal that bars are drawn on, so that several can stand under one another."""
+
+
+def counted(items: Sequence[T], title: str) -> Iterable[T]:
+    """Go through `items` under a bar on a terminal; elsewhere as they are."""
+    return track(items, title, console=CONSOLE, transient=True, disable=not sys.stderr.isatty())
 
 
 class Progress:

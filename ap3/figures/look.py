@@ -1,11 +1,11 @@
-"""How things look and what they are called: colours, markers, names for the reader."""
+"""How things look and what they are called: colours, markers, names for the reader.
+
+Importing it is cheap, so that a workflow can name things too.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from matplotlib import colormaps
-from matplotlib.colors import to_hex
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,9 @@ def mode_looks(modes: Sequence[str]) -> dict[str, Look]:
 
 def ratio_looks(ratios: Sequence[float]) -> dict[float, Look]:
     """Return each ratio's look, from dark to light."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
     steps = max(len(ratios) - 1, 1)
     return {
         ratio: Look(

@@ -35,6 +35,7 @@ def bounds(
 
     from ap3 import tables
     from ap3.layers import Layer
+    from ap3.progress import counted
     from ap3.reference import Reference
     from ap3.theory import bounds_of
 
@@ -51,6 +52,6 @@ def bounds(
                 tables.read(path.with_suffix(".csv"), "epoch"),
                 frozen,
             )
-            for path in layers
+            for path in counted(layers, "bounds")
         ]
     tables.write(pd.concat(rows, ignore_index=True), out)

@@ -48,6 +48,7 @@ def measure(
     from ap3.measures import measures_of
     from ap3.noise import Evaluation
     from ap3.outcomes import Outcomes
+    from ap3.progress import counted
     from ap3.reference import Reference
     from ap3.variants import CONTROL
 
@@ -60,7 +61,7 @@ def measure(
         evaluation = Evaluation(baseline.layer, features)
         control = next((Layer.load(path) for path in layers if path.stem == CONTROL), None)
         measured = []
-        for path in layers:
+        for path in counted(layers, "measure"):
             tuned, log = Layer.load(path), tables.read(path.with_suffix(".csv"), "epoch")
             measured.append(measures_of(baseline, tuned, log, control, frozen, monte_carlo))
             stored = path.with_suffix(".outcomes.safetensors")

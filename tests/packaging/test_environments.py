@@ -52,7 +52,7 @@ def test_the_conda_environment_has_a_python_that_the_package_runs_on():
 
 def test_make_installs_every_extra():
     (named,) = re.findall(r"--editable '\.\[(.*)\]'", (ROOT / "Makefile").read_text())
-    assert set(named.split(",")) >= set(EXTRAS) - {"pyro"}  # which workflow brings
+    assert set(named.split(",")) >= set(EXTRAS) - {"pyro", "report"}  # which workflow brings
 
 
 def test_the_containers_copy_what_is_there_and_take_the_pins():

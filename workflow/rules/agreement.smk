@@ -8,7 +8,18 @@ rule agreement:
         noise=lambda w: runs(study_of(w), study_of(w).pairs, "measures.safetensors"),
     output:
         tables=expand("results/{{study}}/tables/{table}.csv", table=EXPLAINED),
-        pdf="results/{study}/figures/agreement.pdf",
+        summaries=[
+            reported(
+                f"results/{{study}}/tables/{table}_summary.csv", f"{table}_summary"
+            )
+            for table in EXPLAINED
+        ],
+        pdf=report(
+            "results/{study}/figures/agreement.pdf",
+            caption=str(captions.file("agreement")),
+            category="Figures",
+            labels={"figure": "agreement", "shows": captions.read("agreement").title},
+        ),
         png="results/{study}/figures/agreement.png",
     log:
         "results/{study}/logs/agreement.log",

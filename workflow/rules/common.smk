@@ -1,6 +1,7 @@
 # What the rules share: the studies, and how a job finds its settings in them.
 # Needs: config. Gives: STUDIES, STUDY and the functions below; no rules.
 
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,8 @@ from ap3.provenance import (
     library_versions,
     network_digest,
 )
+from ap3.report import captions
+from ap3.report.cards import caption_of
 from ap3.study import read_studies
 
 PUBLISHED = ("fashion", "paper", "replicates")
@@ -58,12 +61,8 @@ except UserError as error:
     stop(f"The configuration is not right.\n{error}")
 STUDY = STUDIES[config["study"]]
 
-# The tables that say which measure explains the performance difference.
-EXPLAINED = [
-    f"{table}{ending}"
-    for table in ("agreement", "contrast", "choice")
-    for ending in ("", "_summary")
-]
+# The tables that say which measure explains the performance difference; each has a summary.
+EXPLAINED = ["agreement", "contrast", "choice"]
 
 # All that a study may name, and those of the user's own.
 DATA_SETS = list(
@@ -248,6 +247,35 @@ def measures_of_figure(wildcards):
     return runs(study, pairs, "measures.csv")
 
 
+def settings_in_full(wildcards):
+    """The settings of a study as JSON, with those that the configuration leaves out."""
+    study = study_of(wildcards)
+    return json.dumps({"name": study.name, **study.settings})
+
+
+def report_content():
+    """A digest of what the page of a report is filled into, and of what is said on it."""
+    folder = captions.FOLDER.parent
+    return content_digest(*sorted([*folder.glob("page.*"), *folder.glob("*/*.rst")]))
+
+
+def reported(path, name):
+    """Put a table into Snakemake's own report, with what is said of it."""
+    return report(
+        path,
+        caption=str(captions.file(name)),
+        category="Tables",
+        labels={"table": captions.read(name).title},
+    )
+
+
+def labels_of_figure(wildcards):
+    """What Snakemake's own report calls a figure: its number, and what it shows."""
+    said = caption_of(wildcards.figure, study_of(wildcards))
+    labels = {name: ", ".join(values) for name, values in said.labels.items()}
+    return {"figure": wildcards.figure, "shows": said.title, **labels}
+
+
 def figure_content(*names):
     """A digest of declarative files of the figures: descriptions, their schema, the style sheet."""
     return content_digest(
@@ -273,5 +301,5 @@ def products(study):
     return expand(
         "results/{study}/tables/{table}.csv",
         study=study.name,
-        table=tables + EXPLAINED,
+        table=tables + EXPLAINED + [f"{table}_summary" for table in EXPLAINED],
     ) + expand("results/{study}/figures/{figure}.pdf", study=study.name, figure=figures)

@@ -13,9 +13,9 @@ for study in STUDIES.values():
                 for path in runs(study, study.pairs, f"finetuned/{variant}.layers.csv")
             ],
         output:
-            tables=expand(
-                "results/{{study}}/tables/{table}.csv",
-                table=["layers", "layers_summary"],
+            layers="results/{study}/tables/layers.csv",
+            summary=reported(
+                "results/{study}/tables/layers_summary.csv", "layers_summary"
             ),
         log:
             "results/{study}/logs/depth.log",

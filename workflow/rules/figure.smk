@@ -5,7 +5,12 @@ rule figure:
     input:
         measures_of_figure,
     output:
-        pdf="results/{study}/figures/{figure}.pdf",
+        pdf=report(
+            "results/{study}/figures/{figure}.pdf",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels=labels_of_figure,
+        ),
         png="results/{study}/figures/{figure}.png",
     log:
         "results/{study}/logs/{figure}.log",
@@ -15,6 +20,7 @@ rule figure:
     conda:
         "../../envs/ap3.yaml"
     params:
+        caption=lambda w: caption_of(w.figure, study_of(w)).text,
         roles=roles_of_figure,
         description=lambda w: figure_content(f"{w.figure}.yaml"),
         look=figure_content("schema.yaml", "paper.mplstyle"),

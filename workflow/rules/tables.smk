@@ -6,8 +6,8 @@ rule tables:
         lambda w: runs(study_of(w), study_of(w).pairs, "measures.csv"),
     output:
         measures="results/{study}/tables/measures.csv",
-        summary="results/{study}/tables/summary.csv",
-        baselines="results/{study}/tables/baselines.csv",
+        summary=reported("results/{study}/tables/summary.csv", "summary"),
+        baselines=reported("results/{study}/tables/baselines.csv", "baselines"),
     log:
         "results/{study}/logs/tables.log",
     localrule: True

@@ -6,10 +6,14 @@ rule theory:
     input:
         lambda w: runs(study_of(w), study_of(w).pairs, "bounds.csv"),
     output:
-        tables=expand(
-            "results/{{study}}/tables/{table}.csv", table=["bounds", "bounds_summary"]
+        bounds="results/{study}/tables/bounds.csv",
+        summary=reported("results/{study}/tables/bounds_summary.csv", "bounds_summary"),
+        pdf=report(
+            "results/{study}/figures/bounds.pdf",
+            caption=str(captions.file("bounds")),
+            category="Figures",
+            labels={"figure": "bounds", "shows": captions.read("bounds").title},
         ),
-        pdf="results/{study}/figures/bounds.pdf",
         png="results/{study}/figures/bounds.png",
     log:
         "results/{study}/logs/theory.log",

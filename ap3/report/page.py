@@ -1,0 +1,92 @@
+"""The page: the parts of the report in one HTML file that asks for nothing else."""
+
+import json
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from ap3.figures import look
+from ap3.report import conditions, explorer, glance
+from ap3.report.cards import Card, card
+from ap3.report.flow import flow
+from ap3.report.results import Results
+from ap3.report.sheets import number, sheets
+
+_OFFER = "window.vegaEmbed = vegaEmbed;"  # to the script of the page
+_FILTERED = ("model", "data set", "metric", "PD")  # the labels that figures are chosen by
+
+
+def render(results: Results) -> str:
+    """Return the page of a study as HTML."""
+    study = results.study
+    cards = [card(name, png, study) for name, png in results.figures.items()]
+    environment = Environment(
+        loader=PackageLoader("ap3.report", "."),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "duration": duration}
+    return environment.get_template("page.html").render(
+        study=study.name,
+        size=glance.size(results),
+        findings=glance.findings(results),
+        cards=cards,
+        choices={name: _values(cards, name) for name in _FILTERED},
+        sheets=sheets(results.tables),
+        flow=flow(study, results.records),
+        settings=conditions.settings(study),
+        took=conditions.took(study, results.records),
+        versions=conditions.versions(results.records),
+        recorded=len(results.records),
+        complete=json.dumps(dict(study.settings), indent=2, ensure_ascii=False),
+        version=version("ap3"),
+        made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
+        style=Markup(_text("page.css")),
+        script=Markup(_text("page.js")),
+        vega=Markup(_libraries()),
+        specification=_embedded(explorer.specification(results.tables["measures"])),
+        pairs=_embedded(study.pairs),
+        names={name: look.name_title(name) for pair in study.pairs for name in pair},
+    )
+
+
+def duration(seconds: float) -> str:
+    """Write a time span.
+
+    >>> duration(4.25), duration(312), duration(7300)
+    ('4.2 s', '5 min 12 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _values(cards: list[Card], name: str) -> list[str]:
+    """List the values that a label has on any figure."""
+    return list(dict.fromkeys(value for each in cards for value in each.labels.get(name, [])))
+
+
+def _libraries() -> str:
+    """Return Vega, Vega-Lite and Vega-Embed as one script, from an installed package."""
+    import vl_convert
+    from altair.utils._importers import vl_version_for_vl_convert
+
+    bundle = vl_convert.javascript_bundle(_OFFER, vl_version_for_vl_convert())
+    return bundle.replace("</script", "<\\/script")
+
+
+def _embedded(value: object) -> Markup:
+    """Return `value` as JSON that may stand inside a script of a page."""
+    return Markup(
+        json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    )
+
+
+def _text(name: str) -> str:
+    return (files("ap3.report") / name).read_text(encoding="utf-8")

@@ -1,0 +1,94 @@
+"""What a study left in its folder: settings, tables, figures, and what its jobs took."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ap3 import tables
+from ap3.errors import UserError
+from ap3.record import Record
+from ap3.study import Study
+
+SETTINGS = "settings.json"
+_NEEDED = {
+    "measures": ("dataset", "model", "trial", "mode", "ratio", "epoch"),
+    "baselines": ("dataset", "model", "measure", "n", "mean", "sd"),
+    "summary": ("dataset", "model", "mode", "ratio", "measure", "n", "mean", "sd"),
+    "agreement_summary": ("dataset", "model", "epoch", "reference", "measure", "statistic"),
+    "choice_summary": ("dataset", "model", "epoch", "measure"),
+    "bounds_summary": ("dataset", "model", "law", "bound", "phase"),
+}
+
+
+@dataclass(frozen=True)
+class Results:
+    """A finished study.
+
+    Attributes
+    ----------
+    tables
+        By name, such as `measures`.
+    figures
+        The PNG of each figure by name, in the order of the page, its PDF beside it.
+    records
+        What each job took whose log says so; none for results taken from a cache.
+    """
+
+    study: Study
+    tables: dict[str, pd.DataFrame]
+    figures: dict[str, Path]
+    records: list[Record]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Results":
+        """Read the folder of a study, such as `results/demo`.
+
+        Raises
+        ------
+        UserError
+            If settings, a table or all figures are missing.
+        """
+        study = _study(folder)
+        found = {
+            name: tables.read(folder / "tables" / f"{name}.csv", *columns)
+            for name, columns in _NEEDED.items()
+        }
+        drawn = {name: folder / "figures" / f"{name}.png" for name in _figures(study)}
+        missing = [str(path) for path in drawn.values() if not path.exists()]
+        if missing:
+            raise UserError(f"{missing[0]} does not exist; make the figures of the study first.")
+        return cls(study, found, drawn, list(_records(folder, study)))
+
+
+def _study(folder: Path) -> Study:
+    path = folder / SETTINGS
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        return Study(settings.pop("name"), settings)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path} does not exist; give the folder of a study that snakemake has made."
+        ) from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"{path} holds no settings of a study ({error}); delete it and run snakemake again."
+        ) from error
+
+
+def _figures(study: Study) -> list[str]:
+    return [*study.figures, "agreement", "bounds"]
+
+
+def _records(folder: Path, study: Study) -> Iterator[Record]:
+    """Read the logs of the study, and of the data and weights that it shares with others."""
+    shared = {*study.roles.data.values(), *study.roles.networks.values()}
+    logs = sorted(folder.rglob("*.log"))
+    for log in sorted((folder.parent / "logs").rglob("*.log")):
+        names = {part for path in log.relative_to(folder.parent).parts for part in path.split(".")}
+        logs += [log] if names & shared else []
+    for log in logs:
+        if record := Record.last(log.read_text(encoding="utf-8", errors="replace")):
+            yield record

@@ -1,0 +1,120 @@
+"""The tables as the page shows them: words for names, columns to filter and to sort by."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from ap3.figures import look
+from ap3.report import captions
+from ap3.report.captions import Caption
+from ap3.report.explorer import METRICS
+from ap3.theory import BOUNDS
+
+MEASURES = METRICS | {
+    "ratio": "ratio pruned",
+    "magnitude_pruned": "magnitude pruned",
+    "relative_frobenius": "relative distance",
+    "cosine_distance": "cosine distance",
+    "train_pd_loss": "PD, training loss",
+    "train_pd_accuracy": "PD, training accuracy",
+    "test_pd_loss": "PD, test loss",
+    "test_pd_accuracy": "PD, test accuracy",
+    "train_loss": "training loss",
+    "train_accuracy": "training accuracy",
+    "test_loss": "test loss",
+    "test_accuracy": "test accuracy",
+}
+_PAIRS = {"modes": "modes at one ratio", "ratios": "ratios at one mode", "all": "any two"}
+_PHASES = {"pruned": "before fine-tuning", "tuned": "after it"}
+_LAWS = {
+    "gaussian": "Gaussian",
+    "nondiagonal": "Gaussian, Σ not diagonal",
+    "student_t": "Student-t",
+    "fisher": "Fisher",
+    "fisher_diagonal": "diagonal Fisher",
+}
+_HEADINGS = {"model": "network", "dataset": "data set", "pd": "PD of", "among": "pairs"}
+_WORDS: dict[str, Callable[[Any], str]] = {
+    "model": look.name_title,
+    "dataset": look.name_title,
+    "measure": lambda name: MEASURES.get(name, name),
+    "pd": lambda name: MEASURES.get(name, name).removeprefix("PD, "),
+    "among": lambda name: _PAIRS.get(name, name),
+    "phase": lambda name: _PHASES.get(name, name),
+    "bound": lambda name: BOUNDS.get(name, name),
+    "law": lambda name: _LAWS.get(name, name),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell shows, and by what it is sorted."""
+
+    shown: str
+    key: str | float
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One table: the headings, which of them to filter by and the first choice there, the rows."""
+
+    caption: Caption
+    headings: list[str]
+    numeric: list[bool]
+    filters: Mapping[str, str]
+    rows: list[list[Cell]]
+
+
+def sheets(tables: Mapping[str, pd.DataFrame]) -> list[Sheet]:
+    """Return the tables of the page in their order."""
+    shares = tables["agreement_summary"]
+    shares = shares[shares["statistic"] == "agreement"]
+    shares = shares.drop(columns=["statistic", "sees", "interval"], errors="ignore")
+    chosen = {"pairs": "any two", "PD of": "test loss", "reference": "baseline"}
+    last = str(shares["epoch"].max()) if len(shares) else ""
+    return [
+        _sheet("baselines", tables["baselines"], {"measure": "test accuracy"}),
+        _sheet("agreement_summary", shares, chosen | {"epoch": last}),
+        _sheet("bounds_summary", tables["bounds_summary"], {"law": "Gaussian", "phase": ""}),
+        _sheet("choice_summary", tables["choice_summary"].drop(columns="sees"), {"epoch": last}),
+        _sheet("summary", tables["summary"], {"measure": "AP2", "mode": "", "ratio": ""}),
+    ]
+
+
+def _sheet(name: str, table: pd.DataFrame, filters: dict[str, str]) -> Sheet:
+    table = table.dropna(axis="columns", how="all")
+    headings = [_HEADINGS.get(column, column) for column in table.columns]
+    several = {
+        _HEADINGS[column]: ""
+        for column in ("model", "dataset")
+        if column in table and len(set(table[column])) > 1
+    }
+    columns = [[_cell(column, value) for value in table[column]] for column in table.columns]
+    numeric = [pd.api.types.is_numeric_dtype(table[column]) for column in table.columns]
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    there = {heading: first for heading, first in filters.items() if heading in headings}
+    return Sheet(captions.read(name), headings, numeric, several | there, rows)
+
+
+def _cell(column: str, value: Any) -> Cell:
+    if column in _WORDS:
+        shown = _WORDS[column](value)
+        return Cell(shown, shown)
+    if isinstance(value, str):
+        return Cell(value, value)
+    if pd.isna(value):
+        return Cell("–", "")
+    return Cell(number(value), float(value))
+
+
+def number(value: float) -> str:
+    """Write a number in four digits, whole numbers whole.
+
+    >>> number(120.0), number(0.98765432), number(1272417.5), number(float("inf"))
+    ('120', '0.9877', '1.272e+06', '∞')
+    """
+    if value in (float("inf"), float("-inf")):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"

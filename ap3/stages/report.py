@@ -1,0 +1,31 @@
+"""Stage `report`: a whole study as one HTML page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a study, such as results/demo.")],
+    out: Annotated[Path, typer.Option(help="Where the page goes (HTML).")],
+) -> None:
+    """Put a study on one page: an interactive view, every figure and table, and the conditions.
+
+    The page holds all that it shows and asks for no network.
+
+    Example: ap3 report results/demo --out report.html
+    """
+    from ap3.errors import UserError
+
+    try:
+        from ap3.report.page import render
+    except ImportError as error:
+        raise UserError(
+            f"the report needs {error.name}, which is not installed; run pip install 'ap3[report]'."
+        ) from error
+    from ap3.report.results import Results
+    from ap3.storage import write_atomically
+
+    page = render(Results.read(folder)).encode()
+    write_atomically(out, lambda partial: partial.write_bytes(page))
