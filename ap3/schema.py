@@ -24,7 +24,8 @@ _WORDS = {
     "object": "a mapping of keys to values",
 }
 
-# A few lines of YAML can stand for gigabytes, by aliases of aliases.
+_MOST = 100_000
+
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
@@ -49,10 +50,28 @@ def mistakes(value: Any, schema: dict[str, Any], whole: str = "the configuration
     ["there is no key 'epohcs'; did you mean 'epochs'? Known keys: epochs.",
      'epochs is 0, but must be at least 1.']
     """
+    if _is_endless(value):
+        return [
+            f"{whole} has more than {_MOST:,} entries, with all aliases written out; shorten it."
+        ]
     errors = _validator()(schema).iter_errors(value)
     ordered = sorted(errors, key=lambda error: [str(step) for step in error.absolute_path])
     sentences = [sentence for error in ordered for sentence in _sentences(error, whole)]
     return list(dict.fromkeys(sentences))
+
+
+def _is_endless(value: Any) -> bool:
+    """Whether `value` has too many entries to look at; aliases of aliases make billions of a few."""
+    pending = [value]
+    for _ in range(_MOST):
+        if not pending:
+            return False
+        part = pending.pop()
+        if isinstance(part, dict):
+            pending += part.values()
+        elif isinstance(part, list):
+            pending += part
+    return bool(pending)
 
 
 @cache

@@ -1,0 +1,11 @@
+"""What holds for all tests."""
+
+import signal
+
+
+def pytest_configure() -> None:
+    """Let the processes that tests start be interrupted.
+
+    A shell starts its background jobs with SIGINT ignored, and their children inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
