@@ -74,11 +74,17 @@ class Checkpoint:
             )
 
     @classmethod
-    def load(cls, path: Path, device: torch.device, own_model: str | None = None) -> Self:
+    def load(
+        cls,
+        path: Path,
+        device: torch.device,
+        own_model: str | None = None,
+        channels_last: bool = False,
+    ) -> Self:
         """Build the network that `path` names and give it the weights that `path` holds.
 
         A file never chooses code to run: where it names a network of the user's own, the user has
-        to have named the same as `own_model`.
+        to have named the same as `own_model`. `channels_last` lays the weights out in that order.
 
         Raises
         ------
@@ -98,7 +104,10 @@ class Checkpoint:
                 raise ValueError(f"they are not of {identity.classes} classes")
         model = build(identity.model, identity.classes, identity.image_size)
         load_state(model, {name: torch.from_numpy(array) for name, array in arrays.items()}, path)
-        return cls(model.to(device), identity)
+        model.to(device)
+        if channels_last:
+            model.to(memory_format=torch.channels_last)
+        return cls(model, identity)
 
 
 def read_identity(path: Path, metadata: dict[str, Any]) -> Identity:

@@ -61,6 +61,18 @@ class Layer:
         weight, bias = (arrays[f"{origin.layer}.{part}"] for part in ("weight", "bias"))
         return cls(origin, Variant(CONTROL, 0.0), np.ones_like(weight), weight, bias)
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """Name the baseline and the variant: the first columns of every table of variants."""
+        origin, variant = self.origin, self.variant
+        return {
+            "dataset": origin.dataset,
+            "model": origin.model,
+            "trial": origin.trial,
+            "mode": variant.mode,
+            "ratio": variant.ratio,
+        }
+
     def save(self, path: Path) -> None:
         """Write the layer to the safetensors file `path`.
 

@@ -45,18 +45,13 @@ def measures_of(
     points
         Of the Pyro Monte Carlo estimate of the Student-t AP3 at the last epoch; 0 makes none.
     """
-    origin, variant, layer = tuned.origin, tuned.variant, baseline.layer
+    layer = baseline.layer
     if len(log) != len(tuned.weight):
         raise UserError(
-            f"the log of {variant} has {len(log)} epochs, but its layer {len(tuned.weight)}; "
+            f"the log of {tuned.variant} has {len(log)} epochs, but its layer {len(tuned.weight)}; "
             "fine-tune again."
         )
-    about = {
-        "dataset": origin.dataset,
-        "model": origin.model,
-        "trial": origin.trial,
-        "mode": variant.mode,
-        "ratio": variant.ratio,
+    about = tuned.about | {
         "epoch": log["epoch"].to_numpy(),
         "weights": tuned.mask.size,
         "pruned": int((tuned.mask == 0).sum()),

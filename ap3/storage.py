@@ -174,11 +174,16 @@ def _lives(process: int) -> bool:
     return True
 
 
+def announced(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """Say which array comes next in the digest of a file, before its bytes."""
+    return f"{name}:{dtype.str}:{shape};".encode()
+
+
 def _digest(arrays: Mapping[str, NDArray[Any]], described: str) -> str:
     digest = hashlib.sha256(described.encode())
     for name in sorted(arrays):
         array = arrays[name]
-        digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
+        digest.update(announced(name, array.dtype, array.shape))
         digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 

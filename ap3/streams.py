@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from safetensors import SafetensorError, safe_open
 
 from ap3.errors import UserError
-from ap3.storage import ENTRY, write_atomically
+from ap3.storage import ENTRY, announced, write_atomically
 
 Shape = tuple[int, ...]
 Form = tuple[Shape, DTypeLike]
@@ -148,7 +148,7 @@ def _digest(
     digest = hashlib.sha256(described.encode())
     for name in sorted(forms):
         shape, dtype = forms[name]
-        digest.update(f"{name}:{np.dtype(dtype).str}:{shape};".encode())
+        digest.update(announced(name, np.dtype(dtype), shape))
         file.seek(start + places[name])
         left = _bytes(forms[name])
         while left:

@@ -115,13 +115,7 @@ def bounds_of(
         Whether the layers below were held (scope `head`). If not, the loss is no function of the
         last layer alone once fine-tuning has begun, and no bound is made for those epochs.
     """
-    origin, variant = tuned.origin, tuned.variant
-    about = {
-        "dataset": origin.dataset,
-        "model": origin.model,
-        "trial": origin.trial,
-        "mode": variant.mode,
-        "ratio": variant.ratio,
+    about = tuned.about | {
         "epoch": log["epoch"],
         "train_pd_loss": log["train_pd_loss"],
         "test_pd_loss": log["test_pd_loss"],

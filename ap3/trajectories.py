@@ -51,9 +51,7 @@ class Trajectory:
 
     def record_depth(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add how far every layer of the whole network has moved, as of the epoch just recorded."""
-        origin, variant = self.pruned.origin, self.pruned.variant
-        about = {"dataset": origin.dataset, "model": origin.model, "trial": origin.trial}
-        about |= {"mode": variant.mode, "ratio": variant.ratio, "epoch": len(self.log) - 1}
+        about = self.pruned.about | {"epoch": len(self.log) - 1}
         self.depth += [about | dict(row) for row in rows]
 
     def state_dict(self) -> dict[str, Any]:

@@ -23,8 +23,6 @@ def features(
     Example: ap3 features --data digits.safetensors --checkpoint baseline.safetensors
     --out features.safetensors
     """
-    import torch
-
     from ap3 import features
     from ap3.checkpoints import Checkpoint
     from ap3.datasets.images import Images
@@ -32,7 +30,5 @@ def features(
 
     images = Images.load(data)
     with processor(device, threads, precision) as where:
-        network = Checkpoint.load(checkpoint, where, model)
-        if channels_last:
-            network.model.to(memory_format=torch.channels_last)
+        network = Checkpoint.load(checkpoint, where, model, channels_last)
         features.write(out, network, images, where)

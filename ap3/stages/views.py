@@ -30,8 +30,6 @@ def views(
     Example: ap3 views --data digits.safetensors --checkpoint baseline.safetensors --views 20
     --augmentation crop-flip --out views.safetensors
     """
-    import torch
-
     from ap3.checkpoints import Checkpoint
     from ap3.datasets.images import Images
     from ap3.device import processor
@@ -39,7 +37,5 @@ def views(
 
     images = Images.load(data)
     with processor(device, threads, precision) as where:
-        network = Checkpoint.load(checkpoint, where, model)
-        if channels_last:
-            network.model.to(memory_format=torch.channels_last)
+        network = Checkpoint.load(checkpoint, where, model, channels_last)
         write_views(out, network, images, views, augmentation, where, view_dtype)
