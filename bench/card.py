@@ -130,7 +130,7 @@ class _Plain:
         network = _network(model, options.size, where)
         batches = recipe.loader(images.numpy(), labels.numpy(), options.size, options.batch)
         self.where = where
-        self.epochs = recipe.epochs(network, batches, 0.01, where)
+        self.epochs = recipe.epochs(network, batches, 0.01, device=where)
 
     def __call__(self) -> None:
         with torch.autocast(self.where.type, enabled=False):

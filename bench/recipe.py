@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.optim import SGD
+from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
@@ -84,9 +85,12 @@ def epochs(
     model: nn.Module,
     batches: DataLoader[tuple[Tensor, int]],
     learning_rate: float,
+    count: int = 10**6,
     device: torch.device = CPU,
 ) -> Iterator[float]:
-    """Train for ever, yielding the mean loss of each epoch."""
+    """Train for `count` epochs with cosine annealing, yielding the mean loss of each."""
     optimizer = SGD(model.parameters(), lr=learning_rate, momentum=0.9)
-    while True:
+    schedule = CosineAnnealingLR(optimizer, count)
+    for _ in range(count):
         yield fmean(steps(model, batches, optimizer, device=device))
+        schedule.step()

@@ -13,22 +13,22 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import demo
 import recipe
 import torch
 import torch.nn.functional as F  # noqa: N812
 from measuring import Ratio, Times, conditions, in_turns, table, write_ratios
 from torch import Tensor, nn
 
-from ap3 import datasets
 from ap3.models.names import FACTORIES
 from ap3.models.registry import build
 from ap3.training import Recipe, optimise, train
 from ap3.views import View
 
 CLASSES, LEARNING_RATE, AUGMENTATION = 10, 0.01, "crop-flip"
-LARGE = {"resnet18_32": ("resnet18", 32, 128, 3), "resnet50_64": ("resnet50", 64, 64, 1)}
-"""What is compared with its limit → network, pixels, batch, batches a round."""
-SMALL_SIZE, SMALL_BATCH = 16, 32
+LARGE = {"resnet18_32": ("resnet18", 32, 128, 16), "resnet50_64": ("resnet50", 64, 64, 6)}
+"""What is compared with its limit → network, pixels, batch, batches a round, which is an epoch."""
+SMALL_BATCH = 32
 AT_ONCE = 2
 
 
@@ -76,9 +76,9 @@ def beside_the_recipe(rounds: int) -> dict[str, Ratio]:
     together: Times = {}
     for model in FACTORIES:
         times = _small(model, rounds)
-        count = len(_digits()[1])
+        count = len(demo.digits()[1])
         work = {name: count * (AT_ONCE if "at once" in name else 1) for name in times}
-        print(table(f"{model} at {SMALL_SIZE} px, batch {SMALL_BATCH}", times, work, "images/s"))
+        print(table(f"{model} at {demo.SIZE} px, batch {SMALL_BATCH}", times, work, "images/s"))
         for name, taken in times.items():
             before = together.get(name, [0.0] * rounds)
             together[name] = [one + more for one, more in zip(before, taken, strict=True)]
@@ -91,11 +91,11 @@ def beside_the_recipe(rounds: int) -> dict[str, Ratio]:
 
 def _small(model: str, rounds: int) -> Times:
     """Time epochs of one of the demo's networks: the recipe's, ours, and two of ours at once."""
-    images, labels = _digits()
+    images, labels, *_ = demo.digits()
     colour = images.expand(-1, 3, -1, -1)
-    batches = recipe.loader(colour.numpy(), labels.numpy(), SMALL_SIZE, SMALL_BATCH)
-    theirs = recipe.epochs(_network(model, SMALL_SIZE), batches, LEARNING_RATE)
-    ours = _training(model, images, labels, SMALL_SIZE, SMALL_BATCH)
+    batches = recipe.loader(colour.numpy(), labels.numpy(), demo.SIZE, SMALL_BATCH)
+    theirs = recipe.epochs(demo.network(model), batches, LEARNING_RATE)
+    ours = _training(model, images, labels, demo.SIZE, SMALL_BATCH)
     with Processes(model, AT_ONCE) as processes:
         ways = {
             "recipe": theirs.__next__,
@@ -137,15 +137,11 @@ class Processes:
 
 def _obey(model: str, pipe: Connection) -> None:
     torch.set_num_threads(1)
-    training = _training(model, *_digits(), SMALL_SIZE, SMALL_BATCH)
+    images, labels, *_ = demo.digits()
+    training = _training(model, images, labels, demo.SIZE, SMALL_BATCH)
     while pipe.recv():
         next(training)
         pipe.send(None)
-
-
-def _digits() -> tuple[Tensor, Tensor]:
-    data = datasets.get("digits").decode(None)
-    return torch.from_numpy(data.train_images), torch.from_numpy(data.train_labels)
 
 
 def _network(model: str, size: int) -> nn.Module:

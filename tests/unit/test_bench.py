@@ -54,6 +54,16 @@ def test_fine_tuning_is_measured(tmp_path, monkeypatch, capsys):
     assert "recipe" in printed
 
 
+def test_accuracy_is_compared_with_the_recipe(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "ratios.json"
+    small = ["--models", "small_vgg", "--epochs", "1", "--trials", "2"]
+    run(monkeypatch, "accuracy", *small, "--json", str(out))
+    ratio = json.loads(out.read_text())["accuracy_over_recipe_demo"]
+    assert 0.1 < ratio < 10
+    line = next(line for line in capsys.readouterr().out.splitlines() if "small_vgg" in line)
+    assert line.split()[:3] == ["small_vgg", "2", "1"]
+
+
 @pytest.mark.parametrize("model", ["small_vgg"])
 def test_a_card_is_measured_where_the_cpu_stands_in(monkeypatch, capsys, model):
     small = ["--device", "cpu", "--size", "16", "--examples", "40", "--batch", "20"]

@@ -1,0 +1,85 @@
+"""Whether the speed costs accuracy: the demo's networks trained by ap3's loop and by the recipe.
+
+Both train on the digits with random resized crops and flips, for as many epochs and at the same
+annealed learning rates as the demo, from the same weights in each trial, and are tested alike.
+
+    python bench/accuracy.py
+"""
+
+import argparse
+from collections import deque
+from math import sqrt
+from pathlib import Path
+from statistics import fmean, stdev
+
+import demo
+import recipe
+import torch
+from measuring import conditions, write_ratios
+
+from ap3.evaluation import Outcomes, logits_of
+from ap3.training import Recipe, train
+from ap3.views import View
+
+BATCH, AUGMENTATION, CPU = 32, "crop-flip", torch.device("cpu")
+
+
+def main() -> None:
+    """Train, test, print, and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=5, help="trainings of each network, each way")
+    parser.add_argument(
+        "--epochs", type=int, help="epochs of every network; the demo's if not given"
+    )
+    parser.add_argument("--models", nargs="*", help="networks; all of the demo's if not given")
+    parser.add_argument("--json", type=Path, help="file for the ratio")
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    print(conditions(augmentation=AUGMENTATION, batch=BATCH, precision="float32"))
+    print(
+        f"{'test accuracy, mean ± sd':24}{'n':>3}{'epochs':>8}{'recipe':>18}{'ours':>18}   difference ± se"
+    )
+    means = []
+    for model, (epochs, learning_rate) in demo.trainings().items():
+        if options.models and model not in options.models:
+            continue
+        epochs = options.epochs or epochs
+        pairs = [both(model, epochs, learning_rate, seed) for seed in range(options.trials)]
+        print(row(model, epochs, pairs))
+        means.append(tuple(map(fmean, zip(*pairs, strict=True))))
+    theirs, ours = map(fmean, zip(*means, strict=True))
+    write_ratios(options.json, {"accuracy_over_recipe_demo": ours / theirs})
+
+
+def both(model: str, epochs: int, learning_rate: float, seed: int) -> tuple[float, float]:
+    """Train one network from the same weights by the recipe and by ours; returns test accuracies."""
+    images, labels, *test = demo.digits()
+    colour = images.expand(-1, 3, -1, -1)
+    batches = recipe.loader(colour.numpy(), labels.numpy(), demo.SIZE, BATCH)
+    theirs, ours = demo.network(model, seed), demo.network(model, seed)
+    deque(recipe.epochs(theirs, batches, learning_rate, epochs), maxlen=0)
+    wanted = Recipe(epochs, BATCH, learning_rate, augmentation=AUGMENTATION, channels_last=True)
+    order = torch.Generator().manual_seed(seed)
+    deque(train(ours, images, labels, View(demo.SIZE), wanted, order), maxlen=0)
+    return _accuracy(theirs, *test), _accuracy(ours, *test)
+
+
+def _accuracy(network: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+    outcomes = Outcomes.of(logits_of(network, images, View(demo.SIZE), CPU), labels)
+    return outcomes.correct.mean().item()
+
+
+def row(model: str, epochs: int, pairs: list[tuple[float, float]]) -> str:
+    """Say what came of both ways, and the mean of the differences with its standard error."""
+    cells = "".join(f"{fmean(one):11.4f} ±{_spread(one):.4f}" for one in zip(*pairs, strict=True))
+    differences = [ours - theirs for theirs, ours in pairs]
+    error = _spread(differences) / sqrt(len(pairs))
+    return f"{model:24}{len(pairs):3}{epochs:8}{cells}   {fmean(differences):+.4f} ± {error:.4f}"
+
+
+def _spread(values: list[float] | tuple[float, ...]) -> float:
+    return stdev(values) if len(values) > 1 else float("nan")
+
+
+if __name__ == "__main__":
+    main()
