@@ -21,8 +21,6 @@ from ap3.resume import Draws, Momenta, Resume
 from ap3.training import Epoch, Recipe, optimise, shuffled_batches, train
 from ap3.views import View
 
-SCOPES = ("head", "all")
-
 _CACHE_LINE = 16  # numbers of four bytes in 64 bytes
 
 
@@ -37,11 +35,13 @@ class Heads:
         """Apply every layer to `features` (N, d); returns (V, N, classes).
 
         The bits of a variant's result do not depend on how many others there are: each has a
-        product of its own, from weights that start at a cache line.
+        product of its own, from weights that start at a cache line. With the weights on the left
+        their gradient comes out in their own layout, several times as fast as transposed.
         """
-        weight, features = _aligned(self.weight), _aligned(features)
-        shared = features.expand(len(weight), *features.shape)
-        return torch.bmm(shared, weight.transpose(1, 2)) + self.bias[:, None]
+        weight, features = _one_a_thread(_aligned(self.weight)), _aligned(features)
+        shared = features.T.expand(len(weight), -1, -1)
+        products = torch.bmm(weight, shared)[: len(self.weight)]
+        return (products + self.bias[..., None]).transpose(1, 2)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the layers by name."""
@@ -62,6 +62,12 @@ def _aligned(tensor: Tensor) -> Tensor:
     """Pad the last dimension with zeros to whole cache lines, which matrix products round alike."""
     missing = -tensor.shape[-1] % _CACHE_LINE
     return F.pad(tensor, (0, missing)) if missing else tensor
+
+
+def _one_a_thread(weight: Tensor) -> Tensor:
+    """Repeat layers so that no product is shared out between threads, which would round it anew."""
+    count = max(len(weight), torch.get_num_threads())
+    return weight if count == len(weight) else weight[torch.arange(count) % len(weight)]
 
 
 def finetune_heads(
