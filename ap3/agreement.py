@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap, rankdata
 
 from ap3.latent.vectors import Vector
+from ap3.progress import counted
 from ap3.runs import DIFFERENCES, REFERENCES, Runs
 
 STATISTICS = ("decided", "agreement", "gain", "tau_b", "rho")
@@ -115,7 +116,7 @@ def agreement(runs: Sequence[Runs]) -> pd.DataFrame:
     they are, without ties by noise; among modes or ratios it is the mean over the groups (the modes
     at each ratio, the ratios at each mode).
     """
-    rows = [row for each in runs for row in _agreement_of(each)]
+    rows = [row for each in counted(runs, "agreement") for row in _agreement_of(each)]
     return pd.concat(rows, ignore_index=True)
 
 
@@ -134,7 +135,7 @@ def bootstrapped(runs: Sequence[Runs]) -> pd.DataFrame:
         the quantiles of the statistic over the resamples. No row where the outcomes of single
         examples are not known.
     """
-    rows = [row for each in runs for row in _bootstrapped(each)]
+    rows = [row for each in counted(runs, "intervals") for row in _bootstrapped(each)]
     columns = [*_KEYS, "trial", "statistic", "low", "high"]
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
 
@@ -199,7 +200,7 @@ class _Case:
         """Count every measure's agreement with a PD at some epochs, and its gain over AP2."""
         ordered = order(np.abs(difference), self.compared, self.error[:, at])
         ranked = [_ranks(np.abs(difference[..., group])) for group in self.groups]
-        counted = {}
+        found = {}
         for name, every in self.measures.items():
             measure = every[:, at]
             rho = [
@@ -208,11 +209,9 @@ class _Case:
             ]
             with _quiet():
                 mean = np.nanmean(rho, axis=0)
-            counted[name] = concordance(order(measure, self.compared), ordered) | {"rho": mean}
-        base = counted["ap2"]["agreement"]
-        return {
-            name: found | {"gain": found["agreement"] - base} for name, found in counted.items()
-        }
+            found[name] = concordance(order(measure, self.compared), ordered) | {"rho": mean}
+        base = found["ap2"]["agreement"]
+        return {name: one | {"gain": one["agreement"] - base} for name, one in found.items()}
 
 
 def _cases(runs: Runs) -> Iterator[_Case]:
@@ -253,10 +252,10 @@ def _bootstrapped(runs: Runs) -> Iterator[pd.DataFrame]:
         if np.isnan(case.resampled).any():
             continue
         for at in (0, -1):
-            counted = case.count(at, case.resampled[:, :, at])
-            names = [(name, statistic) for name in counted for statistic in STATISTICS]
+            found = case.count(at, case.resampled[:, :, at])
+            names = [(name, statistic) for name in found for statistic in STATISTICS]
             values = np.stack(
-                [np.broadcast_to(counted[m][s], case.resampled.shape[:2]) for m, s in names]
+                [np.broadcast_to(found[m][s], case.resampled.shape[:2]) for m, s in names]
             )
             with _quiet():
                 means = np.nanmean(values, axis=-1, keepdims=True)

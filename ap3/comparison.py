@@ -22,6 +22,7 @@ from ap3.latent import (
 from ap3.latent.grouping import group_starts
 from ap3.latent.vectors import BLOCK, Vector, as_float64, slices, to_numpy
 from ap3.laws import own_laws
+from ap3.progress import counted
 from ap3.schema import nearest
 from ap3.seeds import derive
 from ap3.state_dicts import StateDict, plain
@@ -84,7 +85,7 @@ def compare(
     one, two = plain(baseline), plain(pruned)
     wanted = [layers] if isinstance(layers, str) else list(layers)
     chosen, own = _matching(one, two, wanted or ["*"]), tuple(laws)
-    return pd.DataFrame(_row(name, one, two, df, groups, own) for name in chosen)
+    return pd.DataFrame(_row(name, one, two, df, groups, own) for name in counted(chosen, "layers"))
 
 
 def _matching(one: StateDict, two: StateDict, wanted: list[str]) -> list[str]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ap3.device import at_least_float32, send
 from ap3.memory import Pieces
+from ap3.progress import counted
 from ap3.views import View
 
 EVALUATION_BATCH = 512
@@ -43,15 +44,20 @@ def logits_of(model: nn.Module, images: Tensor, view: View, device: torch.device
 
 
 def outputs_of(
-    model: nn.Module, images: Tensor, look: Callable[[Tensor], Tensor], device: torch.device
+    model: nn.Module,
+    images: Tensor,
+    look: Callable[[Tensor], Tensor],
+    device: torch.device,
+    title: str = "evaluation",
 ) -> Iterator[Tensor]:
     """Run `model` in evaluation mode over uint8 `images`, a batch at a time; yields its outputs.
 
-    The model sees what `look` makes of a batch: `View.still`, or a random view.
+    The model sees what `look` makes of a batch: `View.still`, or a random view. `title` is what
+    the bar calls it.
     """
     model.eval()
     pieces = Pieces("in evaluation")
-    for batch in images.split(EVALUATION_BATCH):
+    for batch in counted(images.split(EVALUATION_BATCH), title):
         with torch.no_grad():
             run = partial(_in_pieces, model, look(send(batch, device)))
             outputs = pieces.fit(run, len(batch))

@@ -19,6 +19,7 @@ from ap3 import storage, streams
 from ap3.errors import UserError
 from ap3.evaluation import outputs_of
 from ap3.models.head import linear, without_head
+from ap3.progress import counted
 from ap3.seeds import derive
 
 if TYPE_CHECKING:  # reading features needs no torchvision, which takes seconds to import
@@ -157,7 +158,7 @@ def write_views(
     width = linear(checkpoint.model, identity.head).in_features
     blocks = (
         ("views", seen)
-        for _ in range(views)
+        for _ in counted(range(views), "views")
         for seen in _seen(checkpoint, data.train_images, look, device)
     )
     form = ((views, len(data.train_images), width), dtype)
@@ -172,5 +173,5 @@ def _seen(
 ) -> Iterator[NDArray[np.float32]]:
     """Yield what the last layer sees, (n, d), a batch of images at a time."""
     with without_head(checkpoint.model, checkpoint.identity.head) as trunk:
-        for outputs in outputs_of(trunk, torch.from_numpy(images), look, device):
+        for outputs in outputs_of(trunk, torch.from_numpy(images), look, device, "images"):
             yield outputs.flatten(1).cpu().numpy()

@@ -13,7 +13,7 @@ from ap3.evaluation import Outcomes, logits_of
 from ap3.finetuning import finetune_network
 from ap3.layers import Layer
 from ap3.models.head import linear
-from ap3.progress import Progress
+from ap3.progress import Progress, counted
 from ap3.resume import Resume
 from ap3.training import Recipe, naming
 from ap3.trajectories import Trajectory, order, seed, title
@@ -57,7 +57,8 @@ def through_network(
 
     baseline = judge(checkpoint.model)
     trajectories = []
-    for pruned, resume in zip(layers, resumes or [Resume() for _ in layers], strict=True):
+    pairs = list(zip(layers, resumes or [Resume() for _ in layers], strict=True))
+    for pruned, resume in counted(pairs, "variants"):
         model = copy.deepcopy(checkpoint.model)
         layer = linear(model, name)
         layer.weight.data.copy_(torch.from_numpy(pruned.weight))

@@ -2,13 +2,15 @@
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Self, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn, track
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+
+from ap3.record import LONG
 
 T = TypeVar("T")
 
@@ -16,9 +18,31 @@ CONSOLE = Console(stderr=True)
 """The one terminal that bars are drawn on, so that several can stand under one another."""
 
 
-def counted(items: Sequence[T], title: str) -> Iterable[T]:
-    """Go through `items` under a bar on a terminal; elsewhere as they are."""
-    return track(items, title, console=CONSOLE, transient=True, disable=not sys.stderr.isatty())
+def counted(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+    """Go through `items`; on a terminal a bar counts them as soon as that has taken long.
+
+    Parameters
+    ----------
+    title
+        What is being done.
+    total
+        How many there are; needed where `items` have no length.
+    """
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    columns = (*Bar.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Bar(*columns, console=CONSOLE, transient=True)
+    task = bar.add_task(title, total=len(items) if isinstance(items, Sized) else total)
+    start = time.monotonic()
+    try:
+        for item in items:
+            if time.monotonic() - start > LONG:
+                bar.start()
+            yield item
+            bar.advance(task)
+    finally:
+        bar.stop()
 
 
 class Progress:

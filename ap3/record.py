@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Self
 
-_LONG = 2.0  # seconds: what takes longer says so on a terminal too
+LONG = 2.0  # seconds: what takes longer says so on a terminal
 _PACKAGES = ("numpy", "scipy", "pandas", "matplotlib", "torch", "torchvision")
 _LINE = re.compile(
     r"^ap3 (?P<stage>\w+): (?P<seconds>[\d.]+) s, (?P<megabytes>\d+) MB, on (?P<device>.+?)"
@@ -86,7 +86,7 @@ def timed(command: Callable[..., None]) -> Callable[..., None]:
         with _waiting(command.__name__):
             command(*given, **options)
         seconds = time.monotonic() - start
-        if sys.stderr.isatty() and seconds > _LONG:
+        if sys.stderr.isatty() and seconds > LONG:
             print(f"{command.__name__}: done in {seconds:.1f} s", file=sys.stderr)
 
     return run

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from ap3.device import at_least_float32, take
 from ap3.errors import UserError
 from ap3.memory import Pieces
+from ap3.progress import counted
 from ap3.resume import Draws, Momenta, Resume
 from ap3.views import View
 
@@ -149,7 +150,9 @@ def train(
         model.train()
         learning_rate = float(schedule.get_last_lr()[0])
         sums = torch.zeros(2, dtype=torch.float64, device=device)
-        for pixels, answers in _batches(images, labels, view, recipe, generator, device):
+        batches = _batches(images, labels, view, recipe, generator, device)
+        count = math.ceil(len(images) / recipe.batch_size)
+        for pixels, answers in counted(batches, f"epoch {epoch}", count):
             step = partial(_step, model, optimizer, pixels, answers)
             sums += pieces.fit(step, len(answers))
         schedule.step()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ap3.datasets.archives import Zip, open_zip
 from ap3.datasets.images import Images
 from ap3.errors import UserError
+from ap3.progress import counted
 
 _FOLDER = "tiny-imagenet-200"
 _SIZE = 64
@@ -56,7 +57,7 @@ def _split(
     number = {wnid: label for label, wnid in enumerate(ids)}
     pixels = np.empty((len(files), 3, _SIZE, _SIZE), np.uint8)
     labels = np.empty(len(files), np.int64)
-    for row, (name, wnid) in enumerate(files):
+    for row, (name, wnid) in enumerate(counted(files, "images")):
         if wnid not in number:
             raise UserError(f"{archive.path}: {name} is of class {wnid}, which wnids.txt lacks.")
         pixels[row] = _pixels(archive, name).transpose(2, 0, 1)

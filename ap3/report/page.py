@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from ap3.figures import look
+from ap3.progress import counted
 from ap3.report import conditions, explorer, glance
 from ap3.report.cards import Card, card
 from ap3.report.flow import flow
@@ -22,7 +23,8 @@ _FILTERED = ("model", "data set", "metric", "PD")  # the labels that figures are
 def render(results: Results) -> str:
     """Return the page of a study as HTML."""
     study = results.study
-    cards = [card(name, png, study) for name, png in results.figures.items()]
+    figures = counted(results.figures.items(), "figures")
+    cards = [card(name, png, study) for name, png in figures]
     environment = Environment(
         loader=PackageLoader("ap3.report", "."),
         autoescape=select_autoescape(["html"]),
