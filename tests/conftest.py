@@ -2,6 +2,12 @@
 
 import signal
 
+from hypothesis import settings
+
+# A busy machine is no failure.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+
 
 def pytest_configure() -> None:
     """Let the processes that tests start be interrupted.
