@@ -14,6 +14,8 @@ def test_the_repository_has_what_the_catalog_looks_for():
     assert (ROOT / "workflow/Snakefile").is_file()
     assert list((ROOT / "workflow/rules").glob("*.smk"))
     assert (ROOT / "config/README.md").is_file()
+    # What Snakedeploy copies beside the workflow that it makes.
+    assert (ROOT / "config/config.yaml").samefile(ROOT / "config.yaml")
 
 
 def test_the_catalogs_file_says_how_it_is_used():

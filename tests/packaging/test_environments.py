@@ -55,14 +55,6 @@ def test_make_installs_every_extra():
     assert set(named.split(",")) >= set(EXTRAS) - {"pyro", "report"}  # which workflow brings
 
 
-def test_the_containers_copy_what_is_there_and_take_the_pins():
-    copied = re.findall(r"^    (\S+) /ap3/\1$", (ROOT / "envs/ap3.def").read_text(), re.MULTILINE)
-    assert set(copied) >= {"ap3", "workflow", "envs", "Snakefile", "config.yaml"}
-    assert all((ROOT / name).exists() for name in copied)
-    for recipe in ("Dockerfile", "envs/ap3.def"):
-        assert "--constraint envs/constraints.txt" in (ROOT / recipe).read_text()
-
-
 def test_the_version_is_one():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert PROJECT["version"] == citation["version"] == ap3.__version__

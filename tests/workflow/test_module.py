@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,21 +16,20 @@ _FILE = re.compile(r"^```\w+\n# (Snakefile|[\w.]+)\n(.*?)^```$", re.MULTILINE | 
 
 @pytest.fixture
 def other(tmp_path):
-    """Runs Snakemake in the other workflow's folder; gives the exit status and what is printed."""
+    """Runs Snakemake in the other workflow's folder."""
     for name, text in _FILE.findall((ROOT / "docs/ecosystem.md").read_text()):
         (tmp_path / name).write_text(text)
     (tmp_path / "ap3-checkout").symlink_to(ROOT)
+    return partial(snakemake, tmp_path)
+
+
+def snakemake(folder, *arguments):
+    """Run Snakemake in `folder`; give the exit status and what is printed."""
     scripts = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": scripts, "PYTHONPATH": str(ROOT)}
-
-    def run(*arguments):
-        command = ["snakemake", "--cores", "1", *arguments]
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True
-        )
-        return done.returncode, done.stdout + done.stderr
-
-    return run
+    command = ["snakemake", "--cores", "1", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
 
 
 def test_its_target_plans_the_whole_study(other):
@@ -37,6 +38,19 @@ def test_its_target_plans_the_whole_study(other):
     stages = set(re.findall(r"^ap3_(\w+) +1$", printed, re.MULTILINE))
     study = {f"{stage}_mine" for stage in ("prune", "finetune", "measure")}
     assert stages == study | {"data", "baseline", "features", "covariance", "tables"}
+
+
+def test_it_plans_where_snakedeploy_put_it(tmp_path):
+    (tmp_path / "workflow").mkdir()
+    (tmp_path / "workflow/Snakefile").write_text(
+        f'configfile: "config/config.yaml"\n'
+        f'module ap3:\n    snakefile: "{ROOT}/workflow/Snakefile"\n    config: config\n'
+        "use rule * from ap3\n"
+    )
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    status, printed = snakemake(tmp_path, "--dry-run")
+    assert status == 0, printed
+    assert "finetune_demo" in printed
 
 
 @pytest.mark.slow
