@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import pandas as pd
@@ -110,11 +111,11 @@ def _cell(column: str, value: Any) -> Cell:
 
 
 def number(value: float) -> str:
-    """Write a number in four digits, whole numbers whole.
+    """Write a count whole, any other number in four digits.
 
-    >>> number(120.0), number(0.98765432), number(1272417.5), number(float("inf"))
-    ('120', '0.9877', '1.272e+06', '∞')
+    >>> number(60000), number(120.0), number(0.98765432), number(1272417.0), number(float("inf"))
+    ('60,000', '120', '0.9877', '1.272e+06', '∞')
     """
     if value in (float("inf"), float("-inf")):
         return "∞" if value > 0 else "−∞"
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, Integral) else f"{value:.4g}"
