@@ -11,7 +11,13 @@ from ap3.stages import options
 
 def baseline(
     data: options.Data,
-    model: Annotated[str, typer.Option(help="Name of the network.", autocompletion=names.listed)],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="One of ap3 or torchvision, timm:NAME, or package.module:function of your own.",
+            autocompletion=names.listed,
+        ),
+    ],
     checkpoint: Annotated[Path, typer.Option(help="Where the trained network goes (safetensors).")],
     history: Annotated[Path, typer.Option(help="Where the log goes (CSV, a row per epoch).")],
     epochs: options.Epochs,

@@ -10,12 +10,16 @@ from ap3 import datasets
 
 def data(
     dataset: Annotated[
-        str, typer.Option(help="Name of the data set.", autocompletion=datasets.names)
+        str,
+        typer.Option(
+            help="Name of the data set, such as digits, or package.module:function.",
+            autocompletion=datasets.names,
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The safetensors file to write.")],
     raw: Annotated[
         Path | None,
-        typer.Option(help="Folder that holds the raw files; the digits need none."),
+        typer.Option(help="Folder that holds the raw files; what a package ships needs none."),
     ] = None,
 ) -> None:
     """Decode a data set: uint8 images and labels, checked, in a training and a test split.

@@ -10,7 +10,8 @@ from ap3 import datasets
 
 def fetch(
     dataset: Annotated[
-        str, typer.Option(help="Name of the data set.", autocompletion=datasets.names)
+        str,
+        typer.Option(help="Name of the data set, such as cifar10.", autocompletion=datasets.names),
     ],
     file: Annotated[str, typer.Option(help="Name of one of its raw files.")],
     out: Annotated[Path, typer.Option(help="Where to put the file.")],
