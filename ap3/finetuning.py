@@ -65,9 +65,11 @@ def _aligned(tensor: Tensor) -> Tensor:
 
 
 def _one_a_thread(weight: Tensor) -> Tensor:
-    """Repeat layers so that no product is shared out between threads, which would round it anew."""
-    count = max(len(weight), torch.get_num_threads())
-    return weight if count == len(weight) else weight[torch.arange(count) % len(weight)]
+    """Repeat layers so that the CPU's threads share no product out, which would round it anew."""
+    count = torch.get_num_threads() if weight.device.type == "cpu" else 1
+    if count <= len(weight):
+        return weight
+    return weight[torch.arange(count) % len(weight)]
 
 
 def finetune_heads(
