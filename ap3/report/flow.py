@@ -21,8 +21,9 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "weights": (),
     "baseline": ("data", "subset", "weights"),
     "features": ("data", "subset", "baseline"),
+    "views": ("data", "subset", "baseline"),
     "prune": ("baseline",),
-    "finetune": ("baseline", "features", "prune"),
+    "finetune": ("baseline", "features", "views", "prune"),
     "covariance": ("baseline",),
     "measure": ("baseline", "features", "finetune", "covariance"),
     "bounds": ("baseline", "features", "finetune", "covariance"),
@@ -89,6 +90,8 @@ def _absent(study: Study) -> Iterator[str]:
         yield "weights"
     if not any(study.examples(*pair) for pair in study.pairs):
         yield "subset"
+    if not study.has_views:
+        yield "views"
     if study.settings["finetuning"]["scope"] == "head":
         yield "depth"
 

@@ -1,5 +1,6 @@
 """The report: complete, true to the tables, and asking for nothing but itself."""
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -75,9 +76,17 @@ def test_the_conditions_are_those_that_the_logs_say(page, results):
     assert "not recorded" not in said
 
 
-@pytest.mark.parametrize("scope", ["head", "all"])
-def test_the_stages_are_those_of_the_workflow(mini, results, scope):
-    config = f"studies={{mini: {{finetuning: {{scope: {scope}}}}}}}"
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"finetuning": {"scope": "head"}},
+        {"finetuning": {"scope": "all"}},
+        {"training": {"augmentation": "flip"}},
+    ],
+    ids=["head", "all", "views"],
+)
+def test_the_stages_are_those_of_the_workflow(mini, results, change):
+    config = f"studies={json.dumps({'mini': change})}"
     printed = mini.run("--rulegraph", "dot", "report", "--config", config).stdout
     names = {
         number: name.removesuffix("_mini")
@@ -86,8 +95,9 @@ def test_the_stages_are_those_of_the_workflow(mini, results, scope):
     edges = [(names[one], names[two]) for one, two in re.findall(r"(\d+) -> (\d+)", printed)]
     planned = nx.DiGraph(edge for edge in edges if edge[0] != edge[1])
     planned.remove_node("settings")
-    finetuning = results.study.settings["finetuning"] | {"scope": scope}
-    study = Study("mini", {**results.study.settings, "finetuning": finetuning})
+    ((part, keys),) = change.items()
+    settings = results.study.settings
+    study = Study("mini", {**settings, part: settings[part] | keys})
     assert set(graph(study).edges) == set(nx.transitive_reduction(planned).edges)
 
 
