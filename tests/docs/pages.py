@@ -42,7 +42,7 @@ def type_in(text: str, folder: Path) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=1800,  # what hangs ends; a busy machine does not
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
