@@ -1,7 +1,6 @@
 """One raw file, from `data_dir` or from the network, named only after its digest was checked."""
 
 import errno
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +10,10 @@ from ap3.datasets.checksum import check, matches
 from ap3.datasets.download import complete
 from ap3.datasets.sources import RemoteFile
 from ap3.datasets.turn import turn
-from ap3.errors import UserError
+from ap3.errors import SystemRefusedError, UserError
 from ap3.storage import write_atomically
+
+_PIECE = 1 << 20  # bytes
 
 
 def fetch(file: RemoteFile, target: Path, data_dir: Path | None = None) -> None:
@@ -33,6 +34,11 @@ def fetch(file: RemoteFile, target: Path, data_dir: Path | None = None) -> None:
 
 
 def _find(file: RemoteFile, data_dir: Path) -> Path:
+    if not data_dir.is_dir():
+        raise UserError(
+            f"data_dir is {data_dir}, which is no folder; bring it back (is its disk mounted?), "
+            f"correct it, or leave it empty to download {file.name}."
+        )
     places = (data_dir / file.dataset / file.name, data_dir / file.name)
     for place in places:
         if place.is_file():
@@ -45,11 +51,26 @@ def _find(file: RemoteFile, data_dir: Path) -> Path:
 
 def _copy(file: RemoteFile, source: Path, target: Path) -> None:
     def write(copy: Path) -> None:
-        shutil.copyfile(source, copy)
+        with copy.open("wb") as stream:
+            for piece in _pieces(source):
+                stream.write(piece)
         # The copy is checked, since the source may change while it is read.
         check(copy, file, origin=source)
 
     write_atomically(target, write)
+
+
+def _pieces(source: Path) -> Iterator[bytes]:
+    """Read a file of data_dir, which may be a disk that goes away; its faults are not the copy's."""
+    try:
+        with source.open("rb") as stream:
+            while piece := stream.read(_PIECE):
+                yield piece
+    except OSError as error:
+        raise SystemRefusedError(
+            f"{source} could not be read to its end ({error.strerror}); see that data_dir is still "
+            "there and can be read, or leave data_dir empty to download the file."
+        ) from error
 
 
 def _download(file: RemoteFile, target: Path) -> None:
@@ -75,6 +96,7 @@ def _disk_faults_explained(target: Path, part: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             part.unlink(missing_ok=True)
-        raise UserError(
-            f"{target} could not be written ({error}); make room, or choose another folder."
+        raise SystemRefusedError(
+            f"{target} could not be written ({error.strerror or error}); make room there, or "
+            "choose another folder that can be written to."
         ) from error

@@ -1,5 +1,6 @@
 import contextlib
 import errno
+import io
 import os
 import pty
 import subprocess
@@ -306,7 +307,42 @@ def test_data_dir_may_start_at_home(tmp_path, target, monkeypatch):
     assert target.read_bytes() == CONTENT
 
 
+def test_a_data_dir_that_is_gone_is_named_with_its_setting(tmp_path, target):
+    with pytest.raises(UserError) as refusal:
+        fetch(remote(NAME, CONTENT), target, tmp_path / "disk")
+    said = str(refusal.value)
+    assert said.startswith(f"data_dir is {tmp_path / 'disk'}, which is no folder; ")
+    assert not target.parent.exists()
+
+
+def test_a_data_dir_that_goes_away_under_a_copy_is_told_from_a_full_disk(
+    tmp_path, target, monkeypatch
+):
+    class Failing(io.BytesIO):
+        def read(self, size=-1):
+            if self.tell():
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().read(1000)
+
+    source, opened = tmp_path / NAME, Path.open
+    source.write_bytes(CONTENT)
+
+    def open_(path, *how):
+        return Failing(CONTENT) if path == source else opened(path, *how)
+
+    monkeypatch.setattr(Path, "open", open_)
+    with pytest.raises(UserError) as refusal:
+        fetch(remote(NAME, CONTENT), target, tmp_path)
+    said = str(refusal.value)
+    assert said.startswith(f"{source} could not be read to its end (Input/output error); ")
+    assert "data_dir" in said
+    assert "make room" not in said
+    assert refusal.value.status == 3
+    assert left(target) == []
+
+
 def test_a_file_missing_in_data_dir_is_named_with_both_places(tmp_path, target):
+    (tmp_path / "disk").mkdir()
     with pytest.raises(UserError) as refusal:
         fetch(remote(NAME, CONTENT), target, tmp_path / "disk")
     for place in (tmp_path / "disk" / NAME, tmp_path / "disk" / "cifar10" / NAME):
@@ -351,12 +387,12 @@ def test_a_full_disk_under_a_download_gets_one_sentence(server, target):
 
 
 def test_a_full_disk_under_a_copy_gets_one_sentence(tmp_path, target, monkeypatch):
-    def half(source, copy):
-        copy.write_bytes(source.read_bytes()[:10])
+    def no_room(path):
+        yield CONTENT[:1000]
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     (tmp_path / NAME).write_bytes(CONTENT)
-    monkeypatch.setattr("shutil.copyfile", half)
+    monkeypatch.setattr("ap3.datasets.fetch._pieces", no_room)
     with pytest.raises(UserError, match=f"{target} could not be written .*No space left"):
         fetch(remote(NAME, CONTENT), target, tmp_path)
     assert left(target) == []
