@@ -8,14 +8,17 @@ and is no part of AP2 or AP3.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from ap3.device import take
+from ap3.device import resident, take
 from ap3.features import Views
+from ap3.memory import Pieces
 from ap3.models.head import linear
 from ap3.resume import Draws, Momenta, Resume
 from ap3.training import Epoch, Recipe, optimise, shuffled_batches, train
@@ -111,13 +114,13 @@ def finetune_heads(
     resume = resume or Resume()
     resume.track(heads=layers, optimizer=Momenta(optimizer), schedule=schedule)
     resume.track(draws=Draws(generator, labels.device))
+    pieces = Pieces("in fine-tuning the last layers")
     for epoch in range(resume.restore(), recipe.epochs):
-        features = _aligned(views[epoch % len(views)].to(weight))
+        features = _aligned(views[epoch % len(views)].to(weight.dtype))
+        features = resident(features, labels.device)
         for batch in shuffled_batches(len(labels), recipe.batch_size, generator):
             seen, answers = (take(rows, batch, labels.device) for rows in (features, labels))
-            loss = _sum_of_losses(layers.logits(seen), answers)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            pieces.fit(partial(_differentiate, layers, optimizer, seen, answers), len(batch))
             cast(Tensor, weight.grad).mul_(masks)
             optimizer.step()
         schedule.step()
@@ -125,11 +128,21 @@ def finetune_heads(
         resume.keep(epoch + 1)
 
 
+def _differentiate(
+    layers: Heads, optimizer: Optimizer, features: Tensor, labels: Tensor, pieces: int
+) -> None:
+    """Give every variant the gradient of its own mean cross-entropy over a batch."""
+    optimizer.zero_grad(set_to_none=True)
+    parts = zip(features.tensor_split(pieces), labels.tensor_split(pieces), strict=True)
+    for some, answers in parts:
+        (_sum_of_losses(layers.logits(some), answers) / len(labels)).backward()
+
+
 def _sum_of_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Add up the variants' mean cross-entropies; each variant's gradient is that of its own mean."""
+    """Add up the cross-entropies of all variants and examples."""
     variants, count, classes = logits.shape
     targets = labels.expand(variants, count).reshape(-1)
-    return F.cross_entropy(logits.reshape(-1, classes), targets, reduction="sum") / count
+    return F.cross_entropy(logits.reshape(-1, classes), targets, reduction="sum")
 
 
 def finetune_network(

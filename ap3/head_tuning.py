@@ -1,13 +1,17 @@
 """Scope `head`: only the pruned layer learns, that of every variant at the same time."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from ap3.device import resident, send
 from ap3.errors import UserError
 from ap3.evaluation import Outcomes
 from ap3.features import Features
 from ap3.finetuning import Heads, finetune_heads
 from ap3.layers import Layer
+from ap3.memory import Pieces
 from ap3.progress import Progress
 from ap3.resume import Resume
 from ap3.training import Recipe
@@ -42,15 +46,20 @@ def through_head(
     """
     _check(features, checkpoint)
     splits = {
-        "train": (features.train.to(device), features.train_labels.to(device)),
-        "test": (features.test.to(device), features.test_labels.to(device)),
+        "train": (resident(features.train, device), features.train_labels.to(device)),
+        "test": (resident(features.test, device), features.test_labels.to(device)),
     }
-    unpruned = _heads([checkpoint], device)
-    baseline = {split: _judge(unpruned, *pair).of_variant(0) for split, pair in splits.items()}
+    pieces = Pieces("in evaluating the last layers")
+
+    def judge(heads: Heads) -> dict[str, Outcomes]:
+        return {split: _judge(heads, *pair, pieces) for split, pair in splits.items()}
+
+    unpruned = judge(_heads([checkpoint], device))
+    baseline = {split: outcomes.of_variant(0) for split, outcomes in unpruned.items()}
     trajectories = [Trajectory(layer, baseline) for layer in layers]
 
     def record(heads: Heads) -> None:
-        outcomes = {split: _judge(heads, *pair) for split, pair in splits.items()}
+        outcomes = judge(heads)
         for index, trajectory in enumerate(trajectories):
             own = {split: outcome.of_variant(index) for split, outcome in outcomes.items()}
             trajectory.record(heads.weight[index], heads.bias[index], own)
@@ -79,15 +88,23 @@ def _check(features: Features, layer: Layer) -> None:
         )
 
 
-@torch.no_grad()
-def _judge(heads: Heads, features: Tensor, labels: Tensor) -> Outcomes:
+def _judge(heads: Heads, features: Tensor, labels: Tensor, pieces: Pieces) -> Outcomes:
     """Evaluate all variants on all examples, some at a time so that memory stays bounded."""
-    parts = [
-        Outcomes.of(heads.logits(some), answers)
-        for some, answers in zip(
-            features.split(_EXAMPLES_AT_ONCE), labels.split(_EXAMPLES_AT_ONCE), strict=True
-        )
-    ]
+    batches = zip(features.split(_EXAMPLES_AT_ONCE), labels.split(_EXAMPLES_AT_ONCE), strict=True)
+    parts = []
+    for some, answers in batches:
+        run = partial(_in_pieces, heads, send(some, labels.device), answers)
+        parts.append(pieces.fit(run, len(some)))
+    return _joined(parts)
+
+
+@torch.no_grad()
+def _in_pieces(heads: Heads, features: Tensor, labels: Tensor, pieces: int) -> Outcomes:
+    parts = zip(features.tensor_split(pieces), labels.tensor_split(pieces), strict=True)
+    return _joined([Outcomes.of(heads.logits(some), answers) for some, answers in parts])
+
+
+def _joined(parts: list[Outcomes]) -> Outcomes:
     return Outcomes(
         torch.cat([part.loss for part in parts], dim=-1),
         torch.cat([part.correct for part in parts], dim=-1),

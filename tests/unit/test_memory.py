@@ -1,5 +1,8 @@
 """A card with too little memory, played by networks that refuse more than so many images."""
 
+import re
+
+import numpy as np
 import pytest
 import torch
 from small_data import blobs
@@ -8,8 +11,14 @@ from torch import nn
 from ap3.baselines import train_baseline
 from ap3.errors import UserError
 from ap3.evaluation import logits_of
+from ap3.features import Features, write
+from ap3.finetuning import Heads
+from ap3.head_tuning import through_head
+from ap3.layers import Layer
 from ap3.memory import Pieces
+from ap3.pruning import prune_layer
 from ap3.training import Recipe, train
+from ap3.variants import Variant
 from ap3.views import View
 
 CPU = torch.device("cpu")
@@ -74,6 +83,47 @@ def test_an_evaluation_in_pieces_gives_the_same_outputs(capsys):
     model.room = 11
     torch.testing.assert_close(whole, logits_of(model, images, View(16), CPU))
     assert capsys.readouterr().err.count("in evaluation, every 40 images") == 1
+
+
+@pytest.fixture
+def heads(tmp_path):
+    """Tunes two variants of a last layer on a card with room for so many examples at a time."""
+    options = {"validation": 0.0, "trial": 1, "seed": 0, "device": CPU}
+    checkpoint, _ = train_baseline(blobs(), "small_vgg", 16, RECIPE, **options)
+    checkpoint.save(tmp_path / "c.safetensors")
+    write(tmp_path / "f.safetensors", checkpoint, blobs(), CPU)
+    baseline = Layer.of_checkpoint(tmp_path / "c.safetensors")
+    layers = [prune_layer(baseline, Variant.parse(name)) for name in ("control", "lowest-0.5")]
+    features, logits = Features.load(tmp_path / "f.safetensors"), Heads.logits
+
+    def tune(monkeypatch, room):
+        def small(heads, seen):
+            if len(seen) > room:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return logits(heads, seen)
+
+        monkeypatch.setattr(Heads, "logits", small)
+        return through_head(layers, baseline, features, RECIPE, CPU)
+
+    return tune
+
+
+@pytest.mark.parametrize("room", [10, 7, 3])
+def test_all_heads_are_tuned_and_evaluated_in_pieces(heads, monkeypatch, capsys, room):
+    whole = heads(monkeypatch, 1000)
+    assert "memory is short" not in capsys.readouterr().err
+    for one, other in zip(whole, heads(monkeypatch, room), strict=True):
+        np.testing.assert_allclose(one.layer.weight, other.layer.weight, rtol=1e-4, atol=1e-6)
+        assert [row["test_accuracy"] for row in one.log] == [
+            row["test_accuracy"] for row in other.log
+        ]
+    said = re.findall("memory is short: (.*), every", capsys.readouterr().err)
+    assert said == ["in evaluating the last layers", "in fine-tuning the last layers"]
+
+
+def test_heads_that_do_not_fit_by_twos_are_given_up_in_a_sentence(heads, monkeypatch):
+    with pytest.raises(UserError, match=r"in evaluating the last layers, even with [23] "):
+        heads(monkeypatch, 1)
 
 
 def test_memory_that_runs_out_again_cuts_further():
