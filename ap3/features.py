@@ -82,11 +82,10 @@ class StoredViews:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        _, metadata = storage.load(path, only=())
+        _, metadata = streams.load(path, only=())
         if "views" not in metadata:
             raise UserError(f"{path} holds no augmented views; give a file made by ap3 views.")
         with storage.holding(path, "augmented views"):
-            streams.verify(path)
             self.number = len(range(metadata["views"]))
 
     def __len__(self) -> int:

@@ -54,11 +54,14 @@ class Layer:
             identity = metadata["identity"]
             names = ("dataset", "model", "trial", "seed")
             origin = Origin(**{name: identity[name] for name in names}, layer=identity["head"])
-        except KeyError as error:
+        except (KeyError, TypeError) as error:
             raise UserError(
                 f"{path} is no checkpoint of ap3 (its metadata lacks {error}); give a file made by ap3 baseline."
             ) from error
-        weight, bias = (arrays[f"{origin.layer}.{part}"] for part in ("weight", "bias"))
+        with storage.holding(path, "weights of its last layer"):
+            weight, bias = (arrays[f"{origin.layer}.{part}"] for part in ("weight", "bias"))
+            if weight.ndim != 2 or bias.shape != weight.shape[:1]:
+                raise ValueError(f"they have the shapes {weight.shape} and {bias.shape}")
         return cls(origin, Variant(CONTROL, 0.0), np.ones_like(weight), weight, bias)
 
     @property

@@ -46,10 +46,10 @@ def measures_of(
         Of the Pyro Monte Carlo estimate of the Student-t AP3 at the last epoch; 0 makes none.
     """
     layer = baseline.layer
-    if len(log) != len(tuned.weight):
+    if list(log["epoch"]) != list(range(len(tuned.weight))):
         raise UserError(
-            f"the log of {tuned.variant} has {len(log)} epochs, but its layer {len(tuned.weight)}; "
-            "fine-tune again."
+            f"the log of {tuned.variant} must have a row for each epoch of its layer, 0 to "
+            f"{len(tuned.weight) - 1}, but has {len(log)} rows of other epochs; fine-tune again."
         )
     about = tuned.about | {
         "epoch": log["epoch"].to_numpy(),

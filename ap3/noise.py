@@ -93,7 +93,7 @@ class Evaluation:
     baseline
         The unpruned layer.
     features
-        What `ap3 features` wrote.
+        What `ap3 features` wrote, which `ap3.reference.Reference.read` has checked.
     """
 
     def __init__(self, baseline: Layer, features: Path) -> None:

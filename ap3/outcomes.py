@@ -29,9 +29,10 @@ class Split:
 
     @classmethod
     def read(cls, path: Path, name: str) -> Self:
-        """Read the `train` or the `test` split out of what `ap3 features` wrote."""
+        """Read the `train` or the `test` split out of what `ap3 features` wrote, not checked again."""
         arrays, _ = storage.load(path, only=(name, f"{name}_labels"))
-        return cls(arrays[name], arrays[f"{name}_labels"])
+        with storage.holding(path, f"features of the {name} split"):
+            return cls(arrays[name], arrays[f"{name}_labels"])
 
 
 @dataclass(frozen=True, eq=False)

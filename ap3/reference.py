@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ap3 import covariances, storage
+from ap3 import covariances, storage, streams
 from ap3.errors import UserError
 from ap3.head_loss import HeadLoss
 from ap3.latent.law import Law
@@ -61,14 +61,15 @@ class Reference:
             If a file is missing or holds something else, or the features are another layer's.
         """
         layer = Layer.of_checkpoint(checkpoint)
-        arrays, _ = storage.load(features, only=("train", "train_labels"))
+        arrays, _ = streams.load(features, only=("train", "train_labels"))
         if arrays.get("train", layer.bias).shape[1:] != layer.weight.shape[1:]:
             raise UserError(
                 f"{features} holds no features of {layer.weight.shape[1]} numbers, which the last "
                 f"layer of {checkpoint} sees; give what ap3 features made of that checkpoint."
             )
-        rows = _sample(len(arrays["train"]), examples, layer.origin)
-        loss = HeadLoss(arrays["train"][rows], arrays["train_labels"][rows])
+        with storage.holding(features, "training split"):
+            rows = _sample(len(arrays["train"]), examples, layer.origin)
+            loss = HeadLoss(arrays["train"][rows], arrays["train_labels"][rows])
         rotation, spectrum = covariances.load(covariance)
         laws = Laws.of_baseline(layer, loss.features, rotation, spectrum, df, groups, scales)
         return cls(layer, loss, laws, own_laws(own, layer.weight))

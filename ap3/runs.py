@@ -39,6 +39,9 @@ _DERIVED = ("_from_control", "@control")
 DIFFERENCES = ("test_pd_accuracy", "test_pd_loss", "train_pd_accuracy", "train_pd_loss")
 REFERENCES = ("baseline", "control")
 
+VALUES = ("ap2", *(f"{name}_{part}" for name in DIFFERENCES for part in ("signed", "se")))
+"""Columns that what is counted asks for; further measures are counted where there are any."""
+
 
 @dataclass(frozen=True, eq=False)
 class Runs:

@@ -5,7 +5,7 @@ The files are what `ap3.storage.save` would have written, digest and all.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from safetensors import SafetensorError, safe_open
 
+from ap3 import storage
 from ap3.errors import UserError
-from ap3.storage import ENTRY, announced, write_atomically
+from ap3.storage import ENTRY, Arrays, announced, write_atomically
 
 Shape = tuple[int, ...]
 Form = tuple[Shape, DTypeLike]
@@ -60,6 +61,20 @@ def save(
             file.write(_header(forms, places, digest, described))
 
     write_atomically(path, write)
+
+
+def load(path: Path, only: Collection[str]) -> tuple[Arrays, dict[str, Any]]:
+    """Read some arrays of the file `path`, and its metadata, after a check of the whole.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, is none of ours, or differs from what was written.
+    """
+    arrays, metadata = storage.load(path, only)
+    with storage.holding(path, "arrays that ap3 can check"):
+        verify(path)
+    return arrays, metadata
 
 
 def verify(path: Path) -> None:

@@ -32,6 +32,9 @@ BOUNDS = {
 }
 """Columns of bounds on the PD; only the re-derived ones are proved."""
 
+VALUES = ("pd_loss", *BOUNDS, *(f"{name}_over_pd" for name in BOUNDS))
+"""Columns that what is made of the bounds asks for."""
+
 _DIGITS = 7
 
 
@@ -98,6 +101,10 @@ def _(law: StudentT) -> Spread:
     variance = law.scale**2 * law.df / (law.df - 2)
     full = law.dim == law.weights.size
     return Spread(variance * law.dim, 1 / variance, 1 / variance, False, full)
+
+
+LOG = ("train_pd_loss", "test_pd_loss")
+"""Columns of a variant's log that stand beside its bounds."""
 
 
 def bounds_of(

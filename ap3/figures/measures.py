@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ap3 import tables
 from ap3.errors import UserError
 from ap3.figures.descriptions import Description
 from ap3.figures.roles import Roles
@@ -16,7 +17,7 @@ from ap3.schema import nearest
 from ap3.variants import CONTROL, mode_order
 
 VARIANT = ["mode", "ratio"]
-KEYS = ["dataset", "model", "trial", *VARIANT, "epoch"]
+KEYS = [*tables.ROW]
 
 
 @dataclass(frozen=True)
@@ -48,26 +49,7 @@ def read(paths: Iterable[Path]) -> pd.DataFrame:
     UserError
         If no path is given, or one cannot be read as a table.
     """
-    tables = [_read(path) for path in paths]
-    if not tables:
-        raise UserError(
-            "expected at least one table of measures, and found none; give the CSV files."
-        )
-    return pd.concat(tables, ignore_index=True)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except OSError as error:
-        raise UserError(
-            f"the measures {path} cannot be read ({error.strerror}); make them first, or correct "
-            "the path."
-        ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"the measures {path} are no CSV table ({error}); make them again."
-        ) from error
+    return tables.read_all(paths, *tables.ROW)
 
 
 def blocks(description: Description, measures: pd.DataFrame, roles: Roles) -> list[Block]:

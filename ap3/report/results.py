@@ -13,13 +13,25 @@ from ap3.record import Record
 from ap3.study import Study
 
 SETTINGS = "settings.json"
-_NEEDED = {
-    "measures": ("dataset", "model", "trial", "mode", "ratio", "epoch"),
-    "baselines": ("dataset", "model", "measure", "n", "mean", "sd"),
-    "summary": ("dataset", "model", "mode", "ratio", "measure", "n", "mean", "sd"),
-    "agreement_summary": ("dataset", "model", "epoch", "reference", "measure", "statistic"),
-    "choice_summary": ("dataset", "model", "epoch", "measure"),
+_MEASURE = ("dataset", "model", "measure")
+_KEYS = {
+    "measures": tables.ROW,
+    "baselines": _MEASURE,
+    "summary": (*_MEASURE, "mode", "ratio"),
+    "agreement_summary": (*_MEASURE, "epoch", "reference", "pd", "among", "statistic", "sees"),
+    "choice_summary": (*_MEASURE, "epoch", "sees"),
     "bounds_summary": ("dataset", "model", "law", "bound", "phase"),
+}
+_DIFFERENCES = [
+    f"{split}_pd_{kind}" for split in ("train", "test") for kind in ("loss", "accuracy")
+]
+_VALUES = {
+    "measures": ("weights", "train_examples", "test_examples", *_DIFFERENCES),
+    "baselines": ("n", "mean", "sd"),
+    "summary": ("n", "mean", "sd"),
+    "agreement_summary": ("n", "mean", "sd"),
+    "choice_summary": ("n", "safe", "chosen", "best"),
+    "bounds_summary": ("n", "failing", "median"),
 }
 
 
@@ -53,8 +65,8 @@ class Results:
         """
         study = _study(folder)
         found = {
-            name: tables.read(folder / "tables" / f"{name}.csv", *columns)
-            for name, columns in _NEEDED.items()
+            name: tables.read(folder / "tables" / f"{name}.csv", *keys, values=_VALUES[name])
+            for name, keys in _KEYS.items()
         }
         drawn = {name: folder / "figures" / f"{name}.png" for name in _figures(study)}
         missing = [str(path) for path in drawn.values() if not path.exists()]

@@ -28,18 +28,14 @@ def agreement(
 
     Example: ap3 agreement measures.csv --out tables --pdf agreement.pdf
     """
-    import pandas as pd
-
     from ap3 import agreement as counting
     from ap3 import choice, contrast, tables
     from ap3.figures import save
     from ap3.figures.agreement import draw
     from ap3.noise import Noise
-    from ap3.runs import runs_of
+    from ap3.runs import VALUES, runs_of
 
-    joined = pd.concat(
-        [tables.read(path, "mode", "ratio", "epoch") for path in measures], ignore_index=True
-    )
+    joined = tables.read_all(measures, *tables.ROW, values=VALUES)
     runs = runs_of(joined, [Noise.load(path.with_suffix(".safetensors")) for path in measures])
     counted, intervals = counting.agreement(runs), counting.bootstrapped(runs)
     contrasts, choices = contrast.contrast(runs), choice.choice(runs, tolerance)

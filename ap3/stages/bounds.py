@@ -37,7 +37,7 @@ def bounds(
     from ap3.layers import Layer
     from ap3.progress import counted
     from ap3.reference import Reference
-    from ap3.theory import bounds_of
+    from ap3.theory import LOG, bounds_of
 
     frozen = latent_options.is_head(scope)
     scales = latent_options.scales(variance, beta, fisher_scale, damping, share)
@@ -49,7 +49,7 @@ def bounds(
             bounds_of(
                 reference,
                 Layer.load(path),
-                tables.read(path.with_suffix(".csv"), "epoch"),
+                tables.read(path.with_suffix(".csv"), "epoch", values=LOG),
                 frozen,
             )
             for path in counted(layers, "bounds")

@@ -16,12 +16,11 @@ def depth(
 
     Example: ap3 depth results/fashion_all/*/*/*/finetuned/*.layers.csv --out tables
     """
-    import pandas as pd
-
     from ap3 import depth as layerwise
     from ap3 import tables
 
-    joined = pd.concat([tables.read(path, "layer", "norm2") for path in layers], ignore_index=True)
+    keys = (*tables.ROW, "layer", "depth")
+    joined = tables.read_all(layers, *keys, values=("norm2", "ap2"))
     complete = layerwise.with_ap3(joined)
     tables.write(complete, out / "layers.csv")
     tables.write(layerwise.summarise(complete), out / "layers_summary.csv")

@@ -16,13 +16,10 @@ def tables(
 
     Example: ap3 tables measures.csv --out tables
     """
-    import pandas as pd
-
     from ap3 import summary, tables
 
-    joined = pd.concat(
-        [tables.read(path, "dataset", "epoch") for path in measures], ignore_index=True
-    )
+    values = (*summary.MEASURES, *summary.PERFORMANCE)
+    joined = tables.read_all(measures, *tables.ROW, values=values)
     tables.write(joined, out / "measures.csv")
     tables.write(summary.summarise(joined), out / "summary.csv")
     tables.write(summary.baselines(joined), out / "baselines.csv")

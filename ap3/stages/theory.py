@@ -16,14 +16,12 @@ def theory(
 
     Example: ap3 theory bounds.csv --out tables --pdf bounds.pdf
     """
-    import pandas as pd
-
     from ap3 import tables
     from ap3.figures import save
     from ap3.figures.bounds import draw
-    from ap3.theory import summarise
+    from ap3.theory import VALUES, summarise
 
-    joined = pd.concat([tables.read(path, "law", "epsilon") for path in bounds], ignore_index=True)
+    joined = tables.read_all(bounds, *tables.ROW, "law", values=VALUES)
     tables.write(joined, out / "bounds.csv")
     tables.write(summarise(joined), out / "bounds_summary.csv")
     save(draw(joined), pdf, png)

@@ -154,7 +154,7 @@ def test_monte_carlo_at_the_last_epoch_only():
 
 
 def test_a_log_of_another_length():
-    with pytest.raises(UserError, match="2 epochs, but its layer 3"):
+    with pytest.raises(UserError, match="0 to 2, but has 2 rows"):
         measures_of(REFERENCE, LAYER, LOG[:2])
 
 
@@ -196,6 +196,15 @@ def test_reading_a_sample(tmp_path):
 def test_features_of_another_layer(tmp_path, features):
     files = written(tmp_path, features)
     with pytest.raises(UserError, match="holds no features of 5 numbers"):
+        Reference.read(*files)
+
+
+def test_damaged_features_are_refused(tmp_path):
+    files = written(tmp_path, {"train": MADE.features, "train_labels": MADE.labels})
+    content = bytearray(files[1].read_bytes())
+    content[-9] ^= 1
+    files[1].write_bytes(content)
+    with pytest.raises(UserError, match=f"{files[1]} is damaged: "):
         Reference.read(*files)
 
 
