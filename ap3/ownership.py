@@ -38,6 +38,8 @@ def take(folder: Path) -> None:
     path = folder.absolute() / _LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):  # which an old lock in it does not tell
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
     except OSError as error:
         raise SystemRefusedError(

@@ -54,8 +54,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         finally:
             partial.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
+        # Without the name of the temporary file, which an OSError would add.
+        why = getattr(error, "strerror", None) or error
         raise SystemRefusedError(
-            f"{path} could not be written ({error}); make room, or choose another folder."
+            f"{path} could not be written ({why}); make room there, or choose another folder that "
+            "can be written to."
         ) from error
 
 
@@ -88,7 +91,8 @@ def digest_of(path: Path) -> str:
 def load(path: Path, only: Collection[str] | None = None) -> tuple[Arrays, dict[str, Any]]:
     """Read what `save` wrote: the arrays and the metadata.
 
-    With `only`, no array of another name is read; the digest, being of the whole, is not checked.
+    With `only`, no array of another name is read; the digest, being of the whole, is not checked
+    then: `ap3.streams.load` does that, little by little.
     A file that is refused is named by where it lies, be it a link into a cache or not.
 
     Raises

@@ -57,6 +57,6 @@ def test_a_disk_that_is_full_ends_in_a_sentence_and_leaves_nothing(folder):
     assert full.returncode == 3
     *_, last = said.splitlines()
     assert last.startswith("ap3: c.safetensors could not be written (")
-    assert "make room, or choose another folder." in last
+    assert "make room there, or choose another folder" in last
     assert "Traceback" not in said
     assert [path.name for path in folder.iterdir()] == ["data.safetensors"]

@@ -15,7 +15,7 @@ rule settings:
     message:
         "Settings of study {wildcards.study}"
     shell:
-        "printf '%s\\n' {params.settings:q} > {output} 2> {log}"
+        "printf '%s\\n' {params.settings:q} > {output}.part 2> {log} && mv {output}.part {output}"
 
 
 for study in STUDIES.values():
