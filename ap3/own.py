@@ -11,6 +11,9 @@ from typing import Any
 
 from ap3.errors import UserError
 
+COLUMN = "ap3_own_"
+"""How the columns of measures by the user's own latent laws begin."""
+
 _TIMM = "timm:"
 
 

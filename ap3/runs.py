@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ap3 import own
 from ap3.errors import UserError
 from ap3.latent.vectors import Vector
 from ap3.noise import Noise
@@ -28,9 +29,6 @@ SEES = {
     "kl_predictions": "outputs",
 }
 """The measures, and what each may see: the weights alone, the features, or the outputs too."""
-
-OWN = "ap3_own_"
-"""How the columns of the user's own latent laws begin."""
 
 _FIXED = ("ratio", "magnitude_pruned")  # of the pruning itself, whatever it is measured from
 
@@ -77,10 +75,15 @@ class Runs:
         return {"dataset": self.dataset, "model": self.model}
 
     @property
+    def ends(self) -> tuple[int, ...]:
+        """Where along the epochs the pruned network is, and where the fine-tuned one, if it was."""
+        return (0, -1) if len(self.epochs) > 1 else (0,)
+
+    @property
     def sees(self) -> dict[str, str]:
         """The measures there are, with the user's own laws, and what each may see."""
-        own = [name for name in self.grids if name.startswith(OWN) and not name.endswith(_DERIVED)]
-        return SEES | dict.fromkeys(own, "weights")
+        mine = [name for name in self.grids if name.startswith(own.COLUMN)]
+        return SEES | {name: "weights" for name in mine if not name.endswith(_DERIVED)}
 
     def measure(self, name: str, reference: str) -> Vector | None:
         """Values of a measure, (T, E, V); none where it knows no such reference."""
@@ -109,8 +112,8 @@ class Runs:
         """
         covariance = self.covariance[name]
         if reference == "control":
-            own = covariance[..., -1:]
-            covariance = covariance - own - own.swapaxes(-1, -2) + own[..., -1:, :]
+            control = covariance[..., -1:]
+            covariance = covariance - control - control.swapaxes(-1, -2) + control[..., -1:, :]
         sign = np.where(self.difference(name, reference) < 0, -1.0, 1.0)
         first, second = compared.T
         variance = covariance[..., first, first] + covariance[..., second, second]
@@ -138,13 +141,13 @@ def _runs(
     trials, epochs = np.unique(rows["trial"]), np.unique(rows["epoch"])
     is_control = rows["mode"] == CONTROL
     variants, grids = _grid(rows[~is_control], trials, epochs)
-    _, own = _grid(rows[is_control], trials, epochs)
-    if not grids or not own:
+    _, control = _grid(rows[is_control], trials, epochs)
+    if not grids or not control:
         raise UserError(
             f"the measures of {model} on {dataset} must hold the same variants and epochs in every "
             "trial, each once, and the control; give all tables of the study."
         )
-    grids |= {f"{name}@control": grid for name, grid in own.items()}
+    grids |= {f"{name}@control": grid for name, grid in control.items()}
     modes, ratios = (variants[name].to_numpy() for name in ("mode", "ratio"))
     names = [str(Variant(*pair)) for pair in zip(modes, ratios.astype(float), strict=True)]
     noises = [found.get((dataset, model, trial)) for trial in trials]

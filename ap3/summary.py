@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ap3.runs import OWN
+from ap3 import own
 from ap3.variants import CONTROL
 
 MEASURES = (
@@ -30,9 +30,9 @@ def summarise(measures: pd.DataFrame) -> pd.DataFrame:
     and their sample standard deviation `sd` (empty for one trial).
     """
     last = measures[measures["epoch"] == measures["epoch"].max()]
-    own = [name for name in last if name.startswith(OWN) and not name.endswith("_from_control")]
+    mine = [x for x in last if x.startswith(own.COLUMN) and not x.endswith("_from_control")]
     keys = ["dataset", "model", "mode", "ratio", "epoch"]
-    return _over_trials(last, keys, [*MEASURES, *own])
+    return _over_trials(last, keys, [*MEASURES, *mine])
 
 
 def baselines(measures: pd.DataFrame) -> pd.DataFrame:

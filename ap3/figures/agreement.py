@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from ap3.figures import look
 from ap3.figures.drawing import paper_style
-from ap3.runs import OWN, SEES
+from ap3.runs import SEES
 
 PD = "test_pd_loss"
 _WIDTH, _LEFT, _RIGHT, _GAP = 7.16, 1.45, 0.08, 0.14
@@ -20,20 +20,6 @@ _AMONG = {
     "modes": look.Look("modes at one ratio", "#0072B2", "o"),
     "ratios": look.Look("ratios at one mode", "#E69F00", "D"),
     "all": look.Look("any two", "#333333", "s"),
-}
-_NAMES = {
-    "ratio": "ratio pruned",
-    "magnitude_pruned": "magnitude pruned",
-    "ap2": "AP2",
-    "relative_frobenius": "relative distance",
-    "cosine_distance": "cosine distance",
-    "ap3_gaussian": "AP3 Gaussian",
-    "ap3_nondiagonal": "AP3 non-diagonal",
-    "ap3_student_t": "AP3 Student-t",
-    "ap3_fisher": "AP3 Fisher",
-    "ap3_fisher_diagonal": "AP3 diagonal Fisher",
-    "taylor": "Taylor, 2nd order",
-    "kl_predictions": "KL of predictions",
 }
 
 
@@ -106,16 +92,11 @@ def _draw_panel(axes: Axes, seen: pd.DataFrame, rows: dict[str, str]) -> None:
         )
     for edge in _edges(rows):
         axes.axhline(edge, color="0.75", linewidth=0.5)
-    axes.set_yticks(list(places.values()), [_name(name) for name in places])
+    axes.set_yticks(list(places.values()), [look.measure_name(name) for name in places])
     axes.set_ylim(-0.5, len(places) - 0.5)
     axes.set_xlim(-0.03, 1.03)
     axes.set_xticks([0.0, 0.25, 0.5, 0.75, 1.0], ["0", "¼", "½", "¾", "1"])
     axes.grid(axis="y", visible=False)
-
-
-def _name(measure: str) -> str:
-    own = f"AP3 {measure.removeprefix(OWN).replace('_', ' ')}"
-    return _NAMES.get(measure, own)
 
 
 def _edges(rows: dict[str, str]) -> list[float]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ap3 import own
+
 
 @dataclass(frozen=True)
 class Look:
@@ -41,6 +43,22 @@ _METRICS = {
     "ap3_fisher": ("AP3", "AP3: Gaussian law, Fisher precision"),
     "ap3_fisher_diagonal": ("AP3", "AP3: Gaussian law, diagonal Fisher precision"),
 }
+MEASURES = {
+    "ratio": "ratio pruned",
+    "magnitude_pruned": "magnitude pruned",
+    "ap2": "AP2",
+    "relative_frobenius": "relative distance",
+    "cosine_distance": "cosine distance",
+    "ap3_gaussian": "AP3 Gaussian",
+    "ap3_nondiagonal": "AP3 non-diagonal",
+    "ap3_student_t": "AP3 Student-t",
+    "ap3_fisher": "AP3 Fisher",
+    "ap3_fisher_diagonal": "AP3 diagonal Fisher",
+    "taylor": "Taylor, 2nd order",
+    "kl_predictions": "KL of predictions",
+}
+"""What each measure of a pruned layer is called, where many stand side by side."""
+
 _NAMES = {
     "alexnet": "AlexNet",
     "cifar10": "CIFAR10",
@@ -98,6 +116,16 @@ def metric_name(metric: str) -> str:
 def metric_title(metric: str) -> str:
     """Return a metric's name with what it measures."""
     return _METRICS.get(metric, (metric, metric))[1]
+
+
+def measure_name(measure: str) -> str:
+    """Return a measure's name among others; of a latent law of the user's, that of the function.
+
+    >>> measure_name("ap3_student_t"), measure_name("ap3_own_my_law")
+    ('AP3 Student-t', 'AP3 my law')
+    """
+    function = measure.removeprefix(own.COLUMN).replace("_", " ")
+    return MEASURES.get(measure, f"AP3 {function}")
 
 
 def name_title(name: str) -> str:

@@ -15,22 +15,22 @@ import pandas as pd
 from ap3.figures import look
 from ap3.variants import CONTROL
 
-METRICS = {
-    "ap2": "AP2",
-    "ap3_gaussian": "AP3, Gaussian",
-    "ap3_nondiagonal": "AP3, Gaussian, Σ not diagonal",
-    "ap3_student_t": "AP3, Student-t",
-    "ap3_fisher": "AP3, Fisher",
-    "ap3_fisher_diagonal": "AP3, diagonal Fisher",
-    "taylor": "Taylor, second order",
-    "kl_predictions": "KL of predictions",
-}
+METRICS = (
+    "ap2",
+    "ap3_gaussian",
+    "ap3_nondiagonal",
+    "ap3_student_t",
+    "ap3_fisher",
+    "ap3_fisher_diagonal",
+    "taylor",
+    "kl_predictions",
+)
 PDS = {"accuracy": "accuracy (% points)", "loss": "loss (nats)"}
 SPLITS = {"test": "test", "train": "training"}
 CONTROLS = "#explorer-controls"
 
 # What the menus choose, as expressions of Vega.
-_METRIC_NAME = f"(({json.dumps(METRICS)})[chosen_metric] || chosen_metric)"
+_METRIC_NAME = f"(({json.dumps(look.MEASURES)})[chosen_metric] || chosen_metric)"
 _PD_NAME = f"('PD, ' + ({json.dumps(SPLITS)})[chosen_split] + ' ' + ({json.dumps(PDS)})[chosen_pd])"
 
 _KEYS = ["dataset", "model", "trial", "mode", "ratio", "epoch"]
@@ -44,8 +44,8 @@ def metrics_of(measures: pd.DataFrame) -> dict[str, str]:
         for column in measures
         if column.startswith("ap3_") and not re.search("_from_control|_mc", column)
     ]
-    known = {name: title for name, title in METRICS.items() if name in measures}
-    return known | {name: look.metric_title(name) for name in own if name not in known}
+    known = [name for name in METRICS if name in measures]
+    return {name: look.measure_name(name) for name in dict.fromkeys([*known, *own])}
 
 
 def data(measures: pd.DataFrame) -> pd.DataFrame:

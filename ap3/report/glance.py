@@ -8,12 +8,7 @@ from ap3.figures import look
 from ap3.report.results import Results
 from ap3.variants import CONTROL
 
-_ORDERED = {
-    "ap2": "AP2",
-    "ap3_student_t": "AP3, Student-t",
-    "ap3_fisher": "AP3, Fisher",
-    "kl_predictions": "KL of predictions",
-}
+_ORDERED = ("ap2", "ap3_student_t", "ap3_fisher", "kl_predictions")
 
 
 @dataclass(frozen=True)
@@ -70,12 +65,12 @@ def findings(results: Results) -> list[Fact]:
         & (table["epoch"] == table["epoch"].max())
     ].dropna(subset=["mean"])
     facts = []
-    for measure, name in _ORDERED.items():
+    for measure in _ORDERED:
         mine = chosen[chosen["measure"] == measure]
         means = mine[mine["statistic"] == "agreement"]["mean"]
         if len(means):
             pairs = mine[mine["statistic"] == "decided"]["mean"].mean()
             networks = f"{means.min():.0%} to {means.max():.0%} over {len(means)} networks"
             note = f"{networks if len(means) > 1 else 'one network'}, {pairs:.0f} pairs of each"
-            facts.append(Fact(f"{means.mean():.0%}", name, note))
+            facts.append(Fact(f"{means.mean():.0%}", look.measure_name(measure), note))
     return facts

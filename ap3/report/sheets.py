@@ -10,14 +10,9 @@ import pandas as pd
 from ap3.figures import look
 from ap3.report import captions
 from ap3.report.captions import Caption
-from ap3.report.explorer import METRICS
 from ap3.theory import BOUNDS
 
-MEASURES = METRICS | {
-    "ratio": "ratio pruned",
-    "magnitude_pruned": "magnitude pruned",
-    "relative_frobenius": "relative distance",
-    "cosine_distance": "cosine distance",
+_PERFORMANCE = {
     "train_pd_loss": "PD, training loss",
     "train_pd_accuracy": "PD, training accuracy",
     "test_pd_loss": "PD, test loss",
@@ -40,8 +35,8 @@ _HEADINGS = {"model": "network", "dataset": "data set", "pd": "PD of", "among": 
 _WORDS: dict[str, Callable[[Any], str]] = {
     "model": look.name_title,
     "dataset": look.name_title,
-    "measure": lambda name: MEASURES.get(name, name),
-    "pd": lambda name: MEASURES.get(name, name).removeprefix("PD, "),
+    "measure": lambda name: _PERFORMANCE.get(name) or look.measure_name(name),
+    "pd": lambda name: _PERFORMANCE.get(name, name).removeprefix("PD, "),
     "among": lambda name: _PAIRS.get(name, name),
     "phase": lambda name: _PHASES.get(name, name),
     "bound": lambda name: BOUNDS.get(name, name),

@@ -133,11 +133,11 @@ def test_model_metric_split_and_trial_can_be_chosen(page, measures):
     assert float(shown["metric"]) == pytest.approx(expected(mine, *place, "ap2"), rel=1e-3)
     assert float(shown["PD"]) == pytest.approx(expected(mine, *place, "test_pd_loss"), rel=1e-3)
     assert shown["PD of trials"] == "one trial"
-    choose(page, metric="AP3, Student-t", split="training", trial="mean of all")
+    choose(page, metric="AP3 Student-t", split="training", trial="mean of all")
     shown = read(page, "lowest 0.8")
     column = expected(measures, *place, "ap3_student_t")
     assert float(shown["metric"]) == pytest.approx(column, rel=1e-3)
-    assert "PD, training loss (nats) against AP3, Student-t, epoch 2" in titles(page)
+    assert "PD, training loss (nats) against AP3 Student-t, epoch 2" in titles(page)
 
 
 def test_the_epoch_slides(page, measures):
@@ -198,7 +198,7 @@ def test_a_table_is_filtered_by_menus_and_words(page):
     before = rows.count()
     page.fill("#agreement_summary input[type=search]", "student")
     assert 0 < rows.count() < before
-    assert set(column(page, "agreement_summary", "measure")) == {"AP3, Student-t"}
+    assert set(column(page, "agreement_summary", "measure")) == {"AP3 Student-t"}
     said = page.locator("#agreement_summary output").text_content()
     assert said.startswith(f"{rows.count()} of ")
     page.fill("#agreement_summary input[type=search]", "")
