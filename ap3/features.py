@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ap3 import storage, streams
+from ap3 import splits, storage, streams
 from ap3.errors import UserError
 from ap3.evaluation import outputs_of
 from ap3.models.head import linear, without_head
@@ -27,8 +27,6 @@ if TYPE_CHECKING:  # reading features needs no torchvision, which takes seconds 
     from ap3.datasets.images import Images
 
 DTYPES = ("float32", "float16")
-
-_ARRAYS = ("train", "train_labels", "test", "test_labels")
 
 
 class Views(Protocol):
@@ -69,12 +67,11 @@ class Features:
         UserError
             If a file is missing, damaged, or holds something else.
         """
-        arrays, _ = storage.load(path)
-        if set(arrays) != set(_ARRAYS):
-            raise UserError(f"{path} holds no features; give a file made by ap3 features.")
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        seen = StoredViews(views) if views else tensors["train"][None]
-        return cls(**tensors, views=seen)
+        tensors = {}
+        for name, split in splits.read(path).items():
+            tensors[name] = torch.from_numpy(split.features)
+            tensors[f"{name}_labels"] = torch.from_numpy(split.labels)
+        return cls(**tensors, views=StoredViews(views) if views else tensors["train"][None])
 
 
 class StoredViews:
@@ -106,17 +103,17 @@ def write(path: Path, checkpoint: "Checkpoint", data: "Images", device: torch.de
     checkpoint.check_data(data)
     width = linear(checkpoint.model, checkpoint.identity.head).in_features
     view = checkpoint.identity.view
-    splits = {
+    examples = {
         "train": (data.train_images, data.train_labels),
         "test": (data.test_images, data.test_labels),
     }
     forms: dict[str, streams.Form] = {}
-    for split, (images, labels) in splits.items():
+    for split, (images, labels) in examples.items():
         forms[split] = ((len(images), width), "float32")
         forms[f"{split}_labels"] = (labels.shape, "int64")
 
     def blocks() -> Iterator[tuple[str, NDArray[Any]]]:
-        for split, (images, labels) in splits.items():
+        for split, (images, labels) in examples.items():
             yield f"{split}_labels", labels
             for seen in _seen(checkpoint, images, view.still, device):
                 yield split, seen

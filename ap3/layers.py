@@ -25,6 +25,9 @@ class Origin:
     seed: int
     layer: str
 
+    def __str__(self) -> str:
+        return f"{self.dataset} {self.model} trial {self.trial}"
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:
@@ -99,13 +102,14 @@ class Layer:
         storage.save(path, arrays, **about, shape=list(self.mask.shape))
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, origin: Origin | None = None) -> Self:
         """Read what `save` wrote.
 
         Raises
         ------
         UserError
-            If the file is missing, damaged, or holds something else.
+            If the file is missing, damaged, or holds something else, such as a layer of another
+            baseline than that of `origin`, if one is given.
         """
         arrays, metadata = storage.load(path)
         if set(arrays) != {"mask", "weight", "bias"} or not {"variant", "shape"} <= set(metadata):
@@ -119,10 +123,10 @@ class Layer:
             kept = np.unpackbits(arrays["mask"], count=prod(shape)).reshape(shape).astype(bool)
             weight = np.zeros(values.shape[:-1] + shape, values.dtype)
             weight[..., kept] = values
-            return cls(
-                Origin(**metadata["origin"]),
-                Variant.parse(metadata["variant"]),
-                kept.astype(values.dtype),
-                weight,
-                arrays["bias"],
+            found, variant = Origin(**metadata["origin"]), Variant.parse(metadata["variant"])
+        if origin is not None and found != origin:
+            raise UserError(
+                f"{path} was pruned from {found} (seed {found.seed}), but the checkpoint is "
+                f"{origin} (seed {origin.seed}); give the layers of that checkpoint."
             )
+        return cls(found, variant, kept.astype(values.dtype), weight, arrays["bias"])

@@ -19,14 +19,14 @@ from ap3 import storage
 from ap3.errors import UserError
 from ap3.latent.vectors import Vector, slices
 from ap3.layers import Layer, Origin
-from ap3.outcomes import Outcomes, Split
+from ap3.outcomes import Outcomes
 from ap3.seeds import derive
+from ap3.splits import Split
 
 Differences = NDArray[np.float32]
 """PD of every single example, of the loss and of the accuracy, at every epoch: (2, E, N)."""
 
 RESAMPLES = 1000
-SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,16 +92,15 @@ class Evaluation:
     ----------
     baseline
         The unpruned layer.
-    features
-        What `ap3 features` wrote, which `ap3.reference.Reference.read` has checked.
+    splits
+        What it sees of the examples, by split.
     """
 
-    def __init__(self, baseline: Layer, features: Path) -> None:
-        self.baseline = baseline
-        self.splits = {name: Split.read(features, name) for name in SPLITS}
+    def __init__(self, baseline: Layer, splits: Mapping[str, Split]) -> None:
+        self.baseline, self.splits = baseline, splits
         one = baseline.weight[np.newaxis], baseline.bias[np.newaxis]
-        self._own = {name: Outcomes.of(*one, split) for name, split in self.splits.items()}
-        self._differences: dict[str, list[Differences]] = {name: [] for name in SPLITS}
+        self._own = {name: Outcomes.of(*one, split) for name, split in splits.items()}
+        self._differences: dict[str, list[Differences]] = {name: [] for name in splits}
         self._variants: list[str] = []
 
     def add(self, tuned: Layer, last: Outcomes | None = None) -> None:

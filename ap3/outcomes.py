@@ -16,23 +16,9 @@ from ap3 import storage
 from ap3.errors import UserError
 from ap3.latent.vectors import slices
 from ap3.layers import FloatArray
+from ap3.splits import Split
 
 Single = NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """What the last layer sees of the examples it is evaluated on, (N, d), and their labels (N,)."""
-
-    features: NDArray[Any]
-    labels: NDArray[Any]
-
-    @classmethod
-    def read(cls, path: Path, name: str) -> Self:
-        """Read the `train` or the `test` split out of what `ap3 features` wrote, not checked again."""
-        arrays, _ = storage.load(path, only=(name, f"{name}_labels"))
-        with storage.holding(path, f"features of the {name} split"):
-            return cls(arrays[name], arrays[f"{name}_labels"])
 
 
 @dataclass(frozen=True, eq=False)

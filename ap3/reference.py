@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ap3 import covariances, storage, streams
+from ap3 import covariances
 from ap3.errors import UserError
 from ap3.head_loss import HeadLoss
 from ap3.latent.law import Law
@@ -18,6 +18,7 @@ from ap3.laws import AUTO, Laws, Scales, own_laws
 from ap3.layers import FloatArray, Layer, Origin
 from ap3.metrics import ap2
 from ap3.seeds import derive
+from ap3.splits import Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class Reference:
     def read(
         cls,
         checkpoint: Path,
-        features: Path,
+        train: Split,
         covariance: Path,
         df: float = 4.0,
         groups: int | None = None,
@@ -41,10 +42,12 @@ class Reference:
         own: Iterable[str] = (),
         scales: Scales = AUTO,
     ) -> Self:
-        """Read what `ap3 baseline`, `ap3 features` and `ap3 covariance` wrote.
+        """Read what `ap3 baseline` and `ap3 covariance` wrote.
 
         Parameters
         ----------
+        train
+            What the last layer sees of the training split.
         df, groups
             Of the Student-t law.
         examples
@@ -61,15 +64,14 @@ class Reference:
             If a file is missing or holds something else, or the features are another layer's.
         """
         layer = Layer.of_checkpoint(checkpoint)
-        arrays, _ = streams.load(features, only=("train", "train_labels"))
-        if arrays.get("train", layer.bias).shape[1:] != layer.weight.shape[1:]:
+        if train.features.shape[1:] != layer.weight.shape[1:]:
             raise UserError(
-                f"{features} holds no features of {layer.weight.shape[1]} numbers, which the last "
-                f"layer of {checkpoint} sees; give what ap3 features made of that checkpoint."
+                f"the features are of shape {train.features.shape}, but the last layer of "
+                f"{checkpoint} sees {layer.weight.shape[1]} numbers; give what ap3 features made "
+                "of that checkpoint."
             )
-        with storage.holding(features, "training split"):
-            rows = _sample(len(arrays["train"]), examples, layer.origin)
-            loss = HeadLoss(arrays["train"][rows], arrays["train_labels"][rows])
+        rows = _sample(len(train.labels), examples, layer.origin)
+        loss = HeadLoss(train.features[rows], train.labels[rows])
         rotation, spectrum = covariances.load(covariance)
         laws = Laws.of_baseline(layer, loss.features, rotation, spectrum, df, groups, scales)
         return cls(layer, loss, laws, own_laws(own, layer.weight))
@@ -107,9 +109,9 @@ class Reference:
         return self.loss.value_and_gradient(self.layer.weight, self.layer.bias)
 
 
-def _sample(count: int, examples: int | None, origin: Origin) -> NDArray[np.int64]:
+def _sample(count: int, examples: int | None, origin: Origin) -> NDArray[np.int64] | slice:
     """Draw which of `count` examples to take, in their order."""
     if examples is None or examples >= count:
-        return np.arange(count)
+        return slice(None)
     seed = derive(origin.seed, origin.dataset, origin.model, origin.trial, "examples")
     return np.sort(np.random.default_rng(seed).choice(count, examples, replace=False))

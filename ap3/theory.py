@@ -45,7 +45,7 @@ class Spread:
     Attributes
     ----------
     trace
-        tr Σ; NaN where it would take the whole spectrum.
+        tr Σ; NaN where it would take the whole spectrum, and where the law has no covariance.
     precision_min, precision_max
         Extreme eigenvalues of Σ⁻¹.
     gaussian
@@ -98,7 +98,7 @@ def _(law: FisherGaussian) -> Spread:
 
 @spread_of.register
 def _(law: StudentT) -> Spread:
-    variance = law.scale**2 * law.df / (law.df - 2)
+    variance = law.scale**2 * law.df / (law.df - 2) if law.df > 2 else np.nan
     full = law.dim == law.weights.size
     return Spread(variance * law.dim, 1 / variance, 1 / variance, False, full)
 

@@ -85,4 +85,4 @@ def seed(origin: Origin, purpose: str) -> int:
 
 def title(origin: Origin) -> str:
     """Name a baseline for people."""
-    return f"{origin.dataset} {origin.model} trial {origin.trial}"
+    return str(origin)

@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from ap3.device import send
+from ap3.errors import UserError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -40,7 +41,16 @@ class View:
         return self._normalise(resize(images, self.size))
 
     def augmented(self, images: Tensor, how: str, generator: torch.Generator) -> Tensor:
-        """Like `still`, with random crops and flips as `how` (one of `AUGMENTATIONS`) says."""
+        """Like `still`, with random crops and flips as `how` (one of `AUGMENTATIONS`) says.
+
+        Raises
+        ------
+        UserError
+            If there is no such augmentation.
+        """
+        if how not in AUGMENTATIONS:
+            known = ", ".join(AUGMENTATIONS)
+            raise UserError(f"augmentation is {how!r}, but must be one of {known}.")
         if "crop" in how:
             pixels = random_resized_crop(images, self.size, generator)
         else:

@@ -33,7 +33,7 @@ def bounds(
     import pandas as pd
     from threadpoolctl import threadpool_limits
 
-    from ap3 import tables
+    from ap3 import splits, tables
     from ap3.layers import Layer
     from ap3.progress import counted
     from ap3.reference import Reference
@@ -42,13 +42,14 @@ def bounds(
     frozen = latent_options.is_head(scope)
     scales = latent_options.scales(variance, beta, fisher_scale, damping, share)
     with threadpool_limits(threads):
+        train = splits.read(features)["train"]
         reference = Reference.read(
-            checkpoint, features, covariance, df, groups, examples, scales=scales
+            checkpoint, train, covariance, df, groups, examples, scales=scales
         )
         rows = [
             bounds_of(
                 reference,
-                Layer.load(path),
+                Layer.load(path, reference.layer.origin),
                 tables.read(path.with_suffix(".csv"), "epoch", values=LOG),
                 frozen,
             )

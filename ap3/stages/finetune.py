@@ -73,7 +73,8 @@ def finetune(
         channels_last,
         compile,
     )
-    layers = [Layer.load(path) for path in pruned]
+    baseline = Layer.of_checkpoint(checkpoint)
+    layers = [Layer.load(path, baseline.origin) for path in pruned]
     precision = precision if data else "float32"
     key: dict[str, Any] = {
         "recipe": asdict(recipe),
@@ -88,7 +89,6 @@ def finetune(
 
             key["pruned"] = [digest_of(path) for path in pruned]
             resumes = [Resume(out / "heads.resume.safetensors", key_of(**key))]
-            baseline = Layer.of_checkpoint(checkpoint)
             done = through_head(
                 layers, baseline, Features.load(features, views), recipe, where, resumes[0]
             )

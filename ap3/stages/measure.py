@@ -43,7 +43,7 @@ def measure(
     import pandas as pd
     from threadpoolctl import threadpool_limits
 
-    from ap3 import tables
+    from ap3 import splits, tables
     from ap3.layers import Layer
     from ap3.measures import measures_of
     from ap3.noise import Evaluation
@@ -55,14 +55,16 @@ def measure(
     frozen = latent_options.is_head(scope)
     scales = latent_options.scales(variance, beta, fisher_scale, damping, share)
     with threadpool_limits(threads):
+        seen = splits.read(features)
         baseline = Reference.read(
-            checkpoint, features, covariance, df, groups, examples, law or (), scales
+            checkpoint, seen["train"], covariance, df, groups, examples, law or (), scales
         )
-        evaluation = Evaluation(baseline.layer, features)
-        control = next((Layer.load(path) for path in layers if path.stem == CONTROL), None)
+        evaluation = Evaluation(baseline.layer, seen)
+        origin = baseline.layer.origin
+        control = next((Layer.load(path, origin) for path in layers if path.stem == CONTROL), None)
         measured = []
         for path in counted(layers, "measure"):
-            tuned, log = Layer.load(path), tables.read(path.with_suffix(".csv"), "epoch")
+            tuned, log = Layer.load(path, origin), tables.read(path.with_suffix(".csv"), "epoch")
             measured.append(measures_of(baseline, tuned, log, control, frozen, monte_carlo))
             stored = path.with_suffix(".outcomes.safetensors")
             evaluation.add(tuned, None if frozen else Outcomes.read(stored))

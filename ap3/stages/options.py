@@ -26,9 +26,11 @@ CheckpointFile = Annotated[Path, typer.Option(help="Trained network, as `ap3 bas
 
 Epochs = Annotated[int, typer.Option(min=0, help="Passes over the training data.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Largest number of examples in a batch.")]
-LearningRate = Annotated[float, typer.Option(help="Initial learning rate; it is annealed to zero.")]
-Momentum = Annotated[float, typer.Option(help="Momentum of SGD.")]
-WeightDecay = Annotated[float, typer.Option(help="Weight decay of SGD.")]
+LearningRate = Annotated[
+    float, typer.Option(min=0, help="Initial learning rate; it is annealed to zero.")
+]
+Momentum = Annotated[float, typer.Option(min=0, max=1, help="Momentum of SGD.")]
+WeightDecay = Annotated[float, typer.Option(min=0, help="Weight decay of SGD.")]
 ChannelsLast = Annotated[
     bool,
     typer.Option(

@@ -77,6 +77,16 @@ def test_a_mistake_of_the_user_is_a_sentence_and_status_2(tmp_path):
     assert ap3("dat").returncode == 2
 
 
+@pytest.mark.parametrize("option", ["--learning-rate", "--momentum", "--weight-decay"])
+def test_no_part_of_a_recipe_is_negative(option):
+    needed = ("data", "model", "checkpoint", "history", "epochs", "batch-size", "learning-rate")
+    words = [word for name in needed for word in (f"--{name}", "1")]
+    done = CliRunner().invoke(cli.app, ["baseline", *words, option, "-0.5"])
+    assert done.exit_code == 2
+    assert f"'{option}'" in done.output
+    assert "-0.5" in done.output
+
+
 def test_what_the_system_refuses_is_a_sentence_and_status_3(tmp_path):
     (tmp_path / "file").touch()
     done = ap3("data", "--dataset", "digits", "--out", str(tmp_path / "file" / "a.safetensors"))

@@ -6,13 +6,14 @@ import pytest
 import torch
 from head_problems import ORIGIN, log_of, problem, tuned
 
-from ap3 import storage
+from ap3 import splits, storage
 from ap3.errors import UserError
 from ap3.head_loss import predictions_kl
 from ap3.laws import AUTO, Laws, Scales
 from ap3.measures import measures_of
 from ap3.metrics import ap2, cosine_distance
 from ap3.reference import Reference
+from ap3.splits import Split
 from ap3.stages.latent_options import is_head, scales
 
 MADE = problem(2)
@@ -165,53 +166,49 @@ def test_scope():
         is_head("haed")
 
 
-def written(folder, features):
-    """Files of a baseline, as the stages before leave them."""
+def written(folder):
+    """Checkpoint and covariance of a baseline, as the stages before leave them."""
     identity = {"dataset": "blobs", "model": "net", "trial": 1, "seed": 0, "head": "fc"}
     checkpoint = folder / "baseline.safetensors"
     storage.save(checkpoint, {"fc.weight": MADE.weight, "fc.bias": MADE.bias}, identity=identity)
-    storage.save(folder / "features.safetensors", features)
     covariance = folder / "covariance.safetensors"
     storage.save(covariance, {"spectrum": np.ones(15)}, rotation="fast", seed=0)
-    return checkpoint, folder / "features.safetensors", covariance
+    return checkpoint, covariance
 
 
 def test_reading_a_sample(tmp_path):
-    files = written(tmp_path, {"train": MADE.features, "train_labels": MADE.labels})
-    whole, some = Reference.read(*files), Reference.read(*files, examples=10)
+    checkpoint, covariance = written(tmp_path)
+    given = checkpoint, Split(MADE.features, MADE.labels), covariance
+    whole, some = Reference.read(*given), Reference.read(*given, examples=10)
     np.testing.assert_array_equal(whole.loss.features, MADE.features)
     rows = [np.flatnonzero((MADE.features == x).all(axis=1)).item() for x in some.loss.features]
     assert len(rows) == 10
     assert rows == sorted(set(rows))
     np.testing.assert_array_equal(some.loss.labels, MADE.labels[rows])
-    again = Reference.read(*files, examples=10)
+    again = Reference.read(*given, examples=10)
     np.testing.assert_array_equal(again.loss.features, some.loss.features)
     assert whole.layer.origin == ORIGIN
 
 
-@pytest.mark.parametrize(
-    "features",
-    [{"train": np.ones((4, 6)), "train_labels": np.zeros(4, int)}, {"mask": np.ones(3)}],
-)
-def test_features_of_another_layer(tmp_path, features):
-    files = written(tmp_path, features)
-    with pytest.raises(UserError, match="holds no features of 5 numbers"):
-        Reference.read(*files)
+def test_features_of_another_layer(tmp_path):
+    checkpoint, covariance = written(tmp_path)
+    other = Split(np.ones((4, 6)), np.zeros(4, int))
+    with pytest.raises(UserError, match=r"shape .4, 6., but the last layer of .* sees 5 numbers"):
+        Reference.read(checkpoint, other, covariance)
 
 
-def test_damaged_features_are_refused(tmp_path):
-    files = written(tmp_path, {"train": MADE.features, "train_labels": MADE.labels})
-    content = bytearray(files[1].read_bytes())
-    content[-9] ^= 1
-    files[1].write_bytes(content)
-    with pytest.raises(UserError, match=f"{files[1]} is damaged: "):
-        Reference.read(*files)
-
-
-def test_views_are_not_read(tmp_path):
-    """Augmented views can be many times the training split."""
-    features = {"train": MADE.features, "train_labels": MADE.labels, "views": np.ones((9, 9))}
-    files = written(tmp_path, features)
-    arrays, _ = storage.load(files[1], only=("train", "absent"))
-    assert set(arrays) == {"train"}
-    np.testing.assert_array_equal(Reference.read(*files).loss.features, MADE.features)
+def test_splits_are_read_whole(tmp_path):
+    arrays = {"train": np.ones((4, 2)), "train_labels": np.arange(4)}
+    arrays |= {"test": np.zeros((3, 2)), "test_labels": np.arange(3)}
+    path = tmp_path / "features.safetensors"
+    storage.save(path, arrays)
+    for name, split in splits.read(path).items():
+        np.testing.assert_array_equal(split.features, arrays[name])
+        np.testing.assert_array_equal(split.labels, arrays[f"{name}_labels"])
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(UserError, match=f"{path} is damaged: "):
+        splits.read(path)
+    for wrong in ({"train": arrays["train"]}, arrays | {"test_labels": np.arange(2)}):
+        storage.save(path, wrong)
+        with pytest.raises(UserError, match="holds no features"):
+            splits.read(path)

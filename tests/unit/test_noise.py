@@ -12,7 +12,8 @@ from ap3.errors import UserError
 from ap3.evaluation import Outcomes as TorchOutcomes
 from ap3.layers import Layer
 from ap3.noise import Evaluation, Noise, covariance_of_means, resampled_means
-from ap3.outcomes import Outcomes, Split
+from ap3.outcomes import Outcomes
+from ap3.splits import Split
 from ap3.variants import Variant
 
 MADE = problem(4, examples=70)
@@ -20,16 +21,13 @@ HELD_OUT = problem(5, examples=50)
 
 
 @pytest.fixture
-def evaluation(tmp_path):
-    arrays = {
-        "train": MADE.features.astype(np.float32),
-        "train_labels": MADE.labels,
-        "test": HELD_OUT.features.astype(np.float32),
-        "test_labels": HELD_OUT.labels,
+def evaluation():
+    splits = {
+        "train": Split(MADE.features.astype(np.float32), MADE.labels),
+        "test": Split(HELD_OUT.features.astype(np.float32), HELD_OUT.labels),
     }
-    storage.save(tmp_path / "features.safetensors", arrays)
     parts = Variant("control", 0.0), np.ones_like(MADE.weight), MADE.weight, MADE.bias
-    return Evaluation(Layer(ORIGIN, *parts), tmp_path / "features.safetensors")
+    return Evaluation(Layer(ORIGIN, *parts), splits)
 
 
 def judged(weight, bias, split):

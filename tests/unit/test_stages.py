@@ -166,6 +166,27 @@ def test_features_that_the_layer_does_not_see_are_refused(folder, tmp_path, opti
         tune(folder, features=tmp_path / "f.safetensors")
 
 
+def test_layers_of_another_baseline_are_refused(folder, tmp_path):
+    one, two = folder / "trial1", folder / "trial2"
+    refusal = (
+        "was pruned from blobs small_resnet trial 1 .* checkpoint is blobs small_resnet trial 2"
+    )
+    for stage in (measure, bounds):
+        with pytest.raises(UserError, match=refusal):
+            stage(tuned(one), *known(two)[1:], tmp_path / "out.csv")
+    pruned, seen = [one / "pruned/control.safetensors"], two / "features.safetensors"
+    with pytest.raises(UserError, match=refusal):
+        finetune(pruned, two / "baseline.safetensors", tmp_path, 1, features=seen, **LEARNING)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("stage", [tables, lambda *given: agreement(*given, given[1] / "a.pdf")])
+def test_a_table_of_another_kind_is_refused(folder, tmp_path, stage):
+    with pytest.raises(UserError, match=r"bounds.csv lacks the columns .*; make it again"):
+        stage([folder / "trial1/bounds.csv"], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 # A disk without room
 
 

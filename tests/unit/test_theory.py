@@ -45,6 +45,12 @@ def test_spread_of_student_t(groups, full):
     assert spread.sees_every_weight is full
 
 
+@pytest.mark.parametrize("df", [0.5, 2.0])
+def test_a_student_t_without_covariance_has_no_trace(df):
+    spread = spread_of(StudentT(np.arange(4.0), df=df, groups=None))
+    assert np.isnan([spread.trace, spread.precision_min, spread.precision_max]).all()
+
+
 def test_no_spread_of_an_unknown_law():
     with pytest.raises(TypeError):
         spread_of(object())

@@ -7,6 +7,7 @@ from scipy.stats import binomtest, ks_2samp
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as tv
 
+from ap3.errors import UserError
 from ap3.views import View, crop_boxes, random_flip, random_resized_crop, resize
 
 DRAWS = 8000
@@ -59,6 +60,12 @@ def test_resized_pixels_are_those_of_torchvision():
     for size in (8, 16, 24):
         theirs = tv.resize(images.float(), [size, size], antialias=True)
         torch.testing.assert_close(resize(images, size), theirs, rtol=0, atol=1e-3)
+
+
+def test_an_unknown_augmentation_is_refused():
+    images = torch.zeros(1, 1, 4, 4, dtype=torch.uint8)
+    with pytest.raises(UserError, match="is 'crops', but must be one of none, flip, crop"):
+        View(4).augmented(images, "crops", generator())
 
 
 def test_half_of_the_images_are_mirrored():
