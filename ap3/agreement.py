@@ -13,14 +13,15 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import bootstrap, rankdata
+from scipy.stats import bootstrap
 
+from ap3.concordance import centred_ranks, concordance, order, pairs, spearman
 from ap3.latent.vectors import Vector
 from ap3.progress import counted
 from ap3.runs import DIFFERENCES, REFERENCES, Runs
@@ -32,81 +33,6 @@ _DRAWS = 1000
 _LEVEL = 0.95
 _KEYS = ["dataset", "model", "epoch", "reference", "pd", "among", "measure"]
 _TAILS = ((1 - _LEVEL) / 2, (1 + _LEVEL) / 2)
-
-
-def pairs(modes: NDArray[Any], ratios: NDArray[Any]) -> dict[str, NDArray[np.int64]]:
-    """Pairs of variants that are compared, (pairs, 2): `modes` at one ratio, `ratios`, and `all`.
-
-    Examples
-    --------
-    >>> found = pairs(np.array(["lowest", "random", "random"]), np.array([0.1, 0.1, 0.5]))
-    >>> found["modes"].tolist(), found["ratios"].tolist(), len(found["all"])
-    ([[0, 1]], [[1, 2]], 3)
-    """
-    every = np.array(list(combinations(range(len(modes)), 2)), dtype=np.int64).reshape(-1, 2)
-    first, second = every.T
-    return {
-        "modes": every[ratios[first] == ratios[second]],
-        "ratios": every[modes[first] == modes[second]],
-        "all": every,
-    }
-
-
-def order(values: Vector, compared: NDArray[np.int64], error: Vector | float = 0.0) -> Vector:
-    """Say of each pair which value is larger: −1, 0 or 1, (…, V) → (…, pairs).
-
-    Values of a pair no further apart than the `error` of their difference, (…, pairs), are a tie.
-
-    Examples
-    --------
-    >>> two = np.array([[0, 1], [1, 2]])
-    >>> order(np.array([3.0, 1.0, 0.5]), two, error=np.array([0.6, 0.8]))
-    array([1., 0.])
-    """
-    first, second = compared.T
-    gap = values[..., first] - values[..., second]
-    return np.sign(gap) * (np.abs(gap) > error)
-
-
-def concordance(measure: Vector, difference: Vector) -> dict[str, Vector]:
-    """Compare how a measure and how the PD order the same pairs, as `order` gives them.
-
-    Let net be the concordant pairs less the discordant ones. Of the pairs that the PD decides,
-    `agreement` is the share in which the smaller measure has the smaller PD, a tie of the measure
-    counted half: ½ + net/(2 decided). Chance is one half. Kendall's `tau_b` is net over the
-    geometric mean of the pairs that either decides.
-
-    Parameters
-    ----------
-    measure, difference : array of shape (…, pairs)
-
-    Returns
-    -------
-    dict of arrays of shape (…,)
-        `decided`, `agreement` and `tau_b`, NaN where nothing is decided.
-
-    Examples
-    --------
-    >>> counted = concordance(np.array([-1.0, -1.0, 0.0]), np.array([-1.0, 1.0, 1.0]))
-    >>> float(counted["agreement"]), float(counted["tau_b"])
-    (0.5, 0.0)
-    """
-    net = np.einsum("...p,...p->...", measure, difference)
-    decided, ordered = np.abs(difference).sum(-1), np.abs(measure).sum(-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share, tau = net / decided, net / np.sqrt(decided * ordered)
-    return {"decided": decided, "agreement": 0.5 + 0.5 * share, "tau_b": tau}
-
-
-def spearman(measure: Vector, difference: Vector) -> Vector:
-    """Spearman's ρ over the last axis, equal values given their mean rank; NaN for a constant.
-
-    Examples
-    --------
-    >>> spearman(np.array([1.0, 2.0, 3.0]), np.array([0.0, 5.0, 9.0])).round(12)
-    np.float64(1.0)
-    """
-    return _correlation(_ranks(measure), _ranks(difference))
 
 
 def agreement(runs: Sequence[Runs]) -> pd.DataFrame:
@@ -166,17 +92,21 @@ def summarise(table: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
         ten trials on it is a bootstrap of the mean over `trials`; below, a paired one over the
         evaluated `examples`, which says how they alone move the mean.
     """
-    ends = table[table["epoch"].isin([table["epoch"].min(), table["epoch"].max()])]
+    epochs = table.groupby(["dataset", "model"])["epoch"]
+    first, last = epochs.transform("min"), epochs.transform("max")
+    ends = table[(table["epoch"] == first) | (table["epoch"] == last)]
     tidy = ends.melt([*_KEYS, "sees", "trial"], list(STATISTICS), "statistic")
     by = [*_KEYS, "sees", "statistic"]
     summary = tidy.groupby(by, sort=False)["value"].agg(list).reset_index()
-    values = np.array(summary.pop("value").to_list(), dtype=float)
+    of_trials = summary.pop("value")
+    by_trial = np.array([*zip_longest(*of_trials, fillvalue=np.nan)], dtype=float)
+    values = np.ascontiguousarray(by_trial.T)
     with _quiet():
         summary["n"] = np.isfinite(values).sum(axis=1)
         summary["mean"] = np.nanmean(values, axis=1)
         summary["sd"] = np.nanstd(values, axis=1, ddof=1)
         summary["min"], summary["max"] = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
-    if values.shape[1] >= ENOUGH_TRIALS:
+    if of_trials.str.len().min() >= ENOUGH_TRIALS:
         low, high = _over_trials(values)
         return summary.assign(low=low, high=high, interval="trials")
     of_means = intervals[intervals["trial"].isna()].drop(columns="trial")
@@ -199,12 +129,12 @@ class _Case:
     def count(self, at: int | slice, difference: Vector) -> dict[str, dict[str, Vector]]:
         """Count every measure's agreement with a PD at some epochs, and its gain over AP2."""
         ordered = order(np.abs(difference), self.compared, self.error[:, at])
-        ranked = [_ranks(np.abs(difference[..., group])) for group in self.groups]
+        ranked = [centred_ranks(np.abs(difference[..., group])) for group in self.groups]
         found = {}
         for name, every in self.measures.items():
             measure = every[:, at]
             rho = [
-                _correlation(_ranks(measure[..., group]), ranks)
+                spearman(centred_ranks(measure[..., group]), ranks)
                 for group, ranks in zip(self.groups, ranked, strict=True)
             ]
             with _quiet():
@@ -251,7 +181,7 @@ def _bootstrapped(runs: Runs) -> Iterator[pd.DataFrame]:
     for case in _cases(runs):
         if np.isnan(case.resampled).any():
             continue
-        for at in (0, -1):
+        for at in runs.ends:
             found = case.count(at, case.resampled[:, :, at])
             names = [(name, statistic) for name in found for statistic in STATISTICS]
             values = np.stack(
@@ -301,17 +231,6 @@ def _quantile(values: Vector, q: float) -> Vector:
     above = np.minimum(below + 1, np.maximum(last, 0))
     low, high = (np.take_along_axis(values, index, axis=1) for index in (below, above))
     return np.asarray(low + (place - below) * (high - low))[:, 0]
-
-
-def _ranks(values: Vector) -> Vector:
-    """Ranks over the last axis, less their mean."""
-    ranks = rankdata(values, axis=-1)
-    return np.asarray(ranks - ranks.mean(-1, keepdims=True))
-
-
-def _correlation(x: Vector, y: Vector) -> Vector:
-    with np.errstate(invalid="ignore"):
-        return (x * y).sum(-1) / np.sqrt((x * x).sum(-1) * (y * y).sum(-1))
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def _choices(runs: Runs, tolerance: float) -> Iterator[dict[str, object]]:
         measure = runs.measure(name, "baseline")
         if measure is None or len(runs.trials) < 2:
             continue
-        for at in (0, -1):
+        for at in runs.ends:
             values, differences = measure[:, at], difference[:, at]
             for index, trial in enumerate(runs.trials):
                 others = np.arange(len(runs.trials)) != index

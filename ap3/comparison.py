@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -22,14 +21,13 @@ from ap3.latent import (
 from ap3.latent.grouping import group_starts
 from ap3.latent.vectors import BLOCK, Vector, as_float64, slices, to_numpy
 from ap3.laws import own_laws
+from ap3.matching import layer_of, matching
 from ap3.progress import counted
-from ap3.schema import nearest
 from ap3.seeds import derive
 from ap3.state_dicts import StateDict, plain
 
 # The non-diagonal law takes some 60 bytes a weight: 2 GB for a layer of this size.
 LARGEST_ROTATED = 2**25
-_MOST_NAMES = 3
 
 
 def compare(
@@ -84,85 +82,8 @@ def compare(
     """
     one, two = plain(baseline), plain(pruned)
     wanted = [layers] if isinstance(layers, str) else list(layers)
-    chosen, own = _matching(one, two, wanted or ["*"]), tuple(laws)
+    chosen, own = matching(one, two, wanted or ["*"]), tuple(laws)
     return pd.DataFrame(_row(name, one, two, df, groups, own) for name in counted(chosen, "layers"))
-
-
-def _matching(one: StateDict, two: StateDict, wanted: list[str]) -> list[str]:
-    """Names of the tensors to compare, in the baseline's order, found equal in name and shape."""
-    shapes, others = _weights(one, wanted), _weights(two, wanted)
-    for state in (one, two):
-        _refuse_parametrized(state, wanted)
-    for pattern in wanted:
-        if not _weights(one, [pattern]) and not _weights(two, [pattern]):
-            raise _no_layer(pattern, one)
-    parts = {
-        "only the baseline has": sorted(shapes.keys() - others.keys()),
-        "only the pruned network has": sorted(others.keys() - shapes.keys()),
-        "of another shape": [n for n in shapes if n in others and shapes[n] != others[n]],
-    }
-    if any(parts.values()):
-        said = "; ".join(
-            f"{what} {', '.join(map(_layer, names[:_MOST_NAMES]))}"
-            f"{f' and {len(names) - _MOST_NAMES} more' if len(names) > _MOST_NAMES else ''}"
-            for what, names in parts.items()
-            if names
-        )
-        raise UserError(
-            f"the layers of the two checkpoints don't match ({said}); give a network and its "
-            "pruned version, or choose layers that both have."
-        )
-    return list(shapes)
-
-
-def _refuse_parametrized(state: StateDict, wanted: list[str]) -> None:
-    """Refuse layers whose weights are made of other tensors when the network runs."""
-    for name in state:
-        layer = _parametrized(name, state)
-        if layer is not None and any(fnmatchcase(layer, pattern) for pattern in wanted):
-            raise UserError(
-                f"layer {layer or 'weight'} is parametrized, so the checkpoint does not hold its "
-                "weights; remove the parametrization (torch.nn.utils.parametrize, weight_norm or "
-                "spectral_norm) before saving."
-            )
-
-
-def _parametrized(name: str, state: StateDict) -> str | None:
-    """Name the layer that a tensor is a part of, if weights are computed from it."""
-    owner, is_new, _ = name.partition("parametrizations.weight.")
-    owner, is_old, last = (owner, is_new, "") if is_new else name.rpartition("weight_")
-    if is_new or (is_old and (last == "orig" or (last == "g" and f"{owner}weight_v" in state))):
-        return owner.removesuffix(".")
-    return None
-
-
-def _no_layer(pattern: str, state: StateDict) -> UserError:
-    known = [_layer(name) for name in _weights(state, ["*"])]
-    if not known:
-        return UserError(
-            "the checkpoints hold no weights (no tensors of two or more dimensions with 'weight' "
-            "in their name); give those of a network."
-        )
-    listed = ", ".join(known[:_MOST_NAMES]) + (", …" if len(known) > _MOST_NAMES else "")
-    return UserError(
-        f"no layer is called {pattern}{nearest(pattern, known)} The layers are {listed}."
-    )
-
-
-def _weights(state: StateDict, wanted: list[str]) -> dict[str, tuple[int, ...]]:
-    """Shapes of the tensors that are layers' weights, by name."""
-    return {
-        name: entry.shape
-        for name, entry in state.entries.items()
-        if len(entry.shape) >= 2
-        and 0 not in entry.shape
-        and "weight" in name.rpartition(".")[2]
-        and any(fnmatchcase(part, p) for part in (name, _layer(name)) for p in wanted)
-    }
-
-
-def _layer(name: str) -> str:
-    return name.removesuffix(".weight")
 
 
 @dataclass
@@ -191,18 +112,18 @@ def _row(
         for whose, tensor in (("baseline", baseline), ("pruned network", pruned)):
             if count := _infinite(tensor):
                 raise UserError(
-                    f"layer {_layer(name)} of the {whose} must be finite, but {count:,} of its "
+                    f"layer {layer_of(name)} of the {whose} must be finite, but {count:,} of its "
                     f"{len(tensor):,} weights are NaN or infinite; look for a diverged training or "
                     "a damaged file."
                 ) from error
         raise
     if not np.isfinite(sums.norm2 + sums.distance2):
         raise UserError(
-            f"the squares of layer {_layer(name)}'s weights are beyond double precision; divide "
+            f"the squares of layer {layer_of(name)}'s weights are beyond double precision; divide "
             "both checkpoints by one number."
         )
     return {
-        "layer": _layer(name),
+        "layer": layer_of(name),
         "weights": sums.weights,
         "sparsity": sums.zeros / sums.weights,
         "ap2": sums.distance2,
@@ -218,12 +139,12 @@ def _real(tensor: Any, name: str, whose: str) -> Any:
     kind = str(tensor.dtype).removeprefix("torch.")
     if "float" not in kind:
         raise UserError(
-            f"layer {_layer(name)} of the {whose} holds {kind} and AP2 compares real numbers; give "
+            f"layer {layer_of(name)} of the {whose} holds {kind} and AP2 compares real numbers; give "
             "the weights as floats (a quantised network dequantised)."
         )
     if getattr(tensor, "is_meta", False):
         raise UserError(
-            f"layer {_layer(name)} of the {whose} is a meta tensor, which holds no numbers; load "
+            f"layer {layer_of(name)} of the {whose} is a meta tensor, which holds no numbers; load "
             "the weights before saving."
         )
     is_sparse = str(getattr(tensor, "layout", "torch.strided")) != "torch.strided"
@@ -270,7 +191,7 @@ def _nondiagonal(baseline: Any, pruned: Any, name: str, sums: _Sums) -> float:
     """AP3 with Σ = β V Λ Vᵀ; V follows from the layer's name."""
     if sums.norm2 == 0 or sums.weights > LARGEST_ROTATED:
         return np.nan
-    rotation = FastRotation(sums.weights, derive(0, _layer(name), "covariance"))
+    rotation = FastRotation(sums.weights, derive(0, layer_of(name), "covariance"))
     spectrum = default_spectrum(sums.weights)
     law = SpectralGaussian(baseline, rotation, spectrum, auto_scale(baseline, rotation, spectrum))
     return law.kl(law.at(pruned))

@@ -57,7 +57,7 @@ def _contrasts(runs: Runs) -> Iterator[pd.DataFrame]:
             pair = np.array([[one, two]])
             error = runs.gap_error("test_pd_accuracy", "baseline", pair)[..., 0]
             about = {"ratio": ratio, "mode": runs.modes[one], "other": runs.modes[two]}
-            for at in (0, -1):
+            for at in runs.ends:
                 about |= {"epoch": runs.epochs[at]}
                 pd_columns = {
                     "pd_contrast": _decades(np.abs(loss[:, at, one]), np.abs(loss[:, at, two])),

@@ -1,5 +1,7 @@
 """The counting of pairs, against scipy and by hand; the tables and the figure made of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,13 +12,15 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import kendalltau, spearmanr
 
 from ap3 import agreement, choice, contrast
-from ap3.agreement import concordance, order, pairs, spearman
+from ap3.concordance import centred_ranks, concordance, order, pairs, spearman
 from ap3.errors import UserError
 from ap3.figures.agreement import draw
+from ap3.layers import Origin
 from ap3.noise import Noise
 from ap3.runs import SEES, runs_of
 from ap3.stages.agreement import agreement as stage
 
+OTHER = Origin("d", "other", 1, 0, "fc")
 few = arrays(np.float64, 7, elements=st.integers(0, 4))
 EVERY = pairs(np.arange(7), np.arange(7))["all"]
 
@@ -28,7 +32,8 @@ def test_scipy_counts_the_same_pairs(measure, difference):
     tau = np.nan if constant else kendalltau(measure, difference).statistic
     rho = np.nan if constant else spearmanr(measure, difference).statistic
     np.testing.assert_allclose(counted["tau_b"], tau, atol=1e-12)
-    np.testing.assert_allclose(spearman(measure, difference), rho, atol=1e-12)
+    found = spearman(centred_ranks(measure), centred_ranks(difference))
+    np.testing.assert_allclose(found, rho, atol=1e-12)
 
 
 @given(few, few)
@@ -186,6 +191,30 @@ def test_intervals(trials, interval):
     ends = own[own["epoch"] != 1]
     assert ends[["agreement_low", "gain_high"]].notna().all(axis=None)
     assert own.loc[own["epoch"] == 1, "agreement_low"].isna().all()
+
+
+def test_networks_may_have_different_trials_and_epochs():
+    three = measures(3, noise=0.1)
+    one = measures(1).assign(model="other")
+    one = one[one["epoch"] < 2]
+    every = runs(three) + runs_of(one, [replace(n, origin=OTHER) for n in noises(one)])
+    both = agreement.summarise(agreement.agreement(every), agreement.bootstrapped(every))
+    alone = agreement.summarise(agreement.agreement(every[:1]), agreement.bootstrapped(every[:1]))
+    found = both[both["model"] == "n"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(found, alone, check_dtype=False)
+    assert set(both.loc[both["model"] == "other", "epoch"]) == {0, 1}
+    assert both.loc[both["model"] == "other", "n"].max() == 1
+
+
+def test_without_fine_tuning_there_is_one_end():
+    made = measures()
+    made = made[made["epoch"] == 0]
+    every = runs(made)
+    intervals = agreement.bootstrapped(every)
+    summary = agreement.summarise(agreement.agreement(every), intervals)
+    for table in (intervals, summary, contrast.contrast(every), choice.choice(every)):
+        assert len(table)
+        assert not table.drop(columns=["low", "high"], errors="ignore").duplicated().any()
 
 
 def test_an_interval_over_trials_shrinks_like_a_mean():
