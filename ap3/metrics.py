@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ap3.errors import UserError
-from ap3.latent.vectors import Vector, as_float64, as_vector, over_rows
+from ap3.latent.vectors import Vector, as_vector, over_rows
 
 
 def ap2(baseline: Any, weights: Any) -> Any:
@@ -68,18 +68,6 @@ def cosine_distance(baseline: Any, weights: Any) -> Any:
     return _one_or_many(
         lambda rows: 0.5 * np.square(_unit(rows) - omega).sum(axis=1), baseline, weights
     )
-
-
-def sparsity(weights: Any) -> float:
-    """Fraction of weights that are exactly zero.
-
-    Examples
-    --------
-    >>> sparsity([[0.0, 1.0], [0.0, 0.5]])
-    0.5
-    """
-    vector = as_float64(weights)
-    return float(np.mean(vector == 0)) if vector.size else 0.0
 
 
 def _unit(rows: Vector) -> Vector:

@@ -28,7 +28,7 @@ def main() -> None:
         summary |= measured(name)
         print(f"== {name} took {time.monotonic() - start:.0f} s\n", flush=True)
     text = json.dumps(summary, indent=2) + "\n"
-    write_atomically(OUT / "summary.json", lambda path: _write(path, text))
+    write_atomically(OUT / "summary.json", lambda path: path.write_text(text))
     print(text)
 
 
@@ -47,10 +47,6 @@ def measured(name: str) -> dict[str, float]:
         sys.exit(running.returncode)
     found: dict[str, float] = json.loads(ratios.read_text())
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text)
 
 
 if __name__ == "__main__":

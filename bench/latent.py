@@ -8,7 +8,6 @@ is than Pyro's. The first, warming run of each is not counted; Pyro warms up on 
 """
 
 import argparse
-import json
 import os
 import platform
 import time
@@ -21,9 +20,9 @@ from typing import Literal, NamedTuple, TypeVar
 import mpmath as mp
 import numpy as np
 import torch
+from measuring import write_ratios
 
 from ap3.latent import StudentT, student_t_kl
-from ap3.storage import write_atomically
 
 DF = 4.0
 BATCH = 273  # 13 variants of 21 epochs
@@ -60,10 +59,7 @@ def main() -> None:
         "ap3_exact_over_reduced": reduced / exact,
         "ap3_reduced_over_pyro": pyro / reduced,
     }
-    print("\n".join(f"{name}: {ratio:,.0f} times faster" for name, ratio in ratios.items()))
-    if options.json:
-        text = json.dumps(ratios, indent=2) + "\n"
-        write_atomically(options.json, lambda path: _write(path, text))
+    write_ratios(options.json, ratios)
 
 
 def _options() -> argparse.Namespace:
@@ -153,10 +149,6 @@ def _line(row: Row) -> str:
     times = "".join(f"{s:12.3g}" for s in seconds)
     spread = "-" if row.standard_error is None else f"{row.standard_error:.2g}"
     return f"{row.method:36}{len(row.seconds):6}{times}{row.error:12.2g}{spread:>12}"
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text)
 
 
 if __name__ == "__main__":

@@ -100,11 +100,7 @@ def write_ratios(path: Path | None, ratios: Mapping[str, Ratio | float]) -> None
             for name, ratio in ratios.items()
         }
         text = json.dumps(values, indent=2) + "\n"
-        write_atomically(path, lambda partial: _write(partial, text))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text)
+        write_atomically(path, lambda partial: partial.write_text(text))
 
 
 def _processor() -> str:

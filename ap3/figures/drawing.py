@@ -60,11 +60,7 @@ def _write(figure: Figure, path: Path, kind: str, **options: Any) -> None:
     drawn = BytesIO()
     with paper_style():
         figure.savefig(drawn, format=kind, **options)
-
-    def write(partial: Path) -> None:
-        partial.write_bytes(drawn.getvalue())
-
-    write_atomically(path, write)
+    write_atomically(path, lambda partial: partial.write_bytes(drawn.getvalue()))
 
 
 def paper_style() -> AbstractContextManager[None]:

@@ -12,6 +12,7 @@ def test_table_and_ratios(tmp_path, monkeypatch, capsys):
     ratios = tmp_path / "ratios.json"
     arguments = ["--points", "3000", "--pyro-runs", "1", "--repeats", "3", "--json", str(ratios)]
     monkeypatch.setattr(sys, "argv", [str(BENCH), *arguments])
+    monkeypatch.syspath_prepend(BENCH.parent)
     runpy.run_path(str(BENCH), run_name="__main__")
     conditions, head, *rows = capsys.readouterr().out.splitlines()
     assert "dimension 100" in conditions
