@@ -84,7 +84,6 @@ def test_no_part_of_a_recipe_is_negative(option):
     done = CliRunner().invoke(cli.app, ["baseline", *words, option, "-0.5"])
     assert done.exit_code == 2
     assert f"'{option}'" in done.output
-    assert "-0.5" in done.output
 
 
 def test_what_the_system_refuses_is_a_sentence_and_status_3(tmp_path):
