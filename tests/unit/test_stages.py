@@ -182,7 +182,7 @@ def test_layers_of_another_baseline_are_refused(folder, tmp_path):
 
 @pytest.mark.parametrize("stage", [tables, lambda *given: agreement(*given, given[1] / "a.pdf")])
 def test_a_table_of_another_kind_is_refused(folder, tmp_path, stage):
-    with pytest.raises(UserError, match=r"bounds.csv lacks the columns .*; make it again"):
+    with pytest.raises(UserError, match=r"bounds.csv lacks the columns .* make it again"):
         stage([folder / "trial1/bounds.csv"], tmp_path)
     assert not list(tmp_path.iterdir())
 
