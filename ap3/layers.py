@@ -1,5 +1,6 @@
 """The pruned layer on disk: as it was pruned, and as it was after every epoch of fine-tuning."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -78,6 +79,21 @@ class Layer:
             "mode": variant.mode,
             "ratio": variant.ratio,
         }
+
+    def check_epochs(self, logged: Iterable[int]) -> None:
+        """Refuse the log of another fine-tuning: one of other epochs than those of the states.
+
+        Raises
+        ------
+        UserError
+            If the epochs in the log are not 0, 1, … in their order, one for each state.
+        """
+        found, last = list(logged), len(self.weight) - 1
+        if found != list(range(last + 1)):
+            raise UserError(
+                f"the log of {self.variant} must have a row for each epoch of its layer, 0 to "
+                f"{last}, but has {len(found)} rows of other epochs; fine-tune again."
+            )
 
     def save(self, path: Path) -> None:
         """Write the layer to the safetensors file `path`.

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ap3.errors import UserError
 from ap3.head_loss import predictions_kl
 from ap3.latent.vectors import Vector, as_float64
 from ap3.laws import Laws
@@ -46,11 +45,7 @@ def measures_of(
         Of the Pyro Monte Carlo estimate of the Student-t AP3 at the last epoch; 0 makes none.
     """
     layer = baseline.layer
-    if list(log["epoch"]) != list(range(len(tuned.weight))):
-        raise UserError(
-            f"the log of {tuned.variant} must have a row for each epoch of its layer, 0 to "
-            f"{len(tuned.weight) - 1}, but has {len(log)} rows of other epochs; fine-tune again."
-        )
+    tuned.check_epochs(log["epoch"])
     about = tuned.about | {
         "epoch": log["epoch"].to_numpy(),
         "weights": tuned.mask.size,

@@ -122,6 +122,7 @@ def bounds_of(
         Whether the layers below were held (scope `head`). If not, the loss is no function of the
         last layer alone once fine-tuning has begun, and no bound is made for those epochs.
     """
+    tuned.check_epochs(log["epoch"])
     about = tuned.about | {
         "epoch": log["epoch"],
         "train_pd_loss": log["train_pd_loss"],
