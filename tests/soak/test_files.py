@@ -1,9 +1,13 @@
 """A short cut of the fuzzing of readers; `make soak` tries thousands."""
 
 import random
+import shutil
+import subprocess
 
+import fences
 import files
 import pytest
+import study_tables
 from fuzz_data import cifar_archive, small_images
 
 from ap3.checkpoints import Checkpoint
@@ -21,10 +25,27 @@ def good(tmp_path_factory):
 
 @pytest.mark.parametrize("name", files.READERS)
 def test_a_damaged_or_hostile_file_is_read_or_refused_in_a_sentence(name, good, tmp_path):
-    assert files.verdict(name, good / name) == "read"
+    file = name.rpartition(" ")[2]
+    study_tables.put_beside(name, good, tmp_path)
+    shutil.copy(good / file, tmp_path)
+    assert files.verdict(name, tmp_path / file) == "read"
     chance = random.Random(name)
-    for _ in range(40):
+    for _ in range(5 if name in study_tables.STAGES else 40):
         files.attack(name, good, tmp_path, chance)
+
+
+def test_the_fences_hold(tmp_path):
+    with pytest.raises(MemoryError), fences.memory(50):
+        bytearray(100 << 20)
+    with (
+        pytest.raises(AssertionError, match="elsewhere"),
+        fences.writing_only_to(tmp_path / "here"),
+    ):
+        (tmp_path / "elsewhere").touch()
+    with pytest.raises(AssertionError, match="half"), fences.writing_only_to(tmp_path):
+        (tmp_path / "half").touch()
+    with pytest.raises(AssertionError, match="Popen"), fences.writing_only_to(tmp_path):
+        subprocess.run(["true"], check=True)
 
 
 def test_a_checkpoint_never_chooses_code_to_run(good, tmp_path):
