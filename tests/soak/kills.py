@@ -1,16 +1,34 @@
 """Processes killed at random moments, started again, and compared with one that was left alone."""
 
+import contextlib
 import hashlib
 import os
 import random
+import re
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+import psutil
 
 from ap3.resume import SECONDS
 
 ROOT = Path(__file__).parents[2]
+_PATIENCE = 600  # seconds
+
+KILL = "kill -9"
+KILL_ALL = "kill -9 of all at once"
+INTERRUPT = "Ctrl-C"
+WAYS = {
+    KILL: (signal.SIGKILL, False),
+    KILL_ALL: (signal.SIGKILL, True),
+    INTERRUPT: (signal.SIGINT, True),
+}
+"""How a command is stopped: by which signal, and whether all that it started gets it as well."""
+
 ENVIRONMENT = os.environ | {
     SECONDS: "0",
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -57,28 +75,90 @@ def complete(command: list[str], folder: Path) -> float:
     return time.monotonic() - start
 
 
-def killed(command: list[str], folder: Path, seconds: float) -> bool:
-    """Run a command and kill it, it alone, after so many seconds; False if it ended before."""
-    with subprocess.Popen(
-        command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as child:
+class Victim:
+    """A command in a process group of its own, which is to be killed in mid-run."""
+
+    def __init__(self, command: list[str], folder: Path) -> None:
+        self.folder, self.printed = folder, folder.with_name(f"{folder.name}.log")
+        with self.printed.open("w") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=ENVIRONMENT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def end_after(self, seconds: float) -> bool:
+        """Wait for so long; tell whether the command has come to its end, which is a good one."""
         try:
-            status = child.wait(seconds)
+            status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            child.kill()
-            return True
-    assert status == 0, f"{command} in {folder} ended with {status}"
-    return False
+            return False
+        assert status == 0, f"in {self.folder}: {self.printed.read_text()}"
+        return True
+
+    def reach(self, job: int) -> None:
+        """Wait until a workflow has started its so-manieth job."""
+        while len(re.findall(r"^Job \d+: ", self.printed.read_text(), re.MULTILINE)) < job:
+            assert self.process.poll() is None, self.printed.read_text()
+            time.sleep(0.05)
+
+    def stop(self, way: str) -> int:
+        """Stop the process in one of `WAYS`; returns its status."""
+        number, everything = WAYS[way]
+        if everything:
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
+        return self.process.wait(_PATIENCE)
+
+    def end(self) -> None:
+        """End the process and all that is left of what it has started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def outlive(self) -> None:
+        """Wait for the end of the jobs that it has left as orphans."""
+        while any(self._started(process) for process in psutil.process_iter()):
+            time.sleep(0.05)
+
+    def _started(self, process: psutil.Process) -> bool:
+        """Tell whether a process is of this command's group, and alive."""
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            return (
+                os.getpgid(process.pid) == self.process.pid
+                and process.status() != psutil.STATUS_ZOMBIE
+            )
+        return False
 
 
-def kill_until_done(command: list[str], folder: Path, most: int, chance: random.Random) -> int:
-    """Kill a command up to `most` times, each time after up to its own length; then let it end."""
-    limit = float((folder / "seconds").read_text())
-    for kills in range(most):
-        if not killed(command, folder, chance.uniform(0, limit)):
-            return kills
-    complete(command, folder)
-    return most
+def stop_until_done(
+    command: list[str],
+    folder: Path,
+    seconds: float,
+    most: int,
+    chance: random.Random,
+    ways: Sequence[str] = (KILL, INTERRUPT),
+) -> list[str]:
+    """Stop a command up to `most` times, each time after up to so many seconds; then let it end.
+
+    Returns in which of the `ways` it was stopped. Where that hit it alone, what it had started
+    lives on while it runs again.
+    """
+    victims, used = [], []
+    while len(used) < most:
+        victims.append(Victim(command, folder))
+        if victims[-1].end_after(chance.uniform(0, seconds)):
+            break
+        used.append(chance.choice(ways))
+        victims[-1].stop(used[-1])
+    else:
+        complete(command, folder)
+    for victim in victims:
+        victim.outlive()
+    return used
 
 
 def contents(folder: Path) -> dict[str, str]:

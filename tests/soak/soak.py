@@ -6,9 +6,12 @@ Usage: python tests/soak/soak.py [--minutes 60] [--seed 0] [--out results/soak.c
 import argparse
 import csv
 import random
+import shutil
+import signal
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import configs
@@ -23,35 +26,53 @@ Rows = list[tuple[str, int, int, str]]
 
 
 def soak_training(until: float, chance: random.Random, folder: Path) -> Rows:
-    """Kill `ap3 baseline` at random moments."""
+    """Stop `ap3 baseline` at random moments."""
     small_images().save(folder / "data.safetensors")
     command, whole = kills.training(folder / "data.safetensors", 60), folder / "whole"
-    return _soak_kills("kill -9 of a training", command, whole, until, chance)
+    return _soak_kills("a training", command, whole, until, chance)
 
 
 def soak_workflow(until: float, chance: random.Random, folder: Path) -> Rows:
-    """Kill `snakemake` at random moments; its jobs live on as orphans."""
+    """Stop `snakemake` at random moments; where it alone is killed, its jobs live on as orphans."""
     (folder / "config.yaml").write_text(kills.CONFIG)
     command = [*kills.workflow(), "--configfile", str(folder / "config.yaml")]
-    return _soak_kills("kill -9 of the workflow", command, folder / "whole", until, chance)
+    return _soak_kills("a workflow", command, folder / "whole", until, chance, [*kills.WAYS])
 
 
 def _soak_kills(
-    what: str, command: list[str], whole: Path, until: float, chance: random.Random
+    what: str,
+    command: list[str],
+    whole: Path,
+    until: float,
+    chance: random.Random,
+    allowed: Sequence[str] = (kills.KILL, kills.INTERRUPT),
 ) -> Rows:
+    """Stop a command, start it again, and compare what it has made in the end."""
     whole.mkdir()
     seconds = kills.complete(command, whole)
     expected = kills.contents(whole)
-    killed = equal = runs = 0
-    while time.monotonic() < until:
-        hurt = whole.with_name(f"hurt{runs}")
+    stopped: Counter[str] = Counter()
+    runs: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    while not runs or time.monotonic() < until:
+        hurt = whole.with_name(f"hurt{runs.total()}")
         hurt.mkdir()
-        (hurt / "seconds").write_text(str(seconds))
-        killed += kills.kill_until_done(command, hurt, chance.randint(1, 6), chance)
-        equal += kills.contents(hurt) == expected
-        runs += 1
-    out = f"{equal} of {runs} runs equal to the bit; {runs - equal} differ"
-    return [(what, killed, runs - equal, out)]
+        ways = kills.stop_until_done(command, hurt, seconds, chance.randint(1, 6), chance, allowed)
+        stopped.update(ways)
+        runs.update({*ways, ""})
+        if kills.contents(hurt) == expected:
+            shutil.rmtree(hurt)
+        else:
+            wrong.update({*ways, ""})
+    return [
+        (
+            f"{way} of {what} ({seconds:.0f} s)",
+            stopped[way],
+            wrong[way],
+            f"{runs[way] - wrong[way]} of {runs[way]} runs with such a stop equal to the bit",
+        )
+        for way in allowed
+    ]
 
 
 def soak_configs(until: float, chance: random.Random, folder: Path) -> Rows:
@@ -61,8 +82,7 @@ def soak_configs(until: float, chance: random.Random, folder: Path) -> Rows:
     for number, (kind, drawn) in enumerate(kinds.items()):
         counts: Counter[str] = Counter()
         stop = time.monotonic() + (until - time.monotonic()) / (len(kinds) - number)
-
-        while time.monotonic() < stop:
+        while not counts or time.monotonic() < stop:
             _draw(drawn, counts, chance.randrange(2**32))
         said = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
         rows.append((f"configuration, {kind}", sum(counts.values()), 0, said))
@@ -92,7 +112,7 @@ def soak_files(until: float, chance: random.Random, folder: Path) -> Rows:
     work.mkdir()
     files.make(good, small_images(), cifar_archive())
     counts: Counter[tuple[str, str]] = Counter()
-    while time.monotonic() < until:
+    while not counts or time.monotonic() < until:
         for name in files.READERS:
             counts[files.attack(name, good, work, chance)] += 1
     ways = sorted({way for way, _ in counts})
@@ -117,18 +137,29 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("results/soak.csv"))
     options = parser.parse_args()
-    chance, rows = random.Random(options.seed), []
+    # A shell starts its background jobs with SIGINT ignored, and their children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    chance = random.Random(options.seed)
+    rows: Rows = []
+    print(_line("fault", "times", "wrong", "what came out"))
+    print(_line(*["---"] * 4), flush=True)
     for soak, share in SHARES.items():
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             until = time.monotonic() + share * 60 * options.minutes
-            rows += soak(until, chance, Path(folder))
-        for row in rows[-20:]:
-            print(" | ".join(map(str, row)), flush=True)
+            found = soak(until, chance, Path(folder))
+        for row in found:
+            print(_line(*row), flush=True)
+        rows += found
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with options.out.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["fault", "times", "wrong", "what came out"])
         writer.writerows(rows)
+
+
+def _line(*cells: object) -> str:
+    """Write a line of a Markdown table."""
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 if __name__ == "__main__":

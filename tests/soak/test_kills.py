@@ -12,6 +12,6 @@ def test_a_training_killed_at_random_ends_with_the_same_files(tmp_path):
     whole, hurt = tmp_path / "whole", tmp_path / "hurt"
     for folder in (whole, hurt):
         folder.mkdir()
-    (hurt / "seconds").write_text(str(kills.complete(command, whole)))
-    kills.kill_until_done(command, hurt, 3, random.Random(1))
+    seconds = kills.complete(command, whole)
+    kills.stop_until_done(command, hurt, seconds, 3, random.Random(1))
     assert kills.contents(whole) == kills.contents(hurt)

@@ -1,0 +1,56 @@
+"""A workflow killed and interrupted in the midst of its jobs; the same command goes on from there.
+
+`make soak` does so hundreds of times.
+"""
+
+import random
+import re
+import signal
+import time
+
+import kills
+import pytest
+from checkout import Checkout
+
+pytestmark = pytest.mark.slow
+
+TARGET = "results/mini/digits/small_vgg/trial1/finetuned/control.csv"
+
+
+def refuse_another(checkout, victim):
+    """See that a second workflow on the same results is told of the first, and starts nothing."""
+    victim.process.send_signal(signal.SIGSTOP)
+    second = checkout.run(TARGET)
+    victim.process.send_signal(signal.SIGCONT)
+    printed = second.stdout + second.stderr
+    assert second.returncode == 1
+    assert f"another workflow is writing to results (process {victim.process.pid} on" in printed
+    assert "Traceback" not in printed
+    assert not re.search(r"^Job \d+: ", printed, re.MULTILINE)
+
+
+@pytest.fixture
+def victims():
+    started = []
+    yield started
+    for victim in started:
+        victim.end()
+
+
+def test_a_workflow_killed_and_interrupted_ends_with_the_same_files(mini, tmp_path, victims):
+    checkout = Checkout.make(tmp_path / "hurt")
+    command, chance = checkout.command(TARGET)["args"], random.Random(1)
+    for way in (kills.KILL, kills.INTERRUPT):
+        victims.append(kills.Victim(command, checkout.folder))
+        victims[-1].reach(2)
+        if way == kills.KILL:
+            refuse_another(checkout, victims[-1])
+        time.sleep(chance.uniform(0, 2))
+        assert victims[-1].stop(way) != 0
+    kills.complete(command, checkout.folder)
+    for victim in victims:
+        victim.outlive()
+    expected = kills.contents(mini.folder / "results")
+    found = kills.contents(checkout.folder / "results")
+    assert TARGET.removeprefix("results/") in found
+    assert found == {path: expected.get(path) for path in found}
