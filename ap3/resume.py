@@ -29,6 +29,17 @@ _A_WHILE = 1.0  # seconds
 _LARGEST_SHARE = 0.05  # of a training's time that may go into writing resume files
 
 
+def _pause() -> float:
+    asked = os.environ.get(SECONDS, str(_SECONDS))
+    try:
+        return float(asked)
+    except ValueError:
+        raise UserError(
+            f"the environment variable {SECONDS} holds a number of seconds, but is {asked!r}; "
+            "change or unset it."
+        ) from None
+
+
 class Stateful(Protocol):
     """What a training changes as it goes: anything that gives its state and takes it back."""
 
@@ -54,7 +65,7 @@ class Resume:
         self.path, self.key = path, key
         self._parts: dict[str, Stateful] = {}
         self._started = self._written = time.monotonic()
-        self._pause = float(os.environ.get(SECONDS, _SECONDS))
+        self._pause = _pause()
 
     def track(self, **parts: Stateful) -> None:
         """Add what a resume file must hold."""

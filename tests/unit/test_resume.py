@@ -10,6 +10,7 @@ from small_data import blobs
 from ap3 import resume
 from ap3.baselines import train_baseline
 from ap3.checkpoints import Checkpoint
+from ap3.errors import UserError
 from ap3.features import Features, write, write_views
 from ap3.head_tuning import through_head
 from ap3.layers import Layer
@@ -205,3 +206,9 @@ def test_a_key_tells_what_decides_a_training(monkeypatch):
     before = resume.key_of(a=1)
     monkeypatch.setattr(torch, "__version__", "0.0")
     assert resume.key_of(a=1) != before
+
+
+def test_a_pause_that_is_no_number_is_told(monkeypatch, tmp_path):
+    monkeypatch.setenv(resume.SECONDS, "soon")
+    with pytest.raises(UserError, match="AP3_RESUME_SECONDS holds a number of seconds"):
+        Resume(tmp_path / "resume.safetensors", "key")
