@@ -2,6 +2,9 @@
 
 import copy
 import math
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +174,31 @@ def verdict(config: Any) -> str:
             study.figure_pairs(figure)
         assert len(study.trials) >= 1
     return "planned"
+
+
+def dry_run(config: Any) -> str:
+    """Plan a configuration with Snakemake itself, which must agree with `verdict`.
+
+    Of each study only the first two trials are planned, since hundreds take minutes.
+    """
+    expected = verdict(config)
+    if expected == "planned":
+        for study in config["studies"].values():
+            if "trials" in study:
+                study["trials"] = min(study["trials"], 2)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.yaml").write_text(yaml.safe_dump(config))
+        (Path(folder) / "mine.pth").touch()  # the one file that a likely configuration names
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        done = subprocess.run(
+            [*command, "--cores", "1", "--dry-run", "--quiet", "all"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not (Path(folder) / "results").exists()
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said, said
+    assert done.returncode == (expected == "refused"), said
+    return expected

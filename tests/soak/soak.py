@@ -11,7 +11,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import configs
@@ -78,31 +78,43 @@ def _soak_kills(
 def soak_configs(until: float, chance: random.Random, folder: Path) -> Rows:
     """Draw configurations."""
     rows: Rows = []
-    kinds = {"right": configs.likely, "broken": configs.broken(), "anything": configs.anything}
-    for number, (kind, drawn) in enumerate(kinds.items()):
+    either = configs.likely | configs.broken()
+    kinds = {
+        "right": (configs.likely, configs.verdict, 200),
+        "broken": (configs.broken(), configs.verdict, 200),
+        "anything": (configs.anything, configs.verdict, 200),
+        "right or broken, given to snakemake --dry-run": (either, configs.dry_run, 4),
+    }
+    for number, (kind, (drawn, check, examples)) in enumerate(kinds.items()):
         counts: Counter[str] = Counter()
         stop = time.monotonic() + (until - time.monotonic()) / (len(kinds) - number)
         while not counts or time.monotonic() < stop:
-            _draw(drawn, counts, chance.randrange(2**32))
+            _draw(drawn, check, examples, counts, chance.randrange(2**32))
         said = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
         rows.append((f"configuration, {kind}", sum(counts.values()), 0, said))
     return rows
 
 
-def _draw(drawn: SearchStrategy[object], counts: Counter[str], seed: int) -> None:
+def _draw(
+    drawn: SearchStrategy[object],
+    check: Callable[[object], str],
+    examples: int,
+    counts: Counter[str],
+    seed: int,
+) -> None:
     @seeded(seed)
     @settings(
-        max_examples=200,
+        max_examples=examples,
         deadline=None,
         database=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
     @given(drawn)
-    def check(config: object) -> None:
-        counts[configs.verdict(config)] += 1
+    def count(config: object) -> None:
+        counts[check(config)] += 1
 
-    check()
+    count()
 
 
 def soak_files(until: float, chance: random.Random, folder: Path) -> Rows:

@@ -35,6 +35,13 @@ def test_what_is_no_configuration_at_all_is_refused(config):
     assert configs.verdict(config) == "refused"
 
 
+@pytest.mark.slow
+@settings(BRIEFLY, max_examples=3)
+@given(configs.likely | configs.broken())
+def test_snakemake_plans_what_is_right_and_refuses_the_rest(config):
+    assert configs.dry_run(config) in ("planned", "refused")
+
+
 BROKEN = {
     "no YAML": "study: [",
     "no mapping": "- study",

@@ -283,8 +283,9 @@ def test_a_file_of_another_digest_is_refused_and_nothing_left(tmp_path, publishe
 
 def test_a_missing_file_in_data_dir_is_named(tmp_path, publisher):
     _, name = publisher
+    (tmp_path / "mine").mkdir()
     with pytest.raises(UserError, match=f"data_dir has no {name}"):
-        fetch(tmp_path, data_dir=tmp_path / "weights")
+        fetch(tmp_path, data_dir=tmp_path / "mine")
 
 
 def test_weights_that_do_not_exist_are_refused(tmp_path):
