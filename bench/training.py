@@ -35,7 +35,7 @@ AT_ONCE = 2
 def main() -> None:
     """Measure, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15, help="timed rounds of each comparison")
+    parser.add_argument("--rounds", type=int, default=9, help="timed rounds of each comparison")
     parser.add_argument(
         "--threads", type=int, default=2, help="torch's threads, but for two at once"
     )
