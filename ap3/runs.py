@@ -160,10 +160,17 @@ def _noises(
     noises: list[Noise | None], names: list[str], grids: Mapping[str, Vector], whose: str
 ) -> tuple[dict[str, Vector], dict[str, NDArray[np.floating[Any]]]]:
     """Covariances and resampled PDs of all trials, their variants in the order of `names`."""
-    known = [noise for noise in noises if noise is not None and set(names) <= set(noise.variants)]
+    epochs = grids["ap2"].shape[1]
+    known = [
+        noise
+        for noise in noises
+        if noise is not None
+        and set(names) <= set(noise.variants)
+        and all(len(of_epochs) == epochs for of_epochs in noise.covariance.values())
+    ]
     if len(known) < len(noises):
         raise UserError(
-            f"the noise of {whose} must be known for every trial and variant; measure again."
+            f"the noise of {whose} must be known for every trial, variant and epoch; measure again."
         )
     places = [[list(noise.variants).index(name) for name in names] for noise in known]
     covariance, resampled = {}, {}

@@ -14,8 +14,9 @@ from ap3.study import Study
 
 SETTINGS = "settings.json"
 _MEASURE = ("dataset", "model", "measure")
+_COUNTS = ("weights", "train_examples", "test_examples")
 _KEYS = {
-    "measures": tables.ROW,
+    "measures": (*tables.ROW, *_COUNTS),
     "baselines": _MEASURE,
     "summary": (*_MEASURE, "mode", "ratio"),
     "agreement_summary": (*_MEASURE, "epoch", "reference", "pd", "among", "statistic", "sees"),
@@ -26,7 +27,7 @@ _DIFFERENCES = [
     f"{split}_pd_{kind}" for split in ("train", "test") for kind in ("loss", "accuracy")
 ]
 _VALUES = {
-    "measures": ("weights", "train_examples", "test_examples", *_DIFFERENCES),
+    "measures": (*_COUNTS, *_DIFFERENCES),
     "baselines": ("n", "mean", "sd"),
     "summary": ("n", "mean", "sd"),
     "agreement_summary": ("n", "mean", "sd"),
@@ -68,6 +69,8 @@ class Results:
             name: tables.read(folder / "tables" / f"{name}.csv", *keys, values=_VALUES[name])
             for name, keys in _KEYS.items()
         }
+        if found["measures"].empty:
+            raise UserError(f"{folder}/tables/measures.csv has no rows; make the study again.")
         drawn = {name: folder / "figures" / f"{name}.png" for name in _figures(study)}
         missing = [str(path) for path in drawn.values() if not path.exists()]
         if missing:
