@@ -51,18 +51,20 @@ class View:
         if how not in AUGMENTATIONS:
             known = ", ".join(AUGMENTATIONS)
             raise UserError(f"augmentation is {how!r}, but must be one of {known}.")
-        if "crop" in how:
+        if how == "crop-flip":
+            pixels = random_resized_crop(images, self.size, generator, flip=True)
+        elif how == "crop":
             pixels = random_resized_crop(images, self.size, generator)
         else:
             pixels = resize(images, self.size)
-        if "flip" in how:
+        if how == "flip":
             pixels = random_flip(pixels, generator)
         return self._normalise(pixels)
 
     def _normalise(self, pixels: Tensor) -> Tensor:
         """Bring pixels of 0 to 255 to zero mean and unit deviation; one channel becomes three."""
         shift, scale = send(255 * torch.tensor([self.mean, self.std]), pixels.device)
-        return (pixels - shift[:, None, None]) / scale[:, None, None]
+        return (pixels - shift[:, None, None]).div_(scale[:, None, None])
 
 
 def resize(images: Tensor, size: int) -> Tensor:
@@ -75,15 +77,22 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 def random_flip(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image with probability one half."""
-    flipped = torch.rand(len(pixels), generator=generator) < 0.5
-    return torch.where(send(flipped, pixels.device)[:, None, None, None], pixels.flip(-1), pixels)
+    flipped = _flipped(pixels, generator)
+    return torch.where(flipped[:, None, None, None], pixels.flip(-1), pixels)
 
 
-def random_resized_crop(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
+def _flipped(images: Tensor, generator: torch.Generator) -> Tensor:
+    return send(torch.rand(len(images), generator=generator) < 0.5, images.device)
+
+
+def random_resized_crop(
+    images: Tensor, size: int, generator: torch.Generator, flip: bool = False
+) -> Tensor:
     """Cut a random box out of each image and scale it to (size, size), as float32.
 
     The boxes have the distribution of torchvision's `RandomResizedCrop`: an area of 8 to 100 % of
     the image, an aspect of 3/4 to 4/3. All images are sampled in one call of `grid_sample`.
+    With `flip` it reads every second of them, on average, from right to left, as `random_flip` does.
     """
     height, width = images.shape[-2:]
     boxes = send(crop_boxes(len(images), height, width, generator), images.device)
@@ -91,6 +100,8 @@ def random_resized_crop(images: Tensor, size: int, generator: torch.Generator) -
     steps = (torch.arange(size, device=images.device) + 0.5) / size
     rows = _clamped(top, box_height, steps) * 2 / height - 1
     columns = _clamped(left, box_width, steps) * 2 / width - 1
+    if flip:
+        columns = torch.where(_flipped(images, generator)[:, None], columns.flip(1), columns)
     grid = torch.stack(
         [columns[:, None, :].expand(-1, size, -1), rows[:, :, None].expand(-1, -1, size)], dim=-1
     )
