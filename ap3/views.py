@@ -51,14 +51,13 @@ class View:
         if how not in AUGMENTATIONS:
             known = ", ".join(AUGMENTATIONS)
             raise UserError(f"augmentation is {how!r}, but must be one of {known}.")
-        if how == "crop-flip":
-            pixels = random_resized_crop(images, self.size, generator, flip=True)
-        elif how == "crop":
-            pixels = random_resized_crop(images, self.size, generator)
+        flip = "flip" in how
+        if "crop" in how:
+            pixels = random_resized_crop(images, self.size, generator, flip)
         else:
             pixels = resize(images, self.size)
-        if how == "flip":
-            pixels = random_flip(pixels, generator)
+            if flip:
+                pixels = random_flip(pixels, generator)
         return self._normalise(pixels)
 
     def _normalise(self, pixels: Tensor) -> Tensor:
