@@ -15,7 +15,7 @@ from ap3.memory import Pieces
 from ap3.progress import Progress
 from ap3.resume import Resume
 from ap3.training import Recipe
-from ap3.trajectories import Trajectory, order, title
+from ap3.trajectories import Trajectory, order
 
 _EXAMPLES_AT_ONCE = 8192
 
@@ -70,7 +70,7 @@ def through_head(
     record(start)
     origin, resume = layers[0].origin, resume or Resume()
     resume.track(**{str(one.pruned.variant): one for one in trajectories})
-    with Progress(title(origin), recipe.epochs, len(labels)) as progress:
+    with Progress(str(origin), recipe.epochs, len(labels)) as progress:
         for heads in finetune_heads(start, masks, views, labels, recipe, order(origin), resume):
             record(heads)
             progress.advance(len(trajectories[0].log) - 1)
@@ -82,7 +82,7 @@ def _check(features: Features, layer: Layer) -> None:
     seen, last = features.train.shape[1], int(features.train_labels.max())
     if seen != width or last >= classes:
         raise UserError(
-            f"the last layer of {title(layer.origin)} sees {width} numbers and tells {classes} "
+            f"the last layer of {layer.origin} sees {width} numbers and tells {classes} "
             f"classes, but the features are of {seen} numbers and {last + 1} classes; give what "
             "ap3 features made of that checkpoint."
         )

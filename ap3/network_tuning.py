@@ -16,7 +16,7 @@ from ap3.models.head import linear
 from ap3.progress import Progress, counted
 from ap3.resume import Resume
 from ap3.training import Recipe, naming
-from ap3.trajectories import Trajectory, order, seed, title
+from ap3.trajectories import Trajectory, order, seed
 
 
 def through_network(
@@ -67,7 +67,7 @@ def through_network(
         trajectory.record(layer.weight, layer.bias, judge(model))
         trajectory.record_depth(distances(checkpoint.model, model))
         torch.manual_seed(seed(pruned.origin, "dropout"))
-        name_of_run = f"{title(pruned.origin)} {pruned.variant}"
+        name_of_run = f"{pruned.origin} {pruned.variant}"
         resume.track(trajectory=trajectory)
         examples, draws = len(data.train_labels), order(pruned.origin)
         with naming(name_of_run), Progress(name_of_run, recipe.epochs, examples) as progress:

@@ -42,7 +42,7 @@ class Trajectory:
             row |= performance.columns(split, self.baseline[split], outcome)
             if not math.isfinite(row[f"{split}_loss"]):
                 raise UserError(
-                    f"fine-tuning {title(self.pruned.origin)} {self.pruned.variant} diverged in epoch "
+                    f"fine-tuning {self.pruned.origin} {self.pruned.variant} diverged in epoch "
                     f"{row['epoch']}: the {split} loss is {row[f'{split}_loss']}; lower the learning rate."
                 )
         self.weights.append(weight.detach().cpu().clone())
@@ -81,8 +81,3 @@ def order(origin: Origin) -> torch.Generator:
 def seed(origin: Origin, purpose: str) -> int:
     """Derive the seed of one purpose in the fine-tuning of a baseline's variants."""
     return derive(origin.seed, origin.dataset, origin.model, origin.trial, purpose)
-
-
-def title(origin: Origin) -> str:
-    """Name a baseline for people."""
-    return str(origin)
