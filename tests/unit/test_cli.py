@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -109,6 +110,27 @@ def test_an_interruption_is_status_130():
         _, said = child.communicate(timeout=30)
     assert child.returncode == 130
     assert "Traceback" not in said
+
+
+def test_what_waits_for_the_end_of_the_process_runs():
+    code = "import atexit, sys; from ap3.cli import main; sys.argv = ['ap3', '--version']\n"
+    code += "atexit.register(print, 'last words', flush=True)\nmain()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == "last words"
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+def test_output_that_cannot_be_written_is_told():
+    code = "import sys; from ap3.cli import main; sys.argv = ['ap3', '--version']; main()"
+    command = [sys.executable, "-c", code]
+    with FULL.open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 3
+    assert done.stderr == "ap3: the system refused: No space left on device.\n"
 
 
 def test_a_defect_is_status_1_with_its_traceback():

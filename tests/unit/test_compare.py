@@ -15,8 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 import ap3
-from ap3 import comparison, printing
-from ap3.cli import main
+from ap3 import cli, comparison, printing
 from ap3.comparison import compare
 from ap3.errors import UserError
 from ap3.latent import IsotropicGaussian, StudentT, auto_student_t_scale, auto_variance
@@ -54,9 +53,7 @@ def run(monkeypatch, capsys):
 
     def command(*arguments):
         monkeypatch.setattr(sys, "argv", ["ap3", "compare", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return (stopped.value.code or 0, *capsys.readouterr())
+        return (cli.run(), *capsys.readouterr())
 
     return command
 
