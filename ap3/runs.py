@@ -32,8 +32,6 @@ SEES = {
 
 _FIXED = ("ratio", "magnitude_pruned")  # of the pruning itself, whatever it is measured from
 
-_DERIVED = ("_from_control", "@control")
-
 DIFFERENCES = ("test_pd_accuracy", "test_pd_loss", "train_pd_accuracy", "train_pd_loss")
 REFERENCES = ("baseline", "control")
 
@@ -82,8 +80,8 @@ class Runs:
     @property
     def sees(self) -> dict[str, str]:
         """The measures there are, with the user's own laws, and what each may see."""
-        mine = [name for name in self.grids if name.startswith(own.COLUMN)]
-        return SEES | {name: "weights" for name in mine if not name.endswith(_DERIVED)}
+        mine = own.columns(name for name in self.grids if not name.endswith("@control"))
+        return SEES | dict.fromkeys(mine, "weights")
 
     def measure(self, name: str, reference: str) -> Vector | None:
         """Values of a measure, (T, E, V); none where it knows no such reference."""

@@ -5,7 +5,7 @@ import pandas as pd
 from ap3 import own
 from ap3.variants import CONTROL
 
-MEASURES = (
+METRICS = (
     "ap2",
     "ap3_gaussian",
     "ap3_nondiagonal",
@@ -14,11 +14,10 @@ MEASURES = (
     "ap3_fisher_diagonal",
     "taylor",
     "kl_predictions",
-    "train_pd_loss",
-    "train_pd_accuracy",
-    "test_pd_loss",
-    "test_pd_accuracy",
 )
+"""Measures that are to explain the PD."""
+
+MEASURES = (*METRICS, "train_pd_loss", "train_pd_accuracy", "test_pd_loss", "test_pd_accuracy")
 
 PERFORMANCE = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
@@ -30,9 +29,8 @@ def summarise(measures: pd.DataFrame) -> pd.DataFrame:
     and their sample standard deviation `sd` (empty for one trial).
     """
     last = measures[measures["epoch"] == measures["epoch"].max()]
-    mine = [x for x in last if x.startswith(own.COLUMN) and not x.endswith("_from_control")]
     keys = ["dataset", "model", "mode", "ratio", "epoch"]
-    return _over_trials(last, keys, [*MEASURES, *mine])
+    return _over_trials(last, keys, [*MEASURES, *own.columns(last)])
 
 
 def baselines(measures: pd.DataFrame) -> pd.DataFrame:

@@ -5,26 +5,18 @@ works without a network.
 """
 
 import json
-import re
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
+from ap3 import own
 from ap3.figures import look
+from ap3.summary import METRICS
+from ap3.tables import ROW
 from ap3.variants import CONTROL
 
-METRICS = (
-    "ap2",
-    "ap3_gaussian",
-    "ap3_nondiagonal",
-    "ap3_student_t",
-    "ap3_fisher",
-    "ap3_fisher_diagonal",
-    "taylor",
-    "kl_predictions",
-)
 PDS = {"accuracy": "accuracy (% points)", "loss": "loss (nats)"}
 SPLITS = {"test": "test", "train": "training"}
 CONTROLS = "#explorer-controls"
@@ -33,26 +25,20 @@ CONTROLS = "#explorer-controls"
 _METRIC_NAME = f"(({json.dumps(look.MEASURES)})[chosen_metric] || chosen_metric)"
 _PD_NAME = f"('PD, ' + ({json.dumps(SPLITS)})[chosen_split] + ' ' + ({json.dumps(PDS)})[chosen_pd])"
 
-_KEYS = ["dataset", "model", "trial", "mode", "ratio", "epoch"]
 _DIGITS = 5
 
 
 def metrics_of(measures: pd.DataFrame) -> dict[str, str]:
     """Return the metrics of a table by column, those of laws of the user's own last."""
-    own = [
-        column
-        for column in measures
-        if column.startswith("ap3_") and not re.search("_from_control|_mc", column)
-    ]
     known = [name for name in METRICS if name in measures]
-    return {name: look.measure_name(name) for name in dict.fromkeys([*known, *own])}
+    return {name: look.measure_name(name) for name in [*known, *own.columns(measures)]}
 
 
 def data(measures: pd.DataFrame) -> pd.DataFrame:
     """Return the columns that the view shows, rounded, one row per variant, epoch and trial."""
     metrics = list(metrics_of(measures))
     differences = [f"{split}_pd_{kind}" for split in SPLITS for kind in PDS]
-    chosen = measures[[*_KEYS, *metrics, *differences]].copy()
+    chosen = measures[[*ROW, *metrics, *differences]].copy()
     for column in [*metrics, *differences]:
         chosen[column] = _rounded(chosen[column].to_numpy(float) * look.factor(column))
     return chosen
@@ -206,12 +192,12 @@ def _curves(
     title = "fine-tuning epoch" if column == "pd" else None
     epochs = alt.Axis(title=title, tickMinStep=1, format="d")
     x = alt.X("epoch:Q", axis=epochs)
-    own = {"x": x, "y": _axis(column, alt.Y), "color": looks["color"], "detail": "variant:N"}
+    channels = {"x": x, "y": _axis(column, alt.Y), "color": looks["color"], "detail": "variant:N"}
     faded = alt.when(seen).then(alt.value(0.9)).otherwise(alt.value(0.06))
     width = alt.StrokeWidth("ratio:O", legend=None, scale=alt.Scale(range=[0.6, 2.8]))
-    lines = base.mark_line().encode(opacity=faded, strokeWidth=width, **own)
+    lines = base.mark_line().encode(opacity=faded, strokeWidth=width, **channels)
     dots = base.mark_point(filled=True, size=26).encode(
-        opacity=faded, tooltip=looks["tooltip"], **own
+        opacity=faded, tooltip=looks["tooltip"], **channels
     )
     now = (
         alt.Chart(alt.Data(values=[{}]))
