@@ -1,8 +1,6 @@
-import contextlib
 import errno
 import io
 import os
-import pty
 import subprocess
 import sys
 import threading
@@ -265,23 +263,8 @@ def test_a_log_gets_a_line_for_every_tenth(server, target, capsys):
     assert lines[-1] == f"{NAME}: 100 % of 1.0 MB"
 
 
-def everything_from(descriptor):
-    pieces = []
-    # Linux ends a terminal that nobody writes to any more with an error.
-    with contextlib.suppress(OSError):
-        while piece := os.read(descriptor, 65_536):
-            pieces.append(piece)
-    os.close(descriptor)
-    return b"".join(pieces).decode()
-
-
-def test_a_terminal_gets_a_bar(server, target, monkeypatch):
-    monkeypatch.setenv("TERM", "xterm")
-    master, slave = pty.openpty()
-    with os.fdopen(slave, "w") as terminal, monkeypatch.context() as patch:
-        patch.setattr(sys, "stderr", terminal)
-        fetch(served(server), target)
-    shown = everything_from(master)
+def test_a_terminal_gets_a_bar(server, target, on_terminal):
+    shown = on_terminal(lambda: fetch(served(server), target))
     assert NAME in shown
     assert "1.0/1.0 MB" in shown
 

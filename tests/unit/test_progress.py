@@ -1,10 +1,5 @@
 """Bars: on a terminal once a step has taken long, nowhere else, and gone when the step ends."""
 
-import contextlib
-import os
-import pty
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -27,29 +22,6 @@ SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"
 def at_once(monkeypatch):
     """Every step counts as long."""
     monkeypatch.setattr(progress, "LONG", -1.0)
-
-
-@pytest.fixture
-def on_terminal(monkeypatch):
-    """Call a function with a terminal as standard error; give what it shows there."""
-    monkeypatch.setenv("TERM", "xterm")
-
-    def call(step):
-        master, slave = pty.openpty()
-        with os.fdopen(slave, "w") as terminal, monkeypatch.context() as patch:
-            patch.setattr(sys, "stderr", terminal)
-            # Settled when it was made, away from any terminal.
-            patch.setattr(progress.CONSOLE, "is_interactive", True)
-            step()
-        pieces = []
-        # Linux ends a terminal that nobody writes to any more with an error.
-        with contextlib.suppress(OSError):
-            while piece := os.read(master, 65_536):
-                pieces.append(piece)
-        os.close(master)
-        return b"".join(pieces).decode()
-
-    return call
 
 
 @pytest.mark.parametrize("items", [["a", "b", "c"], iter("abc")], ids=["list", "iterator"])
