@@ -10,30 +10,24 @@ import pandas as pd
 from ap3 import tables
 from ap3.errors import UserError
 from ap3.record import Record
+from ap3.runs import DIFFERENCES
 from ap3.study import Study
 
 SETTINGS = "settings.json"
-_MEASURE = ("dataset", "model", "measure")
 _COUNTS = ("weights", "train_examples", "test_examples")
-_KEYS = {
-    "measures": (*tables.ROW, *_COUNTS),
-    "baselines": _MEASURE,
-    "summary": (*_MEASURE, "mode", "ratio"),
-    "agreement_summary": (*_MEASURE, "epoch", "reference", "pd", "among", "statistic", "sees"),
-    "choice_summary": (*_MEASURE, "epoch", "sees"),
-    "bounds_summary": ("dataset", "model", "law", "bound", "phase"),
+_MEASURE = ("dataset", "model", "measure")
+_MEAN = ("n", "mean", "sd")
+_SUMMARIES = {
+    "baselines": (_MEASURE, _MEAN),
+    "summary": ((*_MEASURE, "mode", "ratio"), _MEAN),
+    "agreement_summary": (
+        (*_MEASURE, "epoch", "reference", "pd", "among", "statistic", "sees"),
+        _MEAN,
+    ),
+    "choice_summary": ((*_MEASURE, "epoch", "sees"), ("n", "safe", "chosen", "best")),
+    "bounds_summary": (("dataset", "model", "law", "bound", "phase"), ("n", "failing", "median")),
 }
-_DIFFERENCES = [
-    f"{split}_pd_{kind}" for split in ("train", "test") for kind in ("loss", "accuracy")
-]
-_VALUES = {
-    "measures": (*_COUNTS, *_DIFFERENCES),
-    "baselines": ("n", "mean", "sd"),
-    "summary": ("n", "mean", "sd"),
-    "agreement_summary": ("n", "mean", "sd"),
-    "choice_summary": ("n", "safe", "chosen", "best"),
-    "bounds_summary": ("n", "failing", "median"),
-}
+"""Tables made from the measures, with the columns that tell their rows apart and those asked for."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +59,20 @@ class Results:
             If settings, a table or all figures are missing.
         """
         study = _study(folder)
-        found = {
-            name: tables.read(folder / "tables" / f"{name}.csv", *keys, values=_VALUES[name])
-            for name, keys in _KEYS.items()
+        numbers = (*_COUNTS, *DIFFERENCES)
+        measures = tables.read_all(
+            [folder / "tables/measures.csv"], *tables.ROW, *_COUNTS, values=numbers
+        )
+        summaries = {
+            name: tables.read(folder / "tables" / f"{name}.csv", *keys, values=values)
+            for name, (keys, values) in _SUMMARIES.items()
         }
-        if found["measures"].empty:
-            raise UserError(f"{folder}/tables/measures.csv has no rows; make the study again.")
         drawn = {name: folder / "figures" / f"{name}.png" for name in _figures(study)}
         missing = [str(path) for path in drawn.values() if not path.exists()]
         if missing:
             raise UserError(f"{missing[0]} does not exist; make the figures of the study first.")
-        return cls(study, found, drawn, list(_records(folder, study)))
+        records = list(_records(folder, study))
+        return cls(study, {"measures": measures} | summaries, drawn, records)
 
 
 def _study(folder: Path) -> Study:
