@@ -16,6 +16,7 @@ import demo
 import recipe
 import torch
 from measuring import conditions, write_ratios
+from networks import untrained
 
 from ap3.evaluation import Outcomes, logits_of
 from ap3.training import Recipe, train
@@ -56,7 +57,7 @@ def both(model: str, epochs: int, learning_rate: float, seed: int) -> tuple[floa
     images, labels, *test = demo.digits()
     colour = images.expand(-1, 3, -1, -1)
     batches = recipe.loader(colour.numpy(), labels.numpy(), demo.SIZE, BATCH)
-    theirs, ours = demo.network(model, seed), demo.network(model, seed)
+    theirs, ours = (untrained(model, demo.CLASSES, demo.SIZE, seed) for _ in range(2))
     deque(recipe.epochs(theirs, batches, learning_rate, epochs), maxlen=0)
     wanted = Recipe(epochs, BATCH, learning_rate, augmentation=AUGMENTATION, channels_last=True)
     order = torch.Generator().manual_seed(seed)

@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 import yaml
 from measuring import Ratio, conditions, in_turns, seconds, table, write_ratios
-from torch import Tensor, nn
+from networks import untrained
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ap3.device import processor
 from ap3.models.names import PAPER
-from ap3.models.registry import build
 from ap3.training import Recipe, optimise, train
 from ap3.views import View
 
@@ -68,7 +68,7 @@ def _measured(
     wanted = Recipe(
         10**6, batch, 0.01, augmentation="crop-flip", channels_last=True, compile=options.compile
     )
-    ours = _network(model, size, where)
+    ours = untrained(model, CLASSES, size).to(where)
     order = torch.Generator().manual_seed(0)
     loop = train(ours, images.to(where), labels.to(where), View(size), wanted, order)
     ways = {
@@ -97,7 +97,8 @@ class _Bare:
 
     def __init__(self, model: str, where: torch.device, options: argparse.Namespace) -> None:
         order = torch.channels_last
-        self.network = _network(model, options.size, where).to(memory_format=order).train()
+        network = untrained(model, CLASSES, options.size).to(where, memory_format=order)
+        self.network = network.train()
         shape = (options.batch, 3, options.size, options.size)
         self.pixels = torch.randn(shape, device=where).contiguous(memory_format=order)
         self.labels = torch.randint(0, CLASSES, (options.batch,), device=where)
@@ -127,7 +128,7 @@ class _Plain:
         where: torch.device,
         options: argparse.Namespace,
     ) -> None:
-        network = _network(model, options.size, where)
+        network = untrained(model, CLASSES, options.size).to(where)
         batches = recipe.loader(images.numpy(), labels.numpy(), options.size, options.batch)
         self.where = where
         self.epochs = recipe.epochs(network, batches, 0.01, device=where)
@@ -137,14 +138,10 @@ class _Plain:
             next(self.epochs)
 
 
-def _network(model: str, size: int, where: torch.device) -> nn.Module:
-    torch.manual_seed(0)
-    return build(model, CLASSES, size).to(where)
-
-
 def _operations(model: str, where: torch.device, size: int) -> float:
     """Count the floating-point operations of forward and backward, for one image."""
-    network, pixels = _network(model, size, where), torch.randn(2, 3, size, size, device=where)
+    network = untrained(model, CLASSES, size).to(where)
+    pixels = torch.randn(2, 3, size, size, device=where)
     with FlopCounterMode(display=False) as counter:
         network(pixels).sum().backward()
     return counter.get_total_flops() / 2

@@ -1,13 +1,12 @@
-"""The demo's data and networks, as the measurements of small networks take them."""
+"""The demo's data and trainings, as the measurements of small networks take them."""
 
 from pathlib import Path
 
 import torch
 import yaml
-from torch import Tensor, nn
+from torch import Tensor
 
 from ap3 import datasets
-from ap3.models.registry import build
 
 SIZE, CLASSES = 16, 10
 CONFIG = Path(__file__).parents[1] / "config.yaml"
@@ -18,12 +17,6 @@ def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     data = datasets.get("digits").decode(None)
     arrays = data.train_images, data.train_labels, data.test_images, data.test_labels
     return tuple(map(torch.from_numpy, arrays))
-
-
-def network(model: str, seed: int = 0) -> nn.Module:
-    """Build one of the demo's networks with random weights."""
-    torch.manual_seed(seed)
-    return build(model, CLASSES, SIZE)
 
 
 def trainings() -> dict[str, tuple[int, float]]:

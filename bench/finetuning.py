@@ -16,6 +16,7 @@ import numpy as np
 import recipe
 import torch
 from measuring import CLOCKS, Ratio, conditions, in_turns, table, write_ratios
+from networks import untrained
 
 from ap3 import features
 from ap3.checkpoints import Checkpoint, Identity
@@ -24,7 +25,6 @@ from ap3.features import Features
 from ap3.finetuning import finetune_network
 from ap3.head_tuning import through_head
 from ap3.layers import Layer
-from ap3.models.registry import build
 from ap3.pruning import prune_layer
 from ap3.training import Recipe, train
 from ap3.variants import CONTROL, variants
@@ -99,8 +99,7 @@ def noise(examples: int, size: int) -> Images:
 
 
 def _untrained(model: str, size: int) -> Checkpoint:
-    torch.manual_seed(0)
-    network = build(model, CLASSES, size)
+    network = untrained(model, CLASSES, size)
     head = [name for name, _ in network.named_parameters()][-1].removesuffix(".bias")
     return Checkpoint(network, Identity("noise", model, CLASSES, size, 1, 0, head))
 

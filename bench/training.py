@@ -20,10 +20,10 @@ import recipe
 import torch
 import torch.nn.functional as F  # noqa: N812
 from measuring import Ratio, Times, conditions, in_turns, table, write_ratios
-from torch import Tensor, nn
+from networks import untrained
+from torch import Tensor
 
 from ap3.models.names import FACTORIES
-from ap3.models.registry import build
 from ap3.training import Recipe, optimise, train
 from ap3.views import View
 
@@ -97,7 +97,7 @@ def _small(model: str, rounds: int) -> Times:
     images, labels, *_ = demo.digits()
     colour = images.expand(-1, 3, -1, -1)
     batches = recipe.loader(colour.numpy(), labels.numpy(), demo.SIZE, SMALL_BATCH)
-    theirs = recipe.epochs(demo.network(model), batches, LEARNING_RATE)
+    theirs = recipe.epochs(untrained(model, CLASSES, demo.SIZE), batches, LEARNING_RATE)
     ours = _training(model, images, labels, demo.SIZE, SMALL_BATCH)
     with Processes(model, AT_ONCE) as processes:
         ways = {
@@ -147,11 +147,6 @@ def _obey(model: str, pipe: Connection) -> None:
         pipe.send(None)
 
 
-def _network(model: str, size: int) -> nn.Module:
-    torch.manual_seed(0)
-    return build(model, CLASSES, size)
-
-
 def _training(
     model: str, images: Tensor, labels: Tensor, size: int, batch: int, channels_last: bool = True
 ) -> Iterator[object]:
@@ -160,7 +155,7 @@ def _training(
         10**6, batch, LEARNING_RATE, augmentation=AUGMENTATION, channels_last=channels_last
     )
     order = torch.Generator().manual_seed(0)
-    return train(_network(model, size), images, labels, View(size), wanted, order)
+    return train(untrained(model, CLASSES, size), images, labels, View(size), wanted, order)
 
 
 def _bare(
@@ -168,7 +163,7 @@ def _bare(
 ) -> Callable[[], None]:
     """Make a way that does nothing but forward, backward and step, on a batch that is there."""
     order = torch.channels_last if channels_last else torch.contiguous_format
-    network = _network(model, size).to(memory_format=order).train()
+    network = untrained(model, CLASSES, size).to(memory_format=order).train()
     pixels = torch.randn(batch, 3, size, size).contiguous(memory_format=order)
     labels = torch.randint(0, CLASSES, (batch,))
     optimizer, _ = optimise(list(network.parameters()), Recipe(1, batch, LEARNING_RATE))
