@@ -14,14 +14,14 @@ from typing import cast
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from ap3.device import resident, take
 from ap3.features import Views
+from ap3.head_sgd import HeadSGD
 from ap3.memory import Pieces
 from ap3.models.head import linear
-from ap3.resume import Draws, Momenta, Resume
-from ap3.training import Epoch, Recipe, optimise, shuffled_batches, train
+from ap3.resume import Draws, Resume
+from ap3.training import Epoch, Recipe, shuffled_batches, train
 from ap3.views import View
 
 _CACHE_LINE = 16  # numbers of four bytes in 64 bytes
@@ -110,29 +110,25 @@ def finetune_heads(
     weight = (heads.weight * masks).requires_grad_()
     bias = heads.bias.clone().requires_grad_()
     layers = Heads(weight, bias)
-    optimizer, schedule = optimise([weight, bias], recipe, fused=False)
+    descent = HeadSGD([weight, bias], recipe)
     resume = resume or Resume()
-    resume.track(heads=layers, optimizer=Momenta(optimizer), schedule=schedule)
-    resume.track(draws=Draws(generator, labels.device))
+    resume.track(heads=layers, descent=descent, draws=Draws(generator, labels.device))
     pieces = Pieces("in fine-tuning the last layers")
     for epoch in range(resume.restore(), recipe.epochs):
         features = _aligned(views[epoch % len(views)].to(weight.dtype))
         features = resident(features, labels.device)
         for batch in shuffled_batches(len(labels), recipe.batch_size, generator):
             seen, answers = (take(rows, batch, labels.device) for rows in (features, labels))
-            pieces.fit(partial(_differentiate, layers, optimizer, seen, answers), len(batch))
+            pieces.fit(partial(_differentiate, layers, seen, answers), len(batch))
             cast(Tensor, weight.grad).mul_(masks)
-            optimizer.step()
-        schedule.step()
+            descent.step(epoch)
         yield layers.snapshot()
         resume.keep(epoch + 1)
 
 
-def _differentiate(
-    layers: Heads, optimizer: Optimizer, features: Tensor, labels: Tensor, pieces: int
-) -> None:
+def _differentiate(layers: Heads, features: Tensor, labels: Tensor, pieces: int) -> None:
     """Give every variant the gradient of its own mean cross-entropy over a batch."""
-    optimizer.zero_grad(set_to_none=True)
+    layers.weight.grad = layers.bias.grad = None
     parts = zip(features.tensor_split(pieces), labels.tensor_split(pieces), strict=True)
     for some, answers in parts:
         (_sum_of_losses(layers.logits(some), answers) / len(labels)).backward()

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, eigsh
 from scipy.special import log_softmax, softmax
 
 from ap3.errors import UserError
@@ -183,6 +182,8 @@ def _largest(
     if start is None:
         # A layer that is sure of every example has less curvature than the smallest number.
         return 0.0, anywhere / np.linalg.norm(anywhere)
+    from scipy.sparse.linalg import LinearOperator, eigsh  # slow to import, and seldom wanted
+
     operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
     value, vector = eigsh(
         operator, k=1, which="LA", v0=start, ncv=_LANCZOS_VECTORS, tol=tolerance, maxiter=10_000

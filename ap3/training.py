@@ -77,19 +77,14 @@ class Epoch:
     train_accuracy: float
 
 
-def optimise(
-    parameters: Sequence[Tensor], recipe: Recipe, fused: bool = True
-) -> tuple[Optimizer, CosineAnnealingLR]:
-    """Make a fresh optimiser of `parameters` and the schedule that anneals it over `recipe.epochs`.
-
-    The `fused` update is faster, but rounds an element by where in the tensor it stands.
-    """
+def optimise(parameters: Sequence[Tensor], recipe: Recipe) -> tuple[Optimizer, CosineAnnealingLR]:
+    """Make a fresh optimiser of `parameters` and the schedule that anneals it over `recipe.epochs`."""
     optimizer = SGD(
         parameters,
         lr=recipe.learning_rate,
         momentum=recipe.momentum,
         weight_decay=recipe.weight_decay,
-        fused=fused,
+        fused=True,
     )
     return optimizer, CosineAnnealingLR(optimizer, max(recipe.epochs, 1))
 

@@ -24,6 +24,8 @@ rule agreement:
     log:
         "results/{study}/logs/agreement.log",
     localrule: True
+    # The longest of the last jobs: started first, it leaves no core without one at the end.
+    priority: 1
     conda:
         "../../envs/ap3.yaml"
     params:
