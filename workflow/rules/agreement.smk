@@ -23,9 +23,9 @@ rule agreement:
         png="results/{study}/figures/agreement.png",
     log:
         "results/{study}/logs/agreement.log",
-    localrule: True
     # The longest of the last jobs: started first, it leaves no core without one at the end.
     priority: 1
+    localrule: True
     conda:
         "../../envs/ap3.yaml"
     params:
