@@ -72,16 +72,8 @@ def baseline(
     from ap3.storage import digest_of
     from ap3.training import Recipe
 
-    recipe = Recipe(
-        epochs,
-        batch_size,
-        learning_rate,
-        momentum,
-        weight_decay,
-        augmentation,
-        channels_last,
-        compile,
-    )
+    sgd = epochs, batch_size, learning_rate, momentum, weight_decay
+    recipe = Recipe(*sgd, augmentation, channels_last, compile)
     images = Images.load(data)
     pretrained = Pretrained.load(weights) if weights else None
     key = {

@@ -63,16 +63,8 @@ def finetune(
         raise UserError(
             "give either --features (only the last layer learns) or --data (all layers learn)."
         )
-    recipe = Recipe(
-        epochs,
-        batch_size,
-        learning_rate,
-        momentum,
-        weight_decay,
-        augmentation,
-        channels_last,
-        compile,
-    )
+    sgd = epochs, batch_size, learning_rate, momentum, weight_decay
+    recipe = Recipe(*sgd, augmentation, channels_last, compile)
     baseline = Layer.of_checkpoint(checkpoint)
     layers = [Layer.load(path, baseline.origin) for path in pruned]
     precision = precision if data else "float32"
