@@ -61,10 +61,12 @@ def measure(
         )
         evaluation = Evaluation(baseline.layer, seen)
         origin = baseline.layer.origin
-        control = next((Layer.load(path, origin) for path in layers if path.stem == CONTROL), None)
+        controls = {path: Layer.load(path, origin) for path in layers if path.stem == CONTROL}
+        control = next(iter(controls.values()), None)
         measured = []
         for path in counted(layers, "measure"):
-            tuned, log = Layer.load(path, origin), tables.read(path.with_suffix(".csv"), "epoch")
+            tuned = controls.get(path) or Layer.load(path, origin)
+            log = tables.read(path.with_suffix(".csv"), "epoch")
             measured.append(measures_of(baseline, tuned, log, control, frozen, monte_carlo))
             stored = path.with_suffix(".outcomes.safetensors")
             evaluation.add(tuned, None if frozen else Outcomes.read(stored))
