@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ap3.theory import BOUNDS
+
 DOCS = Path(__file__).parent
 PAGE = DOCS / "findings.md"
 COPIED = ("agreement_summary", "contrast_summary", "choice_summary", "bounds_summary", "baselines")
@@ -44,14 +46,6 @@ BETWEEN = {
     "kl_predictions": "KL of predictions",
 }
 PHASES = {"before": ("baseline", 0), "after": ("baseline", -1), "after, control": ("control", -1)}
-BOUNDS = {
-    "lemma31_printed": "Lemma 3.1, as printed",
-    "lemma31_one_point": "Lemma 3.1, slope kept, at ω̃",
-    "lemma31": "Lemma 3.1, re-derived",
-    "cor32_printed": "Cor. 3.2, as printed",
-    "cor32_one_point": "Cor. 3.2, slope kept, at ω̃",
-    "cor32": "Cor. 3.2, re-derived",
-}
 
 
 def main(studies: list[str]) -> None:
