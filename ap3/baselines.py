@@ -11,7 +11,7 @@ from ap3.checkpoints import Checkpoint, Identity
 from ap3.datasets.images import Images
 from ap3.device import resident
 from ap3.errors import UserError
-from ap3.evaluation import Outcomes, logits_of
+from ap3.evaluation import PerExample, logits_of
 from ap3.models.head import find_head
 from ap3.models.names import NO_WEIGHTS
 from ap3.models.registry import build
@@ -136,7 +136,7 @@ def _part(data: Images, rows: Tensor, device: torch.device) -> tuple[Tensor, Ten
 def _validate(
     network: nn.Module, images: Tensor, labels: Tensor, view: View, device: torch.device
 ) -> dict[str, float]:
-    outcomes = Outcomes.of(logits_of(network, images, view, device), labels)
+    outcomes = PerExample.of(logits_of(network, images, view, device), labels)
     return {
         "validation_loss": outcomes.loss.mean().item(),
         "validation_accuracy": outcomes.correct.mean().item(),

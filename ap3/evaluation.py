@@ -18,7 +18,7 @@ EVALUATION_BATCH = 512
 
 
 @dataclass(frozen=True)
-class Outcomes:
+class PerExample:
     """Cross-entropy `loss` (float64) and `correct` (float64, 0 or 1) per example, along the last axis."""
 
     loss: Tensor
@@ -33,9 +33,9 @@ class Outcomes:
         )
         return cls(loss.double(), (logits.argmax(-1) == targets).double())
 
-    def of_variant(self, index: int) -> "Outcomes":
+    def of_variant(self, index: int) -> "PerExample":
         """Take one variant's outcomes out of those of many, (V, N)."""
-        return Outcomes(self.loss[index], self.correct[index])
+        return PerExample(self.loss[index], self.correct[index])
 
 
 def logits_of(model: nn.Module, images: Tensor, view: View, device: torch.device) -> Tensor:

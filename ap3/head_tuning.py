@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ap3.device import resident, send
 from ap3.errors import UserError
-from ap3.evaluation import Outcomes
+from ap3.evaluation import PerExample
 from ap3.features import Features
 from ap3.finetuning import Heads, finetune_heads
 from ap3.layers import Layer
@@ -51,7 +51,7 @@ def through_head(
     }
     pieces = Pieces("in evaluating the last layers")
 
-    def judge(heads: Heads) -> dict[str, Outcomes]:
+    def judge(heads: Heads) -> dict[str, PerExample]:
         return {split: _judge(heads, *pair, pieces) for split, pair in splits.items()}
 
     unpruned = judge(_heads([checkpoint], device))
@@ -88,7 +88,7 @@ def _check(features: Features, layer: Layer) -> None:
         )
 
 
-def _judge(heads: Heads, features: Tensor, labels: Tensor, pieces: Pieces) -> Outcomes:
+def _judge(heads: Heads, features: Tensor, labels: Tensor, pieces: Pieces) -> PerExample:
     """Evaluate all variants on all examples, some at a time so that memory stays bounded."""
     batches = zip(features.split(_EXAMPLES_AT_ONCE), labels.split(_EXAMPLES_AT_ONCE), strict=True)
     parts = []
@@ -99,13 +99,13 @@ def _judge(heads: Heads, features: Tensor, labels: Tensor, pieces: Pieces) -> Ou
 
 
 @torch.no_grad()
-def _in_pieces(heads: Heads, features: Tensor, labels: Tensor, pieces: int) -> Outcomes:
+def _in_pieces(heads: Heads, features: Tensor, labels: Tensor, pieces: int) -> PerExample:
     parts = zip(features.tensor_split(pieces), labels.tensor_split(pieces), strict=True)
-    return _joined([Outcomes.of(heads.logits(some), answers) for some, answers in parts])
+    return _joined([PerExample.of(heads.logits(some), answers) for some, answers in parts])
 
 
-def _joined(parts: list[Outcomes]) -> Outcomes:
-    return Outcomes(
+def _joined(parts: list[PerExample]) -> PerExample:
+    return PerExample(
         torch.cat([part.loss for part in parts], dim=-1),
         torch.cat([part.correct for part in parts], dim=-1),
     )

@@ -9,7 +9,7 @@ from ap3.checkpoints import Checkpoint
 from ap3.datasets.images import Images
 from ap3.depth import distances
 from ap3.device import resident
-from ap3.evaluation import Outcomes, logits_of
+from ap3.evaluation import PerExample, logits_of
 from ap3.finetuning import finetune_network
 from ap3.layers import Layer
 from ap3.models.head import linear
@@ -49,9 +49,9 @@ def through_network(
         ),
     }
 
-    def judge(model: torch.nn.Module) -> dict[str, Outcomes]:
+    def judge(model: torch.nn.Module) -> dict[str, PerExample]:
         return {
-            split: Outcomes.of(logits_of(model, images, view, device), labels)
+            split: PerExample.of(logits_of(model, images, view, device), labels)
             for split, (images, labels) in splits.items()
         }
 

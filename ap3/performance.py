@@ -1,9 +1,9 @@
 """The performance difference (PD) of a pruned network, with the standard error of its pairing."""
 
-from ap3.evaluation import Outcomes
+from ap3.evaluation import PerExample
 
 
-def columns(split: str, baseline: Outcomes, pruned: Outcomes) -> dict[str, float]:
+def columns(split: str, baseline: PerExample, pruned: PerExample) -> dict[str, float]:
     """Put one variant's outcomes (N,) on one split beside its baseline's, as columns of a log.
 
     The PD of Def. 2.8 is the size of the mean of a paired difference. `…_signed` is that mean,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ap3 import performance
 from ap3.errors import UserError
-from ap3.evaluation import Outcomes
+from ap3.evaluation import PerExample
 from ap3.layers import Layer, Origin
 from ap3.seeds import derive
 
@@ -23,18 +23,18 @@ class Trajectory:
     pruned
         The layer that fine-tuning starts from.
     baseline
-        Outcomes of the unpruned network on each split.
+        How the unpruned network does on every example of each split.
     """
 
-    def __init__(self, pruned: Layer, baseline: Mapping[str, Outcomes]) -> None:
+    def __init__(self, pruned: Layer, baseline: Mapping[str, PerExample]) -> None:
         self.pruned, self.baseline = pruned, baseline
         self.weights: list[Tensor] = []
         self.biases: list[Tensor] = []
         self.log: list[dict[str, Any]] = []
         self.depth: list[dict[str, Any]] = []
-        self.outcomes: Mapping[str, Outcomes] = {}
+        self.outcomes: Mapping[str, PerExample] = {}
 
-    def record(self, weight: Tensor, bias: Tensor, outcomes: Mapping[str, Outcomes]) -> None:
+    def record(self, weight: Tensor, bias: Tensor, outcomes: Mapping[str, PerExample]) -> None:
         """Add the next epoch's layer and outcomes on each split; of these, hold the last alone."""
         self.outcomes = outcomes
         row: dict[str, Any] = {"epoch": len(self.log)}
@@ -64,7 +64,7 @@ class Trajectory:
         """Put back what was recorded."""
         self.weights, self.biases = list(state["weights"]), list(state["biases"])
         self.log, self.depth = state["log"], state["depth"]
-        self.outcomes = {split: Outcomes(**found) for split, found in state["outcomes"].items()}
+        self.outcomes = {split: PerExample(**found) for split, found in state["outcomes"].items()}
 
     @property
     def layer(self) -> Layer:

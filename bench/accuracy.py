@@ -18,7 +18,7 @@ import torch
 from measuring import conditions, write_ratios
 from networks import untrained
 
-from ap3.evaluation import Outcomes, logits_of
+from ap3.evaluation import PerExample, logits_of
 from ap3.training import Recipe, train
 from ap3.views import View
 
@@ -66,7 +66,7 @@ def both(model: str, epochs: int, learning_rate: float, seed: int) -> tuple[floa
 
 
 def _accuracy(network: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    outcomes = Outcomes.of(logits_of(network, images, View(demo.SIZE), CPU), labels)
+    outcomes = PerExample.of(logits_of(network, images, View(demo.SIZE), CPU), labels)
     return outcomes.correct.mean().item()
 
 

@@ -9,7 +9,7 @@ from head_problems import ORIGIN, problem, tuned
 
 from ap3 import performance, storage
 from ap3.errors import UserError
-from ap3.evaluation import Outcomes as TorchOutcomes
+from ap3.evaluation import PerExample
 from ap3.layers import Layer
 from ap3.noise import Evaluation, Noise, covariance_of_means, resampled_means
 from ap3.outcomes import Outcomes
@@ -32,7 +32,7 @@ def evaluation():
 
 def judged(weight, bias, split):
     logits = torch.tensor(split.features).double() @ torch.tensor(weight).T + torch.tensor(bias)
-    return TorchOutcomes.of(logits, torch.tensor(split.labels))
+    return PerExample.of(logits, torch.tensor(split.labels))
 
 
 @pytest.mark.parametrize("block", [7, 2**22])
