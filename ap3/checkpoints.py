@@ -1,11 +1,11 @@
 """A trained network on disk: its weights as safetensors, what it is as metadata."""
 
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from ap3 import storage
@@ -55,7 +55,7 @@ class Checkpoint:
         state = {
             name: tensor.detach().cpu().numpy() for name, tensor in self.model.state_dict().items()
         }
-        versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
+        versions = {"torch": torch.__version__, "torchvision": version("torchvision")}
         storage.save(path, state, identity=asdict(self.identity), versions=versions, **details)
 
     def check_data(self, data: Images) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import nn
-from torchvision import models
 
 from ap3 import own
 from ap3.errors import UserError
@@ -70,6 +69,8 @@ def _factory(name: str) -> Factory:
 
 
 def _from_torchvision(name: str) -> Factory:
+    from torchvision import models  # which takes seconds, and other networks need it not
+
     known, hint = is_known(name)
     if not known:
         raise UserError(f"the network is {name!r}, but {hint}")

@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
 from ap3 import state_dicts, storage
 from ap3.checkpoints import load_state, read_identity
@@ -73,8 +72,8 @@ class Pretrained:
         """
         own = network.state_dict()
         state = _modern(self.state, own)
-        if isinstance(network, VisionTransformer) and "encoder.pos_embedding" in state:
-            state = dict(interpolate_embeddings(network.image_size, network.patch_size, state))
+        if "encoder.pos_embedding" in state:
+            state = _interpolated(state, network)
         weight, bias = f"{head}.weight", f"{head}.bias"
         if weight in state and state[weight].shape == own[weight].shape:
             state.setdefault(bias, torch.zeros_like(own[bias]))  # a layer without one adds nothing
@@ -82,6 +81,15 @@ class Pretrained:
             state |= {weight: own[weight], bias: own[bias]}
         _check_finite(state, self.name)
         load_state(network, state, self.name)
+
+
+def _interpolated(state: State, network: nn.Module) -> State:
+    """Bring the position embedding of a vision transformer of torchvision to another size."""
+    from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
+
+    if not isinstance(network, VisionTransformer):
+        return state
+    return dict(interpolate_embeddings(network.image_size, network.patch_size, state))
 
 
 def _modern(state: State, own: State) -> State:
