@@ -23,6 +23,8 @@ class Split:
     def __post_init__(self) -> None:
         if self.features.ndim != 2 or self.labels.shape != self.features.shape[:1]:
             raise ValueError(f"shapes {self.features.shape} and {self.labels.shape}")
+        if self.features.dtype.kind != "f" or self.labels.dtype.kind not in "iu":
+            raise ValueError(f"types {self.features.dtype} and {self.labels.dtype}")
 
 
 def read(path: Path) -> dict[str, Split]:
