@@ -28,7 +28,7 @@ BATCH, AUGMENTATION, CPU = 32, "crop-flip", torch.device("cpu")
 def main() -> None:
     """Train, test, print, and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=4, help="trainings of each network, each way")
+    parser.add_argument("--trials", type=int, default=8, help="trainings of each network, each way")
     parser.add_argument(
         "--epochs", type=int, help="epochs of every network; the demo's if not given"
     )
