@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+STATUS = 130  # of a process that ends for it, as shells have it
+
 
 class Interrupted(BaseException):
     """Somebody wants this process to end."""

@@ -38,14 +38,10 @@ def take(folder: Path) -> None:
     path = folder.absolute() / _LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):  # which an old lock in it does not tell
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        check_writable(folder)  # which an old lock in it does not tell
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
     except OSError as error:
-        raise SystemRefusedError(
-            f"{folder} cannot be written to ({error.strerror}); make it writable, or run in another "
-            "folder."
-        ) from error
+        raise _closed(folder, error) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -68,6 +64,26 @@ def take(folder: Path) -> None:
         ) from error
     os.environ[_RUN] = f"{token} {path}"
     _held.append(file)
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that this process may not write to, or could not make.
+
+    Raises
+    ------
+    SystemRefusedError
+        If so.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(there, os.W_OK):
+        raise _closed(there, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
+def _closed(folder: Path, error: OSError) -> SystemRefusedError:
+    return SystemRefusedError(
+        f"{folder} cannot be written to ({error.strerror}); make it writable, or run in another "
+        "folder."
+    )
 
 
 def check() -> None:

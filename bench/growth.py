@@ -187,23 +187,20 @@ def memory(folder: Path) -> dict[str, float]:
     for views in VIEWS:
         seen, kept = folder / "features.safetensors", folder / "views.safetensors"
         checkpoint = ["--checkpoint", str(folder / "wide.safetensors")]
-        from_data = ["--data", str(folder / "noise.safetensors"), *checkpoint]
-        made = ["views", *from_data, "--out", str(kept), "--views", str(views)]
-        made += ["--augmentation", "crop-flip"]
-        if not seen.exists():
-            _peak(["features", *from_data, "--out", str(seen)])
-        tuned = ["finetune", str(folder / "pruned/lowest-0.5.safetensors"), *checkpoint]
-        tuned += [
-            "--features",
-            str(seen),
-            "--views",
-            str(kept),
-            "--out",
-            str(folder / "tuned"),
-            "--epochs",
-            str(views),
+        network = [
+            "--data",
+            str(folder / "noise.safetensors"),
+            *checkpoint,
+            "--model",
+            "growth:wide",
         ]
-        tuned += ["--batch-size", "128", "--learning-rate", "0.01"]
+        if not seen.exists():
+            _peak(["features", *network, "--out", str(seen)])
+        made = ["views", *network, "--out", str(kept), "--views", str(views)]
+        made += ["--augmentation", "crop-flip"]
+        tuned = ["finetune", str(folder / "pruned/lowest-0.5.safetensors"), *checkpoint]
+        tuned += ["--features", str(seen), "--views", str(kept), "--out", str(folder / "tuned")]
+        tuned += ["--epochs", str(views), "--batch-size", "128", "--learning-rate", "0.01"]
         peaks[views] = _peak(made), _peak(tuned)
         print(
             f"{views:3} views  {peaks[views][0]:16.0f}{kept.stat().st_size / 1e6:14.0f}"

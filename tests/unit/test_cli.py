@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ap3 import cli
+from ap3 import commands
 from ap3.record import Record
 
-STAGES = [stage for chapter in cli.CHAPTERS.values() for stage in chapter]
-COMMANDS = [*STAGES, cli.compare]
+STAGES = [stage for chapter in commands.CHAPTERS.values() for stage in chapter]
+COMMANDS = [*STAGES, commands.compare]
 NEED_A_NETWORK = {"fetch", "weights"}
 NEED_A_STUDY = {"depth", "report"}
 
@@ -27,13 +27,15 @@ def ap3(*arguments, **options):
 
 def example(stage):
     """Return the example of a stage's help, as it is shown."""
-    shown = CliRunner().invoke(cli.app, [stage.__name__, "--help"], env={"COLUMNS": "400"}).output
+    shown = (
+        CliRunner().invoke(commands.app, [stage.__name__, "--help"], env={"COLUMNS": "400"}).output
+    )
     return re.search(r"Example:\s+(ap3 .*?)\s*\n", shown).group(1).split()
 
 
 def test_help_is_a_table_of_contents():
-    shown = CliRunner().invoke(cli.app, ["--help"], env={"COLUMNS": "100"}).output
-    places = [shown.index(chapter) for chapter in cli.CHAPTERS]
+    shown = CliRunner().invoke(commands.app, ["--help"], env={"COLUMNS": "100"}).output
+    places = [shown.index(chapter) for chapter in commands.CHAPTERS]
     assert places == sorted(places)
     for command in COMMANDS:
         assert re.search(rf"│ {command.__name__} +[A-Z]", shown), command
@@ -43,7 +45,7 @@ def test_help_is_a_table_of_contents():
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
 def test_every_command_has_help_and_an_example_of_itself(command):
     assert example(command)[:2] == ["ap3", command.__name__]
-    shown = CliRunner().invoke(cli.app, [command.__name__, "--help"]).output
+    shown = CliRunner().invoke(commands.app, [command.__name__, "--help"]).output
     assert "Raises" not in shown
     assert "--------" not in shown
 
@@ -53,7 +55,7 @@ def test_the_examples_work_one_after_the_other(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for command in COMMANDS:
         name = command.__name__
-        if command is cli.compare:
+        if command is commands.compare:
             shutil.copy("baseline.safetensors", "pruned.safetensors")
         if name in NEED_A_NETWORK | NEED_A_STUDY:
             continue
@@ -62,9 +64,9 @@ def test_the_examples_work_one_after_the_other(tmp_path, monkeypatch):
             for word in example(command)[1:]
             for path in (sorted(tmp_path.glob(word)) or [tmp_path / word])
         ]
-        done = CliRunner().invoke(cli.app, words)
+        done = CliRunner().invoke(commands.app, words)
         assert done.exit_code == 0, (words, done.output, done.exception)
-        if command is not cli.compare:
+        if command is not commands.compare:
             assert Record.last(done.stderr).stage == name
     assert (tmp_path / "fig03.pdf").read_bytes().startswith(b"%PDF")
 
@@ -82,7 +84,7 @@ def test_a_mistake_of_the_user_is_a_sentence_and_status_2(tmp_path):
 def test_no_part_of_a_recipe_is_negative(option):
     needed = ("data", "model", "checkpoint", "history", "epochs", "batch-size", "learning-rate")
     words = [word for name in needed for word in (f"--{name}", "1")]
-    done = CliRunner().invoke(cli.app, ["baseline", *words, option, "-0.5"])
+    done = CliRunner().invoke(commands.app, ["baseline", *words, option, "-0.5"])
     assert done.exit_code == 2
     assert f"'{option}'" in done.output
 
@@ -97,8 +99,8 @@ def test_what_the_system_refuses_is_a_sentence_and_status_3(tmp_path):
 
 def test_an_interruption_is_status_130():
     code = (
-        "import sys, time; from ap3 import cli; sys.argv = ['ap3', 'wait']\n"
-        "@cli.app.command()\n"
+        "import sys, time; from ap3 import cli, commands; sys.argv = ['ap3', 'wait']\n"
+        "@commands.app.command()\n"
         "def wait(): print('on', flush=True); time.sleep(60)\n"
         "cli.main()"
     )
@@ -134,7 +136,7 @@ def test_output_that_cannot_be_written_is_told():
 
 
 def test_a_defect_is_status_1_with_its_traceback():
-    code = "from ap3 import cli\ndef app(): 1 / 0\ncli.app = app\ncli.main()"
+    code = "from ap3 import cli, commands\ndef app(): 1 / 0\ncommands.app = app\ncli.main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from small_data import blobs
 
+ROOT = Path(__file__).parents[2]
 STAGE = [sys.executable, "-c", "from ap3.cli import main; main()"]
 TRAINING = [*STAGE, "baseline", "--data", "data.safetensors", "--model", "small_vgg"]
 TRAINING += ["--image-size", "16", "--epochs", "1", "--batch-size", "20", "--learning-rate", "0.01"]
@@ -75,3 +77,16 @@ def test_results_that_are_read_only_stop_a_workflow_before_any_job(tmp_path):
         "ap3.errors.SystemRefusedError: results cannot be written to (Permission denied); make it "
         "writable, or run in another folder."
     )
+
+
+def test_a_place_that_is_read_only_among_the_results_stops_a_workflow_before_any_job(tmp_path):
+    needs(tmp_path, *MEEKLY, "true")
+    (tmp_path / "results/data").mkdir(parents=True)
+    (tmp_path / "results/data").chmod(0o555)
+    workflow = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    workflow += ["--configfile", str(ROOT / "config.yaml"), "--cores", "1"]
+    done = run(*MEEKLY, *workflow, "results/data/digits.safetensors", folder=tmp_path)
+    assert done.returncode == 1
+    assert "results/data cannot be written to (Permission denied); make it writable" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Job 0" not in done.stderr

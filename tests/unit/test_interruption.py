@@ -48,6 +48,25 @@ def test_a_stage_that_is_stopped_says_so_and_goes_on_afterwards(folder, number):
     assert sorted(path.name for path in folder.iterdir()) == [resume.name, "data.safetensors"]
 
 
+@pytest.mark.parametrize("module", ["typer", "numpy", "torch"])
+def test_a_stage_that_is_stopped_while_it_imports_says_so(folder, module):
+    code = f"""
+import os, signal, sys
+class Stopper:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Stopper())
+from ap3.cli import main
+sys.argv = ["ap3", "prune", "lowest-0.5", "--checkpoint", "none.safetensors", "--out", "pruned"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr.startswith("ap3: interrupted; ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_disk_that_is_full_ends_in_a_sentence_and_leaves_nothing(folder):
     def small_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))

@@ -92,9 +92,12 @@ wildcard_constraints:
 
 
 def take_results():
-    """Take the results folder for this workflow, or end it where another one has it."""
+    """Take the results folder for this workflow; end it where another has it, or no job could write."""
+    outputs = (file for job in workflow.dag.needrun_jobs() for file in job.output)
     try:
         ownership.take(Path("results"))
+        for folder in sorted({Path(file).parent for file in outputs}):
+            ownership.check_writable(folder)
     except UserError as error:
         stop(error)
 
