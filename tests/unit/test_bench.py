@@ -64,6 +64,18 @@ def test_accuracy_is_compared_with_the_recipe(tmp_path, monkeypatch, capsys):
     assert line.split()[:3] == ["small_vgg", "2", "1"]
 
 
+def test_memory_is_measured_as_views_grow(tmp_path, monkeypatch, capsys):
+    import growth
+
+    monkeypatch.setattr(growth, "EXAMPLES", 60)
+    monkeypatch.setattr(growth, "VIEWS", (1, 2))
+    ratios = growth.memory(tmp_path)
+    assert all(0.5 < value < 2 for value in ratios.values())
+    *_, one, two = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert [one[:2], two[:2]] == [["1", "views"], ["2", "views"]]
+    assert float(two[3]) == pytest.approx(2 * float(one[3]), abs=1)
+
+
 @pytest.mark.parametrize("model", ["small_vgg"])
 def test_a_card_is_measured_where_the_cpu_stands_in(monkeypatch, capsys, model):
     small = ["--device", "cpu", "--size", "16", "--examples", "40", "--batch", "20"]
