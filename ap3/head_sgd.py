@@ -11,7 +11,7 @@ from ap3.training import Recipe
 
 
 class HeadSGD:
-    """Does what `ap3.training.optimise` makes do, and starts sooner.
+    """Does what `ap3.training.optimise` makes do, up to rounding, and starts sooner.
 
     The first `torch.optim.Optimizer` of a process imports torch's compiler, which takes as long as
     all that a head stage imports besides.

@@ -67,7 +67,7 @@ def test_accuracy_is_compared_with_the_recipe(tmp_path, monkeypatch, capsys):
 def test_memory_is_measured_as_views_grow(tmp_path, monkeypatch, capsys):
     import growth
 
-    monkeypatch.setattr(growth, "EXAMPLES", 60)
+    monkeypatch.setattr(growth, "EXAMPLES", 600)
     monkeypatch.setattr(growth, "VIEWS", (1, 2))
     ratios = growth.memory(tmp_path)
     assert all(0.5 < value < 2 for value in ratios.values())

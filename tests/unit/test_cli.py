@@ -115,11 +115,46 @@ def test_an_interruption_is_status_130():
 
 
 def test_what_waits_for_the_end_of_the_process_runs():
-    code = "import atexit, sys; from ap3.cli import main; sys.argv = ['ap3', '--version']\n"
-    code += "atexit.register(print, 'last words', flush=True)\nmain()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    code = """
+import atexit, sys, threading, time
+from ap3.cli import main
+atexit.register(print, "last words")
+threading.Thread(target=lambda: [time.sleep(0.5), print("of a thread")]).start()
+print("no line", end="", file=sys.stderr)
+sys.argv = ["ap3", "--version"]
+main()
+"""
+    done = run_buffered(code)
     assert done.returncode == 0
-    assert done.stdout.splitlines()[-1] == "last words"
+    assert done.stdout.splitlines()[1:] == ["of a thread", "last words"]
+    assert done.stderr == "no line"
+
+
+def run_buffered(code, **options):
+    """Run Python with its output held back, as where it is written to a file."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-c", code]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.run(command, env=environment, text=True, **options)
+
+
+@pytest.mark.parametrize(("code", "status"), [(None, 0), (0, 0), (7, 7), ("so it is", 1)])
+def test_code_of_the_user_may_end_the_process(code, status):
+    done = run_buffered(
+        "import sys; from ap3 import cli, commands\n"
+        f"commands.app = lambda: sys.exit({code!r})\ncli.main()"
+    )
+    assert done.returncode == status
+    assert done.stderr == (f"{code}\n" if status == 1 else "")
+
+
+def test_a_reader_who_has_had_enough_is_no_mistake():
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "import sys; from ap3.cli import main; sys.argv = ['ap3', '--version']; main()"
+    with os.fdopen(writer, "w") as pipe:
+        done = run_buffered(code, stdout=pipe)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 FULL = Path("/dev/full")
@@ -128,9 +163,8 @@ FULL = Path("/dev/full")
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 def test_output_that_cannot_be_written_is_told():
     code = "import sys; from ap3.cli import main; sys.argv = ['ap3', '--version']; main()"
-    command = [sys.executable, "-c", code]
     with FULL.open("w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+        done = run_buffered(code, stdout=full)
     assert done.returncode == 3
     assert done.stderr == "ap3: the system refused: No space left on device.\n"
 

@@ -79,14 +79,15 @@ def test_results_that_are_read_only_stop_a_workflow_before_any_job(tmp_path):
     )
 
 
-def test_a_place_that_is_read_only_among_the_results_stops_a_workflow_before_any_job(tmp_path):
+@pytest.mark.parametrize("place", ["results/data", "results/logs/data"])
+def test_a_read_only_place_among_the_results_stops_a_workflow_before_any_job(tmp_path, place):
     needs(tmp_path, *MEEKLY, "true")
-    (tmp_path / "results/data").mkdir(parents=True)
-    (tmp_path / "results/data").chmod(0o555)
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / place).chmod(0o555)
     workflow = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     workflow += ["--configfile", str(ROOT / "config.yaml"), "--cores", "1"]
     done = run(*MEEKLY, *workflow, "results/data/digits.safetensors", folder=tmp_path)
     assert done.returncode == 1
-    assert "results/data cannot be written to (Permission denied); make it writable" in done.stderr
+    assert f"{place} cannot be written to (Permission denied); make it writable" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Job 0" not in done.stderr

@@ -93,10 +93,11 @@ wildcard_constraints:
 
 def take_results():
     """Take the results folder for this workflow; end it where another has it, or no job could write."""
-    outputs = (file for job in workflow.dag.needrun_jobs() for file in job.output)
+    jobs = workflow.dag.needrun_jobs()
+    written = {Path(file).parent for job in jobs for file in (*job.output, *job.log)}
     try:
         ownership.take(Path("results"))
-        for folder in sorted({Path(file).parent for file in outputs}):
+        for folder in sorted(written):
             ownership.check_writable(folder)
     except UserError as error:
         stop(error)
