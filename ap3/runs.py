@@ -35,7 +35,10 @@ _FIXED = ("ratio", "magnitude_pruned")  # of the pruning itself, whatever it is 
 DIFFERENCES = ("test_pd_accuracy", "test_pd_loss", "train_pd_accuracy", "train_pd_loss")
 REFERENCES = ("baseline", "control")
 
-VALUES = ("ap2", *(f"{name}_{part}" for name in DIFFERENCES for part in ("signed", "se")))
+AP2 = ("ap2", "ap2_from_control")
+"""Columns without a gap: what every other measure is compared with."""
+
+VALUES = (*AP2, *(f"{name}_{part}" for name in DIFFERENCES for part in ("signed", "se")))
 """Columns that what is counted asks for; further measures are counted where there are any."""
 
 

@@ -41,7 +41,7 @@ def read(path: Path, *keys: str, values: Collection[str] = ()) -> pd.DataFrame:
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())
         raise UserError(f"{path} is no CSV table ({said}); delete it and make it again.") from error
-    missing = [column for column in (*keys, *values) if column not in table.columns]
+    missing = [name for name in dict.fromkeys((*keys, *values)) if name not in table.columns]
     if missing:
         raise UserError(
             f"{path} lacks the columns {', '.join(missing[:3])}{', …' if missing[3:] else ''}; "

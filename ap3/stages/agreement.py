@@ -33,9 +33,9 @@ def agreement(
     from ap3.figures import save
     from ap3.figures.agreement import draw
     from ap3.noise import Noise
-    from ap3.runs import VALUES, runs_of
+    from ap3.runs import AP2, VALUES, runs_of
 
-    joined = tables.read_all(measures, *tables.ROW, values=VALUES)
+    joined = tables.read_all(measures, *tables.ROW, *AP2, values=VALUES)
     runs = runs_of(joined, [Noise.load(path.with_suffix(".safetensors")) for path in measures])
     counted, intervals = counting.agreement(runs), counting.bootstrapped(runs)
     contrasts, choices = contrast.contrast(runs), choice.choice(runs, tolerance)

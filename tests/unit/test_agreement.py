@@ -379,3 +379,19 @@ def test_stage(tmp_path):
     pd.testing.assert_frame_equal(written[counted.columns], counted, check_dtype=False)
     assert (tmp_path / "agreement.pdf").read_bytes().startswith(b"%PDF")
     assert (tmp_path / "agreement.png").exists()
+
+
+@pytest.mark.parametrize("column", ["ap2", "ap2_from_control"])
+@pytest.mark.parametrize(
+    ("spoil", "refusal"),
+    [
+        (lambda part, column: part.drop(columns=column), "lacks the columns {column}; delete"),
+        (lambda part, column: part.assign(**{column: np.nan}), "where a value belongs.*{column}"),
+    ],
+)
+def test_nothing_is_counted_without_ap2(tmp_path, column, spoil, refusal):
+    path = tmp_path / "measures.csv"
+    spoil(measures(), column).to_csv(path, index=False)
+    with pytest.raises(UserError, match=refusal.format(column=column)):
+        stage([path], tmp_path / "tables", tmp_path / "agreement.pdf")
+    assert [*tmp_path.iterdir()] == [path]
