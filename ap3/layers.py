@@ -26,6 +26,10 @@ class Origin:
     seed: int
     layer: str
 
+    def __post_init__(self) -> None:
+        if not f"{self} {self.seed} {self.layer}".isprintable():
+            raise ValueError("its origin has names that cannot be printed")
+
     def __str__(self) -> str:
         return f"{self.dataset} {self.model} trial {self.trial}"
 
@@ -58,9 +62,10 @@ class Layer:
             identity = metadata["identity"]
             names = ("dataset", "model", "trial", "seed")
             origin = Origin(**{name: identity[name] for name in names}, layer=identity["head"])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"{path} is no checkpoint of ap3 (its metadata lacks {error}); give a file made by ap3 baseline."
+                f"{path} is no checkpoint of ap3 (its metadata does not name a baseline: {error}); "
+                "give a file made by ap3 baseline."
             ) from error
         with storage.holding(path, "weights of its last layer"):
             weight, bias = (arrays[f"{origin.layer}.{part}"] for part in ("weight", "bias"))
@@ -139,6 +144,8 @@ class Layer:
             kept = np.unpackbits(arrays["mask"], count=prod(shape)).reshape(shape).astype(bool)
             weight = np.zeros(values.shape[:-1] + shape, values.dtype)
             weight[..., kept] = values
+            if values.dtype.kind != "f" or arrays["bias"].shape != weight.shape[:-1]:
+                raise ValueError(f"{values.dtype}, {weight.shape} and {arrays['bias'].shape}")
             found, variant = Origin(**metadata["origin"]), Variant.parse(metadata["variant"])
         if origin is not None and found != origin:
             raise UserError(

@@ -44,3 +44,24 @@ def test_a_layer_without_its_shape_is_refused(tmp_path):
     storage.save(tmp_path / "l.safetensors", arrays, variant="control", origin={})
     with pytest.raises(UserError, match="holds no pruned layer"):
         Layer.load(tmp_path / "l.safetensors")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda arrays, about: arrays.update(bias=arrays["bias"].ravel()),
+        lambda arrays, about: arrays.update(bias=arrays["bias"][..., :0]),
+        lambda arrays, about: arrays.update(weight=arrays["weight"].astype(bool)),
+        lambda arrays, about: about["origin"].update(dataset="two\nlines"),
+        lambda arrays, about: about["origin"].update(seed="two\nlines"),
+    ],
+)
+def test_a_layer_sealed_with_other_content_is_refused_in_a_line(tmp_path, spoil):
+    path = tmp_path / "l.safetensors"
+    tuned(problem()).save(path)
+    arrays, about = storage.load(path)
+    spoil(arrays, about)
+    storage.save(path, arrays, **about)
+    with pytest.raises(UserError, match="pruned layer") as refusal:
+        Layer.load(path)
+    assert "\n" not in str(refusal.value)
