@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ap3.errors import UserError
@@ -55,16 +56,17 @@ def read(path: Path, *keys: str, values: Collection[str] = ()) -> pd.DataFrame:
         words = pd.to_numeric(cells, errors="coerce").isna() & cells.notna()
         if column in numbers or not words[cells.notna()].all():
             _refuse(path, column, words, cells, "a number belongs")
+            table[column] = pd.to_numeric(cells)  # read_csv leaves very long ones as text
     return table
 
 
 def read_all(paths: Iterable[Path], *keys: str, values: Collection[str] = ()) -> pd.DataFrame:
-    """Read several tables, each as `read` does, into one.
+    """Read several tables, each as `read` does, into one; `keys` tell its rows apart.
 
     Raises
     ------
     UserError
-        Also if there is none, or not one row in any of them.
+        Also if there is none, not one row in any of them, or one row twice.
     """
     paths = list(paths)
     found = [read(path, *keys, values=values) for path in paths]
@@ -73,7 +75,16 @@ def read_all(paths: Iterable[Path], *keys: str, values: Collection[str] = ()) ->
             raise UserError(f"{path} has no rows; delete it and make it again.")
     if not found:
         raise UserError("expected at least one table, and found none; give the CSV files.")
-    return pd.concat(found, ignore_index=True)
+    joined = pd.concat(found, ignore_index=True)
+    twice = joined.duplicated([*keys])
+    if twice.any():
+        path = np.repeat([*map(str, paths)], [len(table) for table in found])[twice][0]
+        row = ", ".join(map(str, joined.loc[twice.idxmax(), [*keys]]))
+        raise UserError(
+            f"{path} has a row that was there before ({row}); give each table once, and make "
+            "again one that has rows twice."
+        )
+    return joined
 
 
 def _refuse(path: Path, column: str, wrong: pd.Series, cells: pd.Series, belongs: str) -> None:

@@ -20,7 +20,9 @@ def test_a_table_comes_back_to_the_last_bit(tmp_path):
     path = tmp_path / "a.csv"
     tables.write(TABLE, path)
     pd.testing.assert_frame_equal(tables.read(path, "dataset", "epoch", values=["ap2"]), TABLE)
-    assert len(tables.read_all([path, path], "dataset")) == 4
+    other = written(tmp_path / "b.csv", ("b,1", "c,1"))
+    other.write_text(other.read_text().replace("a,0", "d,0"))
+    assert list(tables.read_all([path, other], "dataset")["dataset"]) == ["a", "b", "d", "c"]
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,18 @@ def test_tables_without_rows_and_no_tables_are_refused(tmp_path):
         tables.read_all([tmp_path / "a.csv"], "dataset")
     with pytest.raises(UserError, match="at least one table"):
         tables.read_all([])
+
+
+def test_a_row_that_was_there_before_is_refused(tmp_path):
+    path = written(tmp_path / "a.csv", ("b,1", "a,0"))
+    with pytest.raises(UserError, match=r"a\.csv has a row that was there before \(a, 0\); "):
+        tables.read_all([path], "dataset", "epoch")
+    tables.write(TABLE, path)
+    tables.write(TABLE, tmp_path / "b.csv")
+    with pytest.raises(UserError, match=r"b\.csv has a row that was there before"):
+        tables.read_all([path, tmp_path / "b.csv"], "dataset", "epoch")
+
+
+def test_a_number_of_many_digits_is_a_number(tmp_path):
+    path = written(tmp_path / "a.csv", ("b,1,", f"b,1,{'9' * 40}"))
+    assert list(tables.read(path, "dataset", "epoch", values=["ap2"])["ap2"]) == [1 / 3, 1e40]
