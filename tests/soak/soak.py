@@ -8,8 +8,10 @@ import csv
 import random
 import shutil
 import signal
+import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +25,7 @@ from hypothesis import seed as seeded
 from hypothesis.strategies import SearchStrategy
 
 Rows = list[tuple[str, int, int, str]]
+_WRONG = "wrong"
 
 
 def soak_training(until: float, chance: random.Random, folder: Path) -> Rows:
@@ -126,24 +129,36 @@ def soak_files(until: float, chance: random.Random, folder: Path) -> Rows:
     counts: Counter[tuple[str, str]] = Counter()
     while not counts or time.monotonic() < until:
         for name in files.READERS:
-            counts[files.attack(name, good, work, chance)] += 1
+            counts[_attacked(name, good, work, chance)] += 1
     ways = sorted({way for way, _ in counts})
     return [
         (
             f"file, {way}",
-            counts[way, "read"] + counts[way, "refused"],
-            0,
+            sum(counts[way, verdict] for verdict in ("read", "refused", _WRONG)),
+            counts[way, _WRONG],
             f"{counts[way, 'refused']} refused, {counts[way, 'read']} read",
         )
         for way in ways
     ]
 
 
+def _attacked(name: str, good: Path, work: Path, chance: random.Random) -> tuple[str, str]:
+    """Attack a reader; where that goes wrong, say how, and keep what it was given."""
+    try:
+        return files.attack(name, good, work, chance)
+    except Exception:
+        traceback.print_exc()
+        kept = shutil.move(work, tempfile.mkdtemp(prefix="ap3-soak-"))
+        print(f"{name} was given what is kept in {kept}", file=sys.stderr)
+        work.mkdir()
+        return f"given to {name}", _WRONG
+
+
 SHARES = {soak_training: 0.35, soak_workflow: 0.4, soak_configs: 0.1, soak_files: 0.15}
 
 
 def main() -> None:
-    """Run all for the time asked for; what does not hold ends it with an assertion."""
+    """Run all for the time asked for; the exit status is 1 if anything went wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
@@ -167,6 +182,7 @@ def main() -> None:
         writer = csv.writer(file)
         writer.writerow(["fault", "times", "wrong", "what came out"])
         writer.writerows(rows)
+    sys.exit(any(wrong for _, _, wrong, _ in rows))
 
 
 def _line(*cells: object) -> str:
