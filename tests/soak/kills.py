@@ -50,6 +50,7 @@ studies:
     pruning: {modes: [lowest], ratios: [0.5]}
     finetuning: {epochs: 2, scope: all}
     latent: {groups: null, examples: 40}
+    figures: [fig07]
 """
 """A study as short as one with a job of every kind can be: nearly all of it is imports."""
 
