@@ -13,6 +13,11 @@ ROW = ("dataset", "model", "trial", "mode", "ratio", "epoch")
 """What tells the rows of a study's tables apart."""
 
 _NUMBERED = {"trial", "ratio", "epoch", "depth"}  # of the keys, those that are numbers
+_NAMES = {
+    *("dataset", "model", "mode", "layer", "measure", "law", "bound"),
+    *("pd", "reference", "among", "statistic", "sees", "phase"),
+}
+"""Columns of names, which stay texts where they look like numbers."""
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
@@ -36,7 +41,7 @@ def read(path: Path, *keys: str, values: Collection[str] = ()) -> pd.DataFrame:
         If the file is missing, is no table, lacks a column, or has words among numbers.
     """
     try:
-        table = pd.read_csv(path, low_memory=False)
+        table = pd.read_csv(path, low_memory=False, dtype=dict.fromkeys(_NAMES, "str"))
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; make it first, or correct the path.") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
@@ -52,6 +57,8 @@ def read(path: Path, *keys: str, values: Collection[str] = ()) -> pd.DataFrame:
         _refuse(path, column, table[column].isna(), table[column], "a value belongs")
     numbers = {*values, *(_NUMBERED & {*keys})}
     for column in table.columns[~table.dtypes.map(pd.api.types.is_numeric_dtype)]:
+        if column in _NAMES:
+            continue
         cells = table[column]
         words = pd.to_numeric(cells, errors="coerce").isna() & cells.notna()
         if column in numbers or not words[cells.notna()].all():

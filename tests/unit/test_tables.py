@@ -65,3 +65,10 @@ def test_a_row_that_was_there_before_is_refused(tmp_path):
 def test_a_number_of_many_digits_is_a_number(tmp_path):
     path = written(tmp_path / "a.csv", ("b,1,", f"b,1,{'9' * 40}"))
     assert list(tables.read(path, "dataset", "epoch", values=["ap2"])["ap2"]) == [1 / 3, 1e40]
+
+
+def test_a_name_that_looks_like_a_number_stays_a_name(tmp_path):
+    path = written(tmp_path / "a.csv", ("b,1", "007,1"))
+    assert list(tables.read(path, "dataset")["dataset"]) == ["a", "007"]
+    path.write_text(path.read_text().replace("a,0", "8,0"))
+    assert list(tables.read(path, "dataset")["dataset"]) == ["8", "007"]
