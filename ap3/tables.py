@@ -12,12 +12,11 @@ from ap3.storage import write_atomically
 ROW = ("dataset", "model", "trial", "mode", "ratio", "epoch")
 """What tells the rows of a study's tables apart."""
 
-_NUMBERED = {"trial", "ratio", "epoch", "depth"}  # of the keys, those that are numbers
 _NAMES = {
     *("dataset", "model", "mode", "layer", "measure", "law", "bound"),
-    *("pd", "reference", "among", "statistic", "sees", "phase"),
+    *("pd", "reference", "among", "statistic", "sees", "phase", "other", "interval"),
 }
-"""Columns of names, which stay texts where they look like numbers."""
+"""Columns of names, texts even where they look like numbers; all others hold numbers or truths."""
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
@@ -33,7 +32,7 @@ def read(path: Path, *keys: str, values: Collection[str] = ()) -> pd.DataFrame:
     keys
         Columns without a gap.
     values
-        Columns of numbers, which may be missing in some rows.
+        Columns that must be there; values may be missing in some rows.
 
     Raises
     ------
@@ -55,15 +54,13 @@ def read(path: Path, *keys: str, values: Collection[str] = ()) -> pd.DataFrame:
         )
     for column in keys:
         _refuse(path, column, table[column].isna(), table[column], "a value belongs")
-    numbers = {*values, *(_NUMBERED & {*keys})}
     for column in table.columns[~table.dtypes.map(pd.api.types.is_numeric_dtype)]:
-        if column in _NAMES:
-            continue
         cells = table[column]
+        if column in _NAMES or pd.api.types.infer_dtype(cells) == "boolean":
+            continue
         words = pd.to_numeric(cells, errors="coerce").isna() & cells.notna()
-        if column in numbers or not words[cells.notna()].all():
-            _refuse(path, column, words, cells, "a number belongs")
-            table[column] = pd.to_numeric(cells)  # read_csv leaves very long ones as text
+        _refuse(path, column, words, cells, "a number belongs")
+        table[column] = pd.to_numeric(cells)  # read_csv leaves very long ones as text
     return table
 
 

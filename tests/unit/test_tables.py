@@ -72,3 +72,12 @@ def test_a_name_that_looks_like_a_number_stays_a_name(tmp_path):
     assert list(tables.read(path, "dataset")["dataset"]) == ["a", "007"]
     path.write_text(path.read_text().replace("a,0", "8,0"))
     assert list(tables.read(path, "dataset")["dataset"]) == ["8", "007"]
+
+
+def test_any_column_but_of_names_holds_numbers_or_truths(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("dataset,seen\na,x\nb,x\n")
+    with pytest.raises(UserError, match="a number belongs, in line 2 of the column seen"):
+        tables.read(path, "dataset")
+    path.write_text("dataset,seen\na,True\nb,\nc,False\n")
+    assert list(tables.read(path, "dataset")["seen"].dropna()) == [True, False]
