@@ -165,7 +165,8 @@ def _path(error: "ValidationError") -> str:
     text = ""
     for step in error.absolute_path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}"
-    return text.lstrip(".")
+    text = text.lstrip(".")
+    return text if text.isprintable() else repr(text)
 
 
 def _shown(value: Any) -> str:

@@ -193,7 +193,7 @@ def _unknown_names(study: Study) -> list[str]:
             if slot not in study.roles.data:
                 slots = ", ".join(study.roles.data)
                 wrong.append(
-                    f"{where}.networks.{role}.data names {slot}, but the study's data has only "
+                    f"{where}.networks.{role}.data names {slot!r}, but the study's data has only "
                     f"{slots}."
                 )
     for figure in study.settings["figures"] or ():

@@ -1,8 +1,15 @@
 """What holds for all tests."""
 
+import contextlib
+import os
+import pty
 import signal
+import sys
 
+import pytest
 from hypothesis import settings
+
+from ap3.progress import CONSOLE
 
 # A busy machine is no failure.
 settings.register_profile("unhurried", deadline=None)
@@ -15,3 +22,26 @@ def pytest_configure() -> None:
     A shell starts its background jobs with SIGINT ignored, and their children inherit that.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def on_terminal(monkeypatch):
+    """Call a function with a terminal as standard error; give what it shows there."""
+    monkeypatch.setenv("TERM", "xterm")
+
+    def call(step):
+        master, slave = pty.openpty()
+        with os.fdopen(slave, "w") as terminal, monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", terminal)
+            # Settled when it was made, away from any terminal.
+            patch.setattr(CONSOLE, "is_interactive", True)
+            step()
+        pieces = []
+        # Linux ends a terminal that nobody writes to any more with an error.
+        with contextlib.suppress(OSError):
+            while piece := os.read(master, 65_536):
+                pieces.append(piece)
+        os.close(master)
+        return b"".join(pieces).decode()
+
+    return call

@@ -58,3 +58,11 @@ def test_a_mistake_gets_one_sentence(path, value, words):
     assert "\n" not in sentence
     for word in words:
         assert word in sentence
+
+
+def test_a_name_that_cannot_be_printed_breaks_no_line():
+    wrong = CONFIG | {"studies": CONFIG["studies"] | {"two\vlines": []}}
+    with pytest.raises(UserError) as refusal:
+        read_studies(wrong, SCHEMA)
+    assert r"studies.two\x0blines" in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 2
