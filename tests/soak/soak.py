@@ -1,6 +1,6 @@
 """Kill and fuzz for some minutes, and say what came out: `make soak`.
 
-Usage: python tests/soak/soak.py [--minutes 60] [--seed 0] [--out results/soak.csv]
+Usage: python tests/soak/soak.py [--minutes 60] [--seed 0] [--only files] [--out results/soak.csv]
 """
 
 import argparse
@@ -162,6 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=["training", "workflow", "configs", "files"])
     parser.add_argument("--out", type=Path, default=Path("results/soak.csv"))
     options = parser.parse_args()
     # A shell starts its background jobs with SIGINT ignored, and their children inherit that.
@@ -170,7 +171,8 @@ def main() -> None:
     rows: Rows = []
     print(_line("fault", "times", "wrong", "what came out"))
     print(_line(*["---"] * 4), flush=True)
-    for soak, share in SHARES.items():
+    shares = {soak: 1.0 for soak in SHARES if soak.__name__ == f"soak_{options.only}"} or SHARES
+    for soak, share in shares.items():
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             until = time.monotonic() + share * 60 * options.minutes
             found = soak(until, chance, Path(folder))
