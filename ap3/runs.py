@@ -38,8 +38,8 @@ REFERENCES = ("baseline", "control")
 AP2 = ("ap2", "ap2_from_control")
 """Columns without a gap: what every other measure is compared with."""
 
-VALUES = (*AP2, *(f"{name}_{part}" for name in DIFFERENCES for part in ("signed", "se")))
-"""Columns that what is counted asks for; further measures are counted where there are any."""
+VALUES = tuple(f"{name}_{part}" for name in DIFFERENCES for part in ("signed", "se"))
+"""Other columns that what is counted asks for; further measures are counted where there are any."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,7 +46,7 @@ def read(path: Path, *keys: str, values: Collection[str] = ()) -> pd.DataFrame:
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())
         raise UserError(f"{path} is no CSV table ({said}); delete it and make it again.") from error
-    missing = [name for name in dict.fromkeys((*keys, *values)) if name not in table.columns]
+    missing = [column for column in (*keys, *values) if column not in table.columns]
     if missing:
         raise UserError(
             f"{path} lacks the columns {', '.join(missing[:3])}{', …' if missing[3:] else ''}; "
@@ -58,9 +58,9 @@ def read(path: Path, *keys: str, values: Collection[str] = ()) -> pd.DataFrame:
         cells = table[column]
         if column in _NAMES or pd.api.types.infer_dtype(cells) == "boolean":
             continue
-        words = pd.to_numeric(cells, errors="coerce").isna() & cells.notna()
-        _refuse(path, column, words, cells, "a number belongs")
-        table[column] = pd.to_numeric(cells)  # read_csv leaves very long ones as text
+        numbers = pd.to_numeric(cells, errors="coerce")
+        _refuse(path, column, numbers.isna() & cells.notna(), cells, "a number belongs")
+        table[column] = numbers  # read_csv leaves very long ones as text
     return table
 
 

@@ -187,13 +187,8 @@ def memory(folder: Path) -> dict[str, float]:
     for views in VIEWS:
         seen, kept = folder / "features.safetensors", folder / "views.safetensors"
         checkpoint = ["--checkpoint", str(folder / "wide.safetensors")]
-        network = [
-            "--data",
-            str(folder / "noise.safetensors"),
-            *checkpoint,
-            "--model",
-            "growth:wide",
-        ]
+        network = ["--data", str(folder / "noise.safetensors"), "--model", "growth:wide"]
+        network += checkpoint
         if not seen.exists():
             _peak(["features", *network, "--out", str(seen)])
         made = ["views", *network, "--out", str(kept), "--views", str(views)]
