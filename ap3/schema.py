@@ -110,6 +110,21 @@ def with_defaults(value: Any, schema: dict[str, Any], root: dict[str, Any] | Non
     return {key: with_defaults(entry, parts[key], root) for key, entry in (missing | value).items()}
 
 
+def in_one_spelling(value: Any) -> Any:
+    """Return `value` with whole numbers as integers, so that 4 and 4.0 are written alike.
+
+    Examples
+    --------
+    >>> in_one_spelling({"df": 4.0, "ratios": [0.1, 1.0], "compile": True})
+    {'df': 4, 'ratios': [0.1, 1], 'compile': True}
+    """
+    if isinstance(value, dict):
+        return {key: in_one_spelling(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [in_one_spelling(entry) for entry in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def nearest(word: object, known: Iterable[str]) -> str:
     """End a sentence with which of `known` the misspelt `word` may mean, or with a full stop.
 

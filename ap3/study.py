@@ -10,7 +10,7 @@ from ap3.errors import UserError
 from ap3.figures import descriptions
 from ap3.figures.roles import Roles
 from ap3.models.names import NO_WEIGHTS, are_known, is_known
-from ap3.schema import mistakes, nearest, with_defaults
+from ap3.schema import in_one_spelling, mistakes, nearest, with_defaults
 from ap3.variants import MODES, Variant, variants
 
 Pair = tuple[str, str]
@@ -159,7 +159,7 @@ def read_studies(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str,
     """
     wrong = mistakes(config, schema)
     if not wrong:
-        complete = with_defaults(config, schema)
+        complete = in_one_spelling(with_defaults(config, schema))
         studies = {name: Study(name, settings) for name, settings in complete["studies"].items()}
         wrong = [sentence for study in studies.values() for sentence in _unknown_names(study)]
         if config["study"] not in studies:

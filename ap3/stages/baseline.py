@@ -64,10 +64,11 @@ def baseline(
 
     from ap3 import baselines, tables
     from ap3.checkpoints import Checkpoint
+    from ap3.code_digest import code_digest
     from ap3.datasets.images import Images
     from ap3.device import processor
     from ap3.models.weights import Pretrained
-    from ap3.provenance import code_digest, network_digest
+    from ap3.provenance import network_digest
     from ap3.resume import Resume, key_of
     from ap3.storage import digest_of
     from ap3.training import Recipe

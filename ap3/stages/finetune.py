@@ -50,11 +50,11 @@ def finetune(
     import pandas as pd
 
     from ap3 import tables
+    from ap3.code_digest import code_digest
     from ap3.device import processor
     from ap3.errors import UserError
     from ap3.layers import Layer
     from ap3.outcomes import Outcomes
-    from ap3.provenance import code_digest
     from ap3.resume import Resume, key_of
     from ap3.storage import digest_of
     from ap3.training import Recipe

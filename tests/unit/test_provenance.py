@@ -1,9 +1,9 @@
-"""What counts as an edit: of our code and of the user's, of registries, of figures' descriptions."""
+"""What results are made from: networks, data sets, libraries, descriptions of figures."""
 
 import pytest
 
+import ap3.code_digest as code_digest
 import ap3.provenance as provenance
-from ap3.errors import UserError
 
 NET = "def net(classes, size):\n    return 1\n"
 
@@ -13,11 +13,11 @@ def digest(tmp_path, monkeypatch):
     """Writes files, then gives a digest of a module or of what else is asked for."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def written(files: dict[str, str], what=lambda: provenance.code_digest("nets")) -> str:
+    def written(files: dict[str, str], what=lambda: provenance.network_digest("nets:net")) -> str:
         for name, content in files.items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(content)
-        for remembered in vars(provenance).values():
+        for remembered in vars(code_digest).values():
             if hasattr(remembered, "cache_clear"):
                 remembered.cache_clear()
         return what()
@@ -43,60 +43,6 @@ def test_of_the_users_network_code_counts_and_comments_do_not(digest, module, fi
     assert digest({files[0]: NET.replace("1", "2")}, asked) != first
     assert digest({files[0]: NET}, asked) == first
     assert provenance.network_digest(f"{module}:other") != first
-
-
-@pytest.mark.parametrize("line", ["import layers", "from layers import width"])
-def test_a_file_beside_the_users_network_counts(digest, line):
-    first = digest({"nets.py": f"{line}\n{NET}", "layers.py": "width = 1\n"})
-    assert digest({"layers.py": "width = 2\n"}) != first
-    assert digest({"layers.py": "width = 1  # pixels\n"}) == first
-
-
-def test_another_package_of_the_users_counts_to_the_module(digest):
-    files = {
-        "blocks/__init__.py": "",
-        "blocks/conv.py": "width = 1\n",
-        "blocks/other.py": "a = 1\n",
-    }
-    for network in ("nets.py", "packed/nets.py"):
-        module = network.removesuffix(".py").replace("/", ".")
-
-        def asked(module=module):
-            return provenance.code_digest(module)
-
-        first = digest({**files, network: f"from blocks.conv import width\n{NET}"}, asked)
-        assert digest({"blocks/other.py": "a = 2\n"}, asked) == first
-        assert digest({"blocks/conv.py": "width = 2\n"}, asked) != first
-
-
-def test_a_network_made_of_ours_counts_ours(digest):
-    first = digest({"nets.py": f"from ap3.models import small\n{NET}"})
-    assert "ap3.models.small" in provenance._closure("nets")
-    assert "ap3.training" not in provenance._closure("nets")
-    assert digest({"nets.py": NET}) != first
-
-
-def test_installed_libraries_are_not_followed(digest):
-    digest({"nets.py": f"import json\nimport numpy\nfrom torch import nn\n{NET}"})
-    assert provenance._closure("nets") == {"nets"}
-
-
-def test_what_is_no_python_is_named_with_its_line(digest):
-    for name, module in (("nets.py", "nets"), ("packed/nets.py", "packed.nets")):
-        with pytest.raises(UserError, match=rf"{name}, line 2, is no Python; correct the line"):
-            digest({name: "\ndef net(:\n"}, lambda module=module: provenance.code_digest(module))
-
-
-def test_of_a_registry_the_functions_count_and_the_tables_do_not(digest, monkeypatch):
-    files = {"nets.py": f"TABLE = {{'a': 1}}\n{NET}"}
-    monkeypatch.setattr(provenance, "REGISTRIES", frozenset({"nets"}))
-    first = digest(files)
-    assert digest({"nets.py": f"TABLE = {{'a': 1, 'b': 2}}\n{NET}"}) == first
-    assert digest({"nets.py": f"TABLE = {{'a': 1}}\n{NET.replace('1', '2')}"}) != first
-
-
-def test_our_registries_exist():
-    assert all(provenance._source(registry) for registry in provenance.REGISTRIES)
 
 
 def test_a_line_of_a_registry_that_leads_elsewhere_changes_its_own_network_only(monkeypatch):

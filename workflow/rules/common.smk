@@ -14,11 +14,11 @@ import yaml
 from snakemake.utils import update_config
 
 from ap3 import datasets, own, ownership
+from ap3.code_digest import code_digest
 from ap3.errors import UserError
 from ap3.figures import descriptions
 from ap3.models.names import NO_WEIGHTS, is_file
 from ap3.provenance import (
-    code_digest,
     content_digest,
     dataset_digest,
     library_versions,
