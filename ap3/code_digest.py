@@ -43,6 +43,10 @@ TABLES = frozenset({"ap3", "ap3.models.names", "ap3.datasets", "ap3.datasets.sou
 """Of these modules the functions and classes count, the tables do not."""
 
 
+_NOTHING = "Module()"
+"""How a file without code is spelled."""
+
+
 def code_digest(*modules: str) -> str:
     """Digest `modules` and all that they import of their own packages: 16 hexadecimal digits.
 
@@ -81,14 +85,10 @@ def digest(*parts: str) -> str:
 
 @dataclass(frozen=True)
 class _Code:
-    """What a module says and what it imports: the name bound, the name there, and the module.
-
-    Of `followed` imports the modules' own code counts, of the `others` their names.
-    """
+    """What a module says, and the imports that are followed: name bound, name there, module."""
 
     text: str
     followed: tuple[tuple[str, str, str], ...]
-    others: tuple[tuple[str, str, str], ...]
 
 
 def _label(own: str, code: _Code, labels: dict[str, str]) -> str:
@@ -102,18 +102,16 @@ def _code(module: str) -> _Code:
     imports = [*_imports(tree, module)]
     silent = [one for one in imports if one[2] in SILENT]
     followed = {one for one in imports if one not in silent and _counts(one[2], module)}
-    packages = {("", "", around) for around in _around(module) if not _is_empty(around)}
     others = {
         (bound, name, "silent" if (bound, name, target) in silent else target)
         for bound, name, target in imports
         if (bound, name, target) not in followed
     }
-    if module in TABLES:
-        tree.body = [node for node in tree.body if not isinstance(node, ast.Assign)]
     wordless = frozenset({"print"} | {bound for bound, *_ in silent})
-    text = f"{_spell(tree, wordless)};{sorted(others)}"
-    # A submodule's packages run before it; one with nothing but a docstring does nothing.
-    return _Code(text, tuple(sorted(followed | packages)), tuple(sorted(others)))
+    # The packages around a module run before it. What they import for others is not followed.
+    packages = [_spell(_parsed(around), frozenset({"print"})) for around in _around(module)]
+    parts = [_spell(tree, wordless), *map(str, sorted(others)), *sorted({*packages} - {_NOTHING})]
+    return _Code(";".join(parts), tuple(sorted(followed)))
 
 
 def _imports(tree: ast.Module, module: str) -> Iterator[tuple[str, str, str]]:
@@ -157,11 +155,6 @@ def _is_followable(target: str, importer: str) -> bool:
 def _around(module: str) -> Iterator[str]:
     while module := module.rpartition(".")[0]:
         yield module
-
-
-@cache
-def _is_empty(module: str) -> bool:
-    return not _without_docstring(_parsed(module).body)
 
 
 @cache
@@ -248,6 +241,8 @@ def _parsed(module: str) -> ast.Module:
         line = getattr(error, "lineno", None)
         raise UserError(f"{path}, line {line}, is no Python; correct the line.") from error
     tree.body = [node for node in tree.body if not _is_for_types(node)]
+    if module in TABLES:
+        tree.body = [node for node in tree.body if not isinstance(node, ast.Assign)]
     return tree
 
 

@@ -49,7 +49,10 @@ class Variant:
 def variants(modes: Iterable[str], ratios: Iterable[float]) -> list[Variant]:
     """List the control, then every mode at every ratio."""
     ratios = list(ratios)
-    return [Variant(CONTROL, 0.0), *(Variant(mode, float(ratio)) for mode in modes for ratio in ratios)]
+    return [
+        Variant(CONTROL, 0.0),
+        *(Variant(mode, float(ratio)) for mode in modes for ratio in ratios),
+    ]
 
 
 def mode_order(mode: str) -> tuple[int, str]:

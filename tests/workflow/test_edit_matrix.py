@@ -139,7 +139,11 @@ def test_what_changes_no_result_re_makes_nothing(planner, mini, edit):
     edit("ap3/datasets/sources.py", "CIFAR10 = (", "MINE = ()\nCIFAR10 = (")
     edit("ap3/cli.py", "def main", "def other() -> None: ...\n\n\ndef main")
     edit("config.yaml", "{batch_size: 64, momentum: 0.9}", "{momentum: 0.90, batch_size: 64}")
-    edit("config.yaml", "    finetuning:", "    latent: {df: 4.0}\n    validation: 0\n    finetuning:")
+    edit(
+        "config.yaml",
+        "    finetuning:",
+        "    latent: {df: 4.0}\n    validation: 0\n    finetuning:",
+    )
     edit("ap3/training.py", "is no longer finite", "has left the finite numbers")
     edit("ap3/training.py", 'f"epoch {epoch}"', 'f"pass {epoch}"')
     edit("ap3/progress.py", "examples/s", "images/s")
