@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ap3 import latent
-    from ap3.comparison import compare
+    from ap3.comparing.layer_table import compare
     from ap3.errors import UserError
+    from ap3.files.state_dicts import read as read_weights
     from ap3.metrics import ap2
-    from ap3.pruning import pruning_mask
-    from ap3.state_dicts import read as read_weights
+    from ap3.pruning.masks import pruning_mask
 
 __all__ = ["UserError", "__version__", "ap2", "compare", "latent", "pruning_mask", "read_weights"]
 __version__ = "0.1.0"
@@ -24,10 +24,10 @@ __version__ = "0.1.0"
 _PLACES = {
     "UserError": "ap3.errors:UserError",
     "ap2": "ap3.metrics:ap2",
-    "compare": "ap3.comparison:compare",
+    "compare": "ap3.comparing.layer_table:compare",
     "latent": "ap3.latent:",
-    "pruning_mask": "ap3.pruning:pruning_mask",
-    "read_weights": "ap3.state_dicts:read",
+    "pruning_mask": "ap3.pruning.masks:pruning_mask",
+    "read_weights": "ap3.files.state_dicts:read",
 }
 
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from ap3.storage import write_atomically
+from ap3.files.storage import write_atomically
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "results" / "bench"

@@ -18,9 +18,9 @@ import torch
 from measuring import conditions, write_ratios
 from networks import untrained
 
-from ap3.evaluation import PerExample, logits_of
-from ap3.training import Recipe, train
-from ap3.views import View
+from ap3.models.preprocessing import View
+from ap3.training.evaluation import PerExample, logits_of
+from ap3.training.sgd import Recipe, train
 
 BATCH, AUGMENTATION, CPU = 32, "crop-flip", torch.device("cpu")
 

@@ -20,10 +20,10 @@ from networks import untrained
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from ap3.device import processor
+from ap3.machine.device import processor
 from ap3.models.names import PAPER
-from ap3.training import Recipe, optimise, train
-from ap3.views import View
+from ap3.models.preprocessing import View
+from ap3.training.sgd import Recipe, optimise, train
 
 CLASSES, STORED = 100, 32
 STUDY = Path(__file__).parents[1] / "workflow/studies/paper.yaml"

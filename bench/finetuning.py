@@ -18,16 +18,16 @@ import torch
 from measuring import CLOCKS, Ratio, conditions, in_turns, table, write_ratios
 from networks import untrained
 
-from ap3 import features
-from ap3.checkpoints import Checkpoint, Identity
+from ap3.config.variants import CONTROL, variants
 from ap3.datasets.images import Images
-from ap3.features import Features
-from ap3.finetuning import finetune_network
-from ap3.head_tuning import through_head
-from ap3.layers import Layer
-from ap3.pruning import prune_layer
-from ap3.training import Recipe, train
-from ap3.variants import CONTROL, variants
+from ap3.finetuning.head_scope import through_head
+from ap3.finetuning.heads import finetune_network
+from ap3.models.checkpoint import Checkpoint, Identity
+from ap3.pruning.layers import Layer
+from ap3.pruning.masks import prune_layer
+from ap3.training import features
+from ap3.training.features import Features
+from ap3.training.sgd import Recipe, train
 
 CPU = torch.device("cpu")
 VARIANTS = [

@@ -26,12 +26,12 @@ from matplotlib.figure import Figure
 from measuring import conditions, write_ratios
 from torch import nn
 
-from ap3.checkpoints import Checkpoint, Identity
+from ap3.config.variants import CONTROL, variants
 from ap3.datasets.images import Images
-from ap3.layers import Layer
-from ap3.record import Record
+from ap3.machine.job_log import Record
+from ap3.models.checkpoint import Checkpoint, Identity
+from ap3.pruning.layers import Layer
 from ap3.stages import baseline, covariance, data, features, finetune, measure, prune
-from ap3.variants import CONTROL, variants
 
 FACTORS = (1, 2, 4)
 MODEL, SIZE = "small_vgg", 16

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import torch
 
-from ap3.storage import write_atomically
+from ap3.files.storage import write_atomically
 
 Times = dict[str, list[float]]
 """Seconds of each way, a value per round."""

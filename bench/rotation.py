@@ -23,8 +23,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ap3 import covariances
 from ap3.latent import DenseRotation, FastRotation, SpectralGaussian, auto_scale, default_spectrum
+from ap3.measuring.covariance import make_covariance
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def _draw(n: int) -> None:
 
 def _write(n: int) -> None:
     with TemporaryDirectory() as folder:
-        covariances.make(Path(folder) / "covariance.safetensors", n, "dense", seed=0)
+        make_covariance(Path(folder) / "covariance.safetensors", n, "dense", seed=0)
 
 
 def _line(name: str, n: int, copy: int, seconds: list[float], cpu: list[float], peak: int) -> None:

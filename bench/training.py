@@ -24,8 +24,8 @@ from networks import untrained
 from torch import Tensor
 
 from ap3.models.names import FACTORIES
-from ap3.training import Recipe, optimise, train
-from ap3.views import View
+from ap3.models.preprocessing import View
+from ap3.training.sgd import Recipe, optimise, train
 
 CLASSES, LEARNING_RATE, AUGMENTATION = 10, 0.01, "crop-flip"
 LARGE = {"resnet18_32": ("resnet18", 32, 128, 16), "resnet50_64": ("resnet50", 64, 64, 6)}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ap3.theory import BOUNDS
+from ap3.measuring.bounds import BOUNDS
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "findings.md"

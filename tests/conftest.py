@@ -9,7 +9,7 @@ import sys
 import pytest
 from hypothesis import settings
 
-from ap3.progress import CONSOLE
+from ap3.machine.progress import CONSOLE
 
 # A busy machine is no failure.
 settings.register_profile("unhurried", deadline=None)

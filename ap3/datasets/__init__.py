@@ -3,11 +3,11 @@
 Importing this package is cheap; a data set's own module is imported when it decodes.
 """
 
-from ap3 import own
+from ap3.config import user_code
+from ap3.config.schema import nearest
 from ap3.datasets import sources
 from ap3.datasets.dataset import DataSet
 from ap3.errors import UserError
-from ap3.schema import nearest
 
 _REGISTRY = (
     DataSet("digits", train=1_437, test=360),
@@ -39,7 +39,7 @@ def get(name: str) -> DataSet:
     for dataset in _REGISTRY:
         if dataset.name == name:
             return dataset
-    if own.is_own(name):
+    if user_code.is_own(name):
         return DataSet(name)
     known = ", ".join(names())
     raise UserError(f"there is no data set {name!r}; known are {known}{nearest(name, names())}")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ap3.datasets.archives import read_tar
 from ap3.datasets.images import Images
+from ap3.datasets.raw.archives import read_tar
 from ap3.errors import UserError
 
 _LIMIT = 256 * 2**20

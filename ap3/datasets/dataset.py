@@ -5,8 +5,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ap3 import own
-from ap3.datasets.checksum import check
+from ap3.config import user_code
+from ap3.datasets.raw.checksum import check
 from ap3.datasets.sources import RemoteFile
 from ap3.errors import UserError
 
@@ -36,8 +36,8 @@ class DataSet:
     @property
     def module(self) -> str:
         """Full name of the module that reads the images: its function `decode`, or the user's."""
-        if own.is_own(self.name):
-            return own.module_of(self.name)
+        if user_code.is_own(self.name):
+            return user_code.module_of(self.name)
         return f"ap3.datasets.{self.name.replace('-', '_')}"
 
     def file(self, name: str) -> RemoteFile:
@@ -68,7 +68,7 @@ class DataSet:
         >>> DataSet("digits", train=1_437, test=360).decode().train_images.shape
         (1437, 1, 8, 8)
         """
-        if own.is_own(self.name):
+        if user_code.is_own(self.name):
             return self._made_by_user()
         self._check_files(raw)
         images: Images = import_module(self.module).decode(raw)
@@ -83,7 +83,7 @@ class DataSet:
     def _made_by_user(self) -> "Images":
         from ap3.datasets.images import Images
 
-        images = own.load(self.name, "data set", ())()
+        images = user_code.load(self.name, "data set", ())()
         if not isinstance(images, Images):
             raise UserError(
                 f"the data set {self.name!r} returned {type(images).__name__}, but must return "

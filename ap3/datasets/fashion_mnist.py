@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ap3.datasets.archives import gunzip
 from ap3.datasets.images import Images
+from ap3.datasets.raw.archives import gunzip
 from ap3.errors import UserError
 
 _CLASSES = (

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ap3 import storage
 from ap3.errors import UserError
+from ap3.files import storage
 
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ap3.datasets.archives import Zip, open_zip
 from ap3.datasets.images import Images
+from ap3.datasets.raw.archives import Zip, open_zip
 from ap3.errors import UserError
-from ap3.progress import counted
+from ap3.machine.progress import counted
 
 _FOLDER = "tiny-imagenet-200"
 _SIZE = 64

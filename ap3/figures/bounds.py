@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ap3.config.variants import mode_order
 from ap3.figures import look
 from ap3.figures.drawing import paper_style
-from ap3.theory import BOUNDS
-from ap3.variants import mode_order
+from ap3.measuring.bounds import BOUNDS
 
 LAW = "gaussian"
 _WIDTH, _HEIGHT = 7.16, 4.3

@@ -12,13 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from ap3.config.variants import CONTROL
 from ap3.figures import legend, look, page
 from ap3.figures.descriptions import Description, Row
 from ap3.figures.look import Look
 from ap3.figures.measures import Block, blocks
 from ap3.figures.roles import Roles
 from ap3.figures.scale import Scale
-from ap3.variants import CONTROL
 
 _MARKERS = 7  # about so many on a line, staggered from line to line
 

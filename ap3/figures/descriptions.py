@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
+from ap3.config.schema import mistakes, nearest
 from ap3.errors import UserError
 from ap3.figures.roles import Roles
-from ap3.schema import mistakes, nearest
 
 KINDS = ("curves", "comparison", "schematic")
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from ap3.figures import curves, schematic
 from ap3.figures.descriptions import Description
 from ap3.figures.roles import Roles
-from ap3.storage import write_atomically
+from ap3.files.storage import write_atomically
 
 
 def draw(description: Description, measures: pd.DataFrame, roles: Roles) -> Figure:

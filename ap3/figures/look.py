@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ap3 import own
+from ap3.config import user_code
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def measure_name(measure: str) -> str:
     >>> measure_name("ap3_student_t"), measure_name("ap3_own_my_law")
     ('AP3 Student-t', 'AP3 my law')
     """
-    function = measure.removeprefix(own.COLUMN).replace("_", " ")
+    function = measure.removeprefix(user_code.COLUMN).replace("_", " ")
     return MEASURES.get(measure, f"AP3 {function}")
 
 

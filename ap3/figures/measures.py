@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ap3 import tables
+from ap3.config.schema import nearest
+from ap3.config.variants import CONTROL, mode_order
 from ap3.errors import UserError
 from ap3.figures.descriptions import Description
 from ap3.figures.roles import Roles
-from ap3.schema import nearest
-from ap3.variants import CONTROL, mode_order
+from ap3.files import csv_tables
 
 VARIANT = ["mode", "ratio"]
-KEYS = [*tables.ROW]
+KEYS = [*csv_tables.ROW]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def read(paths: Iterable[Path]) -> pd.DataFrame:
     UserError
         If no path is given, or one cannot be read as a table.
     """
-    return tables.read_all(paths, *tables.ROW)
+    return csv_tables.read_all(paths, *csv_tables.ROW)
 
 
 def blocks(description: Description, measures: pd.DataFrame, roles: Roles) -> list[Block]:

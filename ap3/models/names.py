@@ -3,8 +3,8 @@
 Imports nothing heavy unless a name is odd.
 """
 
-from ap3 import own
-from ap3.schema import nearest
+from ap3.config import user_code
+from ap3.config.schema import nearest
 
 FACTORIES = {
     "small_alexnet": "ap3.models.small:small_alexnet",
@@ -48,8 +48,8 @@ def is_known(name: str) -> tuple[bool, str]:
     """
     if name in (*FACTORIES, *PAPER, *FASHION) or name.startswith("timm:"):
         return True, ""
-    if own.is_own(name):
-        return own.is_importable(name)
+    if user_code.is_own(name):
+        return user_code.is_importable(name)
     from torchvision import models
 
     names = models.list_models(module=models)

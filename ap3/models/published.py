@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 from torchvision import models
 from torchvision.models import WeightsEnum
 
-from ap3.datasets.fetch import fetch
+from ap3.datasets.raw.fetch import fetch
 from ap3.datasets.sources import RemoteFile
 from ap3.errors import UserError
 from ap3.models.names import are_known, is_known
-from ap3.models.weights import Pretrained
-from ap3.views import View
+from ap3.models.preprocessing import View
+from ap3.models.pretrained import Pretrained
 
 PUBLISHER = "torchvision"
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import nn
 
-from ap3 import own
+from ap3.config import user_code
+from ap3.config.schema import nearest
 from ap3.errors import UserError
 from ap3.models.head import find_head, fit_head
 from ap3.models.names import FACTORIES, is_known
-from ap3.schema import nearest
 
 Factory = Callable[[int, int], nn.Module]
 
@@ -105,7 +105,7 @@ def _from_timm(name: str) -> Factory:
 
 def _import(path: str) -> Factory:
     """Import the factory `package.module:function`."""
-    factory = own.load(path, "network factory", ("number of classes", "image size"))
+    factory = user_code.load(path, "network factory", ("number of classes", "image size"))
 
     def make(classes: int, image_size: int) -> nn.Module:
         model = factory(classes, image_size)

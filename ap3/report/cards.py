@@ -9,7 +9,7 @@ from pathlib import Path
 from ap3.figures import descriptions, look
 from ap3.report import captions
 from ap3.report.captions import Caption
-from ap3.study import Study
+from ap3.study.settings import Study
 
 _COLORS = 128
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ap3.record import Record
+from ap3.machine.job_log import Record
 from ap3.report.flow import graph
-from ap3.study import Study
+from ap3.study.settings import Study
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from ap3 import own
+from ap3.config import user_code
+from ap3.config.variants import CONTROL
+from ap3.explaining.averages import METRICS
 from ap3.figures import look
-from ap3.summary import METRICS
-from ap3.tables import ROW
-from ap3.variants import CONTROL
+from ap3.files.csv_tables import ROW
 
 PDS = {"accuracy": "accuracy (% points)", "loss": "loss (nats)"}
 SPLITS = {"test": "test", "train": "training"}
@@ -31,7 +31,7 @@ _DIGITS = 5
 def metrics_of(measures: pd.DataFrame) -> dict[str, str]:
     """Return the metrics of a table by column, those of laws of the user's own last."""
     known = [name for name in METRICS if name in measures]
-    return {name: look.measure_name(name) for name in [*known, *own.columns(measures)]}
+    return {name: look.measure_name(name) for name in [*known, *user_code.columns(measures)]}
 
 
 def data(measures: pd.DataFrame) -> pd.DataFrame:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import networkx as nx
 
 from ap3 import datasets
+from ap3.machine.job_log import Record
 from ap3.models.names import NO_WEIGHTS, is_file
-from ap3.record import Record
-from ap3.study import Study
+from ap3.study.settings import Study
 
 Point = tuple[str, int]
 """A stage, or a lane of an arrow to it, in a layer."""

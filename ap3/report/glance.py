@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ap3.config.variants import CONTROL
 from ap3.figures import look
 from ap3.report.results import Results
-from ap3.variants import CONTROL
 
 _ORDERED = ("ap2", "ap3_student_t", "ap3_fisher", "kl_predictions")
 

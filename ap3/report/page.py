@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from ap3.figures import look
-from ap3.progress import counted
+from ap3.machine.progress import counted
 from ap3.report import conditions, explorer, glance
 from ap3.report.cards import Card, card
 from ap3.report.flow import flow

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ap3 import tables
 from ap3.errors import UserError
-from ap3.record import Record
-from ap3.runs import DIFFERENCES
-from ap3.study import Study
+from ap3.explaining.trial_grids import DIFFERENCES
+from ap3.files import csv_tables
+from ap3.machine.job_log import Record
+from ap3.study.settings import Study
 
 SETTINGS = "settings.json"
 _COUNTS = ("weights", "train_examples", "test_examples")
@@ -60,11 +60,11 @@ class Results:
         """
         study = _study(folder)
         numbers = (*_COUNTS, *DIFFERENCES)
-        measures = tables.read_all(
-            [folder / "tables/measures.csv"], *tables.ROW, *_COUNTS, values=numbers
+        measures = csv_tables.read_all(
+            [folder / "tables/measures.csv"], *csv_tables.ROW, *_COUNTS, values=numbers
         )
         summaries = {
-            name: tables.read(folder / "tables" / f"{name}.csv", *keys, values=values)
+            name: csv_tables.read(folder / "tables" / f"{name}.csv", *keys, values=values)
             for name, (keys, values) in _SUMMARIES.items()
         }
         drawn = {name: folder / "figures" / f"{name}.png" for name in _figures(study)}

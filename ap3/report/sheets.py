@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from ap3.figures import look
+from ap3.measuring.bounds import BOUNDS
 from ap3.report import captions
 from ap3.report.captions import Caption
-from ap3.theory import BOUNDS
 
 _PERFORMANCE = {
     "train_pd_loss": "PD, training loss",

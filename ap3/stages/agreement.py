@@ -15,7 +15,9 @@ def agreement(
     ],
     out: Annotated[
         Path,
-        typer.Option(help="Folder for agreement.csv, contrast.csv, choice.csv and summaries."),
+        typer.Option(
+            help="Folder for agreement.csv, mode_contrast.csv, ratio_choice.csv and summaries."
+        ),
     ],
     pdf: Annotated[Path, typer.Option(help="Where the figure goes.")],
     png: Annotated[Path | None, typer.Option(help="Where it goes as PNG as well.")] = None,
@@ -28,25 +30,26 @@ def agreement(
 
     Example: ap3 agreement measures.csv --out tables --pdf agreement.pdf
     """
-    from ap3 import agreement as counting
-    from ap3 import choice, contrast, tables
+    from ap3.explaining import agreement as counting
+    from ap3.explaining import mode_contrast, ratio_choice
+    from ap3.explaining.trial_grids import AP2, VALUES, runs_of
     from ap3.figures import save
     from ap3.figures.agreement import draw
-    from ap3.noise import Noise
-    from ap3.runs import AP2, VALUES, runs_of
+    from ap3.files import csv_tables
+    from ap3.measuring.sampling_noise import Noise
 
-    joined = tables.read_all(measures, *tables.ROW, *AP2, values=VALUES)
+    joined = csv_tables.read_all(measures, *csv_tables.ROW, *AP2, values=VALUES)
     runs = runs_of(joined, [Noise.load(path.with_suffix(".safetensors")) for path in measures])
     counted, intervals = counting.agreement(runs), counting.bootstrapped(runs)
-    contrasts, choices = contrast.contrast(runs), choice.choice(runs, tolerance)
+    contrasts, choices = mode_contrast.contrast(runs), ratio_choice.choice(runs, tolerance)
     made = {
         "agreement": counting.with_intervals(counted, intervals),
         "agreement_summary": counting.summarise(counted, intervals),
         "contrast": contrasts,
-        "contrast_summary": contrast.summarise(contrasts),
+        "contrast_summary": mode_contrast.summarise(contrasts),
         "choice": choices,
-        "choice_summary": choice.summarise(choices),
+        "choice_summary": ratio_choice.summarise(choices),
     }
     for name, table in made.items():
-        tables.write(table, out / f"{name}.csv")
+        csv_tables.write(table, out / f"{name}.csv")
     save(draw(counted), pdf, png)

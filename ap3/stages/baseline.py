@@ -62,16 +62,17 @@ def baseline(
 
     import pandas as pd
 
-    from ap3 import baselines, tables
-    from ap3.checkpoints import Checkpoint
-    from ap3.code_digest import code_digest
     from ap3.datasets.images import Images
-    from ap3.device import processor
-    from ap3.models.weights import Pretrained
-    from ap3.provenance import network_digest
-    from ap3.resume import Resume, key_of
-    from ap3.storage import digest_of
-    from ap3.training import Recipe
+    from ap3.files import csv_tables
+    from ap3.files.storage import digest_of
+    from ap3.machine.device import processor
+    from ap3.models.checkpoint import Checkpoint
+    from ap3.models.pretrained import Pretrained
+    from ap3.study.code_digest import code_digest
+    from ap3.study.provenance import network_digest
+    from ap3.training import baseline
+    from ap3.training.resume import Resume, key_of
+    from ap3.training.sgd import Recipe
 
     sgd = epochs, batch_size, learning_rate, momentum, weight_decay
     recipe = Recipe(*sgd, augmentation, channels_last, compile)
@@ -89,11 +90,11 @@ def baseline(
             checkpoint.with_suffix(".resume.safetensors"),
             key_of(**key, arithmetic=[where.type, threads, precision]),
         )
-        network, epochs_seen = baselines.train_baseline(
+        network, epochs_seen = baseline.train_baseline(
             images, model, image_size, recipe, validation, trial, seed, where, pretrained, resume
         )
     Checkpoint(network.model, network.identity).save(
         checkpoint, recipe=asdict(recipe), validation=validation
     )
-    tables.write(pd.DataFrame(epochs_seen), history)
+    csv_tables.write(pd.DataFrame(epochs_seen), history)
     resume.remove()

@@ -33,11 +33,12 @@ def bounds(
     import pandas as pd
     from threadpoolctl import threadpool_limits
 
-    from ap3 import splits, tables
-    from ap3.layers import Layer
-    from ap3.progress import counted
-    from ap3.reference import Reference
-    from ap3.theory import LOG, bounds_of
+    from ap3.files import csv_tables
+    from ap3.machine.progress import counted
+    from ap3.measuring.bounds import LOG, bounds_of
+    from ap3.measuring.reference import Reference
+    from ap3.pruning.layers import Layer
+    from ap3.training import splits
 
     frozen = latent_options.is_head(scope)
     scales = latent_options.scales(variance, beta, fisher_scale, damping, share)
@@ -50,9 +51,9 @@ def bounds(
             bounds_of(
                 reference,
                 Layer.load(path, reference.layer.origin),
-                tables.read(path.with_suffix(".csv"), "epoch", values=LOG),
+                csv_tables.read(path.with_suffix(".csv"), "epoch", values=LOG),
                 frozen,
             )
             for path in counted(layers, "bounds")
         ]
-    tables.write(pd.concat(rows, ignore_index=True), out)
+    csv_tables.write(pd.concat(rows, ignore_index=True), out)

@@ -37,9 +37,9 @@ def compare(
     """
     if as_json and as_csv:
         raise UserError("--json and --csv were both given; choose one.")
-    from ap3 import printing
-    from ap3.comparison import compare as compare_weights
-    from ap3.state_dicts import read
+    from ap3.comparing import printing
+    from ap3.comparing.layer_table import compare as compare_weights
+    from ap3.files.state_dicts import read
 
     table = compare_weights(
         read(baseline), read(pruned), layer or ["*"], df, groups or None, law or ()

@@ -25,11 +25,11 @@ def covariance(
     """
     from threadpoolctl import threadpool_limits
 
-    from ap3 import covariances
-    from ap3.layers import Layer
-    from ap3.seeds import derive
+    from ap3.config.seeds import derive
+    from ap3.measuring.covariance import make_covariance
+    from ap3.pruning.layers import Layer
 
     layer = Layer.of_checkpoint(checkpoint)
     names = (layer.origin.dataset, layer.origin.model, "covariance")
     with threadpool_limits(threads):
-        covariances.make(out, layer.weight.size, rotation, derive(seed, *names))
+        make_covariance(out, layer.weight.size, rotation, derive(seed, *names))

@@ -16,11 +16,11 @@ def depth(
 
     Example: ap3 depth results/fashion_all/*/*/*/finetuned/*.layers.csv --out tables
     """
-    from ap3 import depth as layerwise
-    from ap3 import tables
+    from ap3.explaining import depth as layerwise
+    from ap3.files import csv_tables
 
-    keys = (*tables.ROW, "layer", "depth")
-    joined = tables.read_all(layers, *keys, values=("norm2", "ap2"))
+    keys = (*csv_tables.ROW, "layer", "depth")
+    joined = csv_tables.read_all(layers, *keys, values=("norm2", "ap2"))
     complete = layerwise.with_ap3(joined)
-    tables.write(complete, out / "layers.csv")
-    tables.write(layerwise.summarise(complete), out / "layers_summary.csv")
+    csv_tables.write(complete, out / "layers.csv")
+    csv_tables.write(layerwise.summarise(complete), out / "layers_summary.csv")

@@ -23,10 +23,10 @@ def features(
     Example: ap3 features --data digits.safetensors --checkpoint baseline.safetensors
     --out features.safetensors
     """
-    from ap3 import features
-    from ap3.checkpoints import Checkpoint
     from ap3.datasets.images import Images
-    from ap3.device import processor
+    from ap3.machine.device import processor
+    from ap3.models.checkpoint import Checkpoint
+    from ap3.training import features
 
     images = Images.load(data)
     with processor(device, threads, precision) as where:

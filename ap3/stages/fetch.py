@@ -29,6 +29,6 @@ def fetch(
     UserError
         If the file is unknown, missing, cannot be downloaded, or has the wrong digest.
     """
-    from ap3.datasets import fetch as fetching
+    from ap3.datasets.raw import fetch as fetching
 
     fetching.fetch(datasets.get(dataset).file(file), out, data_dir)

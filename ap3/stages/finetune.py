@@ -49,15 +49,15 @@ def finetune(
 
     import pandas as pd
 
-    from ap3 import tables
-    from ap3.code_digest import code_digest
-    from ap3.device import processor
     from ap3.errors import UserError
-    from ap3.layers import Layer
-    from ap3.outcomes import Outcomes
-    from ap3.resume import Resume, key_of
-    from ap3.storage import digest_of
-    from ap3.training import Recipe
+    from ap3.files import csv_tables
+    from ap3.files.storage import digest_of
+    from ap3.machine.device import processor
+    from ap3.measuring.outcomes import Outcomes
+    from ap3.pruning.layers import Layer
+    from ap3.study.code_digest import code_digest
+    from ap3.training.resume import Resume, key_of
+    from ap3.training.sgd import Recipe
 
     if (features is None) == (data is None):
         raise UserError(
@@ -76,8 +76,8 @@ def finetune(
     with processor(device, threads, precision) as where:
         key["arithmetic"] = [where.type, threads, precision]
         if features is not None:
-            from ap3.features import Features
-            from ap3.head_tuning import through_head
+            from ap3.finetuning.head_scope import through_head
+            from ap3.training.features import Features
 
             key["pruned"] = [digest_of(path) for path in pruned]
             resumes = [Resume(out / "heads.resume.safetensors", key_of(**key))]
@@ -85,10 +85,10 @@ def finetune(
                 layers, baseline, Features.load(features, views), recipe, where, resumes[0]
             )
         elif data is not None:
-            from ap3.checkpoints import Checkpoint
             from ap3.datasets.images import Images
-            from ap3.network_tuning import through_network
-            from ap3.provenance import network_digest
+            from ap3.finetuning.network_scope import through_network
+            from ap3.models.checkpoint import Checkpoint
+            from ap3.study.provenance import network_digest
 
             network = Checkpoint.load(checkpoint, where, model)
             key["network"] = network_digest(network.identity.model)
@@ -103,9 +103,9 @@ def finetune(
     for trajectory in done:
         name = str(trajectory.pruned.variant)
         trajectory.layer.save(out / f"{name}.safetensors")
-        tables.write(pd.DataFrame(trajectory.log), out / f"{name}.csv")
+        csv_tables.write(pd.DataFrame(trajectory.log), out / f"{name}.csv")
         if trajectory.depth:
-            tables.write(pd.DataFrame(trajectory.depth), out / f"{name}.layers.csv")
+            csv_tables.write(pd.DataFrame(trajectory.depth), out / f"{name}.layers.csv")
             last = trajectory.outcomes["test"]
             arrays = (part[None].cpu().numpy() for part in (last.loss, last.correct))
             Outcomes(*arrays).write(out / f"{name}.outcomes.safetensors")

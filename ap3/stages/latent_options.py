@@ -8,7 +8,7 @@ import typer
 from ap3.errors import UserError
 
 if TYPE_CHECKING:
-    from ap3.laws import Scales
+    from ap3.measuring.laws import Scales
 
 Layers = Annotated[
     list[Path],
@@ -50,7 +50,7 @@ OwnLaws = Annotated[
 
 def scales(variance: str, beta: str, fisher_scale: str, damping: str, share: str) -> "Scales":
     """Read the scales of the laws as they are given on the command line."""
-    from ap3.laws import Scales
+    from ap3.measuring.laws import Scales
 
     if share not in ("covariance", "scale"):
         raise UserError(f"share is {share!r}, but must be covariance or scale.")

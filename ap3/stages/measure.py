@@ -43,14 +43,15 @@ def measure(
     import pandas as pd
     from threadpoolctl import threadpool_limits
 
-    from ap3 import splits, tables
-    from ap3.layers import Layer
-    from ap3.measures import measures_of
-    from ap3.noise import Evaluation
-    from ap3.outcomes import Outcomes
-    from ap3.progress import counted
-    from ap3.reference import Reference
-    from ap3.variants import CONTROL
+    from ap3.config.variants import CONTROL
+    from ap3.files import csv_tables
+    from ap3.machine.progress import counted
+    from ap3.measuring.measure import measures_of
+    from ap3.measuring.outcomes import Outcomes
+    from ap3.measuring.reference import Reference
+    from ap3.measuring.sampling_noise import Evaluation
+    from ap3.pruning.layers import Layer
+    from ap3.training import splits
 
     frozen = latent_options.is_head(scope)
     scales = latent_options.scales(variance, beta, fisher_scale, damping, share)
@@ -66,10 +67,10 @@ def measure(
         measured = []
         for path in counted(layers, "measure"):
             tuned = controls.get(path) or Layer.load(path, origin)
-            log = tables.read(path.with_suffix(".csv"), "epoch")
+            log = csv_tables.read(path.with_suffix(".csv"), "epoch")
             measured.append(measures_of(baseline, tuned, log, control, frozen, monte_carlo))
             stored = path.with_suffix(".outcomes.safetensors")
             evaluation.add(tuned, None if frozen else Outcomes.read(stored))
         noise = evaluation.noise()
-    tables.write(pd.concat(measured, ignore_index=True), out)
+    csv_tables.write(pd.concat(measured, ignore_index=True), out)
     noise.save(out.with_suffix(".safetensors"))

@@ -23,9 +23,9 @@ def prune(
 
     Example: ap3 prune lowest-0.3 highest-0.3 control --checkpoint baseline.safetensors --out pruned
     """
-    from ap3.layers import Layer
-    from ap3.pruning import prune_layer
-    from ap3.variants import Variant
+    from ap3.config.variants import Variant
+    from ap3.pruning.layers import Layer
+    from ap3.pruning.masks import prune_layer
 
     baseline = Layer.of_checkpoint(checkpoint)
     for chosen in map(Variant.parse, variant):

@@ -24,8 +24,8 @@ def report(
         raise UserError(
             f"the report needs {error.name}, which is not installed; run pip install 'ap3[report]'."
         ) from error
+    from ap3.files.storage import write_atomically
     from ap3.report.results import Results
-    from ap3.storage import write_atomically
 
     page = render(Results.read(folder)).encode()
     write_atomically(out, lambda partial: partial.write_bytes(page))

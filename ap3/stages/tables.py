@@ -9,17 +9,18 @@ import typer
 def tables(
     measures: Annotated[list[Path], typer.Argument(help="Measures, as `ap3 measure` writes them.")],
     out: Annotated[
-        Path, typer.Option(help="Folder for measures.csv, summary.csv and baselines.csv.")
+        Path, typer.Option(help="Folder for measures.csv, averages.csv and baselines.csv.")
     ],
 ) -> None:
     """Join the measures of a study and average them over its trials.
 
     Example: ap3 tables measures.csv --out tables
     """
-    from ap3 import summary, tables
+    from ap3.explaining import averages
+    from ap3.files import csv_tables
 
-    values = (*summary.MEASURES, *summary.PERFORMANCE)
-    joined = tables.read_all(measures, *tables.ROW, values=values)
-    tables.write(joined, out / "measures.csv")
-    tables.write(summary.summarise(joined), out / "summary.csv")
-    tables.write(summary.baselines(joined), out / "baselines.csv")
+    values = (*averages.MEASURES, *averages.PERFORMANCE)
+    joined = csv_tables.read_all(measures, *csv_tables.ROW, values=values)
+    csv_tables.write(joined, out / "measures.csv")
+    csv_tables.write(averages.summarise(joined), out / "summary.csv")
+    csv_tables.write(averages.baselines(joined), out / "baselines.csv")

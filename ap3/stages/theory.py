@@ -16,12 +16,12 @@ def theory(
 
     Example: ap3 theory bounds.csv --out tables --pdf bounds.pdf
     """
-    from ap3 import tables
     from ap3.figures import save
     from ap3.figures.bounds import draw
-    from ap3.theory import VALUES, summarise
+    from ap3.files import csv_tables
+    from ap3.measuring.bounds import VALUES, summarise
 
-    joined = tables.read_all(bounds, *tables.ROW, "law", values=VALUES)
-    tables.write(joined, out / "bounds.csv")
-    tables.write(summarise(joined), out / "bounds_summary.csv")
+    joined = csv_tables.read_all(bounds, *csv_tables.ROW, "law", values=VALUES)
+    csv_tables.write(joined, out / "bounds.csv")
+    csv_tables.write(summarise(joined), out / "bounds_summary.csv")
     save(draw(joined), pdf, png)

@@ -30,10 +30,10 @@ def views(
     Example: ap3 views --data digits.safetensors --checkpoint baseline.safetensors --views 20
     --augmentation crop-flip --out views.safetensors
     """
-    from ap3.checkpoints import Checkpoint
     from ap3.datasets.images import Images
-    from ap3.device import processor
-    from ap3.features import write_views
+    from ap3.machine.device import processor
+    from ap3.models.checkpoint import Checkpoint
+    from ap3.training.features import write_views
 
     images = Images.load(data)
     with processor(device, threads, precision) as where:

@@ -12,9 +12,9 @@ import yaml
 from hypothesis import strategies as st
 
 from ap3 import datasets
+from ap3.config.variants import MODES
 from ap3.errors import UserError
-from ap3.study import read_studies
-from ap3.variants import MODES
+from ap3.study.settings import read_studies
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from ap3 import storage
 from ap3.datasets import cifar10
+from ap3.files import storage
 
 
 def _bits(content: bytes, chance: random.Random) -> bytes:

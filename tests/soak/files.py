@@ -14,20 +14,22 @@ import pandas as pd
 import study_tables
 import torch
 
-from ap3 import comparison, covariances, state_dicts, tables
-from ap3.baselines import train_baseline
-from ap3.checkpoints import Checkpoint
+from ap3.comparing import layer_table
+from ap3.config.variants import Variant
 from ap3.datasets import cifar10
 from ap3.datasets.images import Images
 from ap3.errors import UserError
-from ap3.features import Features, StoredViews, write, write_views
-from ap3.layers import Layer
-from ap3.models.weights import Pretrained
-from ap3.noise import Noise
-from ap3.outcomes import Outcomes
-from ap3.pruning import prune_layer
-from ap3.training import Recipe
-from ap3.variants import Variant
+from ap3.files import csv_tables, state_dicts
+from ap3.measuring.covariance import load_covariance, make_covariance
+from ap3.measuring.outcomes import Outcomes
+from ap3.measuring.sampling_noise import Noise
+from ap3.models.checkpoint import Checkpoint
+from ap3.models.pretrained import Pretrained
+from ap3.pruning.layers import Layer
+from ap3.pruning.masks import prune_layer
+from ap3.training.baseline import train_baseline
+from ap3.training.features import Features, StoredViews, write, write_views
+from ap3.training.sgd import Recipe
 
 CPU = torch.device("cpu")
 ROOM = 300  # megabytes that a reader may take, with files of some kilobytes
@@ -40,7 +42,7 @@ def _views(path: Path) -> None:
 
 
 def _compare(path: Path) -> None:
-    comparison.compare(state_dicts.read(path), state_dicts.read(path), ["*"], 4.0, 10)
+    layer_table.compare(state_dicts.read(path), state_dicts.read(path), ["*"], 4.0, 10)
 
 
 READERS: dict[str, Callable[[Path], object]] = {
@@ -52,11 +54,11 @@ READERS: dict[str, Callable[[Path], object]] = {
     "views.safetensors": _views,
     "outcomes.safetensors": Outcomes.read,
     "measures.safetensors": Noise.load,
-    "covariance.safetensors": covariances.load,
+    "covariance.safetensors": load_covariance,
     "weights.safetensors": Pretrained.load,
     "weights.pt": Pretrained.load,
     "two networks in weights.pt": _compare,
-    "history.csv": lambda path: tables.read(path, "epoch"),
+    "history.csv": lambda path: csv_tables.read(path, "epoch"),
     "cifar-10-python.tar.gz": lambda path: cifar10.decode(path.parent),
 } | study_tables.STAGES
 """What reads a file, by what it takes it for; the last word is the file's name."""
@@ -75,10 +77,10 @@ def make(folder: Path, data: Images, cifar: bytes) -> None:
     write_views(folder / "views.safetensors", checkpoint, data, 2, "flip", CPU)
     outcomes = np.ones((1, 20), np.float32)
     Outcomes(outcomes, outcomes).write(folder / "outcomes.safetensors")
-    covariances.make(folder / "covariance.safetensors", layer.mask.size, "fast", 0)
+    make_covariance(folder / "covariance.safetensors", layer.mask.size, "fast", 0)
     checkpoint.save(folder / "weights.safetensors")
     torch.save(checkpoint.model.state_dict(), folder / "weights.pt")
-    tables.write(pd.DataFrame(history), folder / "history.csv")
+    csv_tables.write(pd.DataFrame(history), folder / "history.csv")
     (folder / "cifar-10-python.tar.gz").write_bytes(cifar)
     study_tables.make(folder, recipe)
 

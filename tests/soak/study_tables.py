@@ -12,11 +12,11 @@ import yaml
 from configs import SCHEMA
 from kills import CONFIG
 
-from ap3 import tables
-from ap3.features import Features
-from ap3.head_tuning import through_head
-from ap3.layers import Layer
-from ap3.pruning import prune_layer
+from ap3.config.variants import Variant
+from ap3.files import csv_tables
+from ap3.finetuning.head_scope import through_head
+from ap3.pruning.layers import Layer
+from ap3.pruning.masks import prune_layer
 from ap3.report import explorer, glance
 from ap3.report.results import Results
 from ap3.report.sheets import sheets
@@ -27,9 +27,9 @@ from ap3.stages.figure import figure
 from ap3.stages.measure import measure
 from ap3.stages.tables import tables as joined
 from ap3.stages.theory import theory
-from ap3.study import read_studies
-from ap3.training import Recipe
-from ap3.variants import Variant
+from ap3.study.settings import read_studies
+from ap3.training.features import Features
+from ap3.training.sgd import Recipe
 
 VARIANTS = ("control", "lowest-0.3", "lowest-0.8", "highest-0.3", "highest-0.8")
 SHOWN = ("agreement_summary", "baselines", "bounds_summary", "choice_summary", "summary")
@@ -89,7 +89,7 @@ def make(folder: Path, recipe: Recipe) -> None:
     for trajectory in through_head(layers, baseline, features, recipe, torch.device("cpu")):
         name = str(trajectory.pruned.variant)
         trajectory.layer.save(folder / f"{name}.safetensors")
-        tables.write(pd.DataFrame(trajectory.log), folder / f"{name}.csv")
+        csv_tables.write(pd.DataFrame(trajectory.log), folder / f"{name}.csv")
     inputs = _beside(folder / "control.csv")
     inputs["layers"] = [folder / f"{name}.safetensors" for name in VARIANTS]
     measure(**inputs | {"out": folder / "measures.csv"})
@@ -105,7 +105,7 @@ def _make_layers(path: Path) -> None:
         for epoch in range(3)
         for depth in (1, 2, 3)
     ]
-    tables.write(pd.DataFrame(rows), path)
+    csv_tables.write(pd.DataFrame(rows), path)
 
 
 def _make_study(folder: Path) -> None:

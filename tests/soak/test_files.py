@@ -10,10 +10,10 @@ import pytest
 import study_tables
 from fuzz_data import cifar_archive, small_images
 
-from ap3.checkpoints import Checkpoint
+from ap3.config.variants import Variant
 from ap3.errors import UserError
-from ap3.storage import load, save
-from ap3.variants import Variant
+from ap3.files.storage import load, save
+from ap3.models.checkpoint import Checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from ap3.layers import Origin
-from ap3.noise import Noise
-from ap3.runs import DIFFERENCES, runs_of
+from ap3.explaining.trial_grids import DIFFERENCES, runs_of
+from ap3.measuring.sampling_noise import Noise
+from ap3.pruning.layers import Origin
 
 MODES, RATIOS = ("lowest", "highest"), (0.1, 0.5, 0.8)
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ap3.head_loss import HeadLoss
+from ap3.config.variants import Variant
 from ap3.latent import FastRotation, default_spectrum
-from ap3.laws import Laws
-from ap3.layers import Layer, Origin
-from ap3.reference import Reference
-from ap3.variants import Variant
+from ap3.measuring.head_loss import HeadLoss
+from ap3.measuring.laws import Laws
+from ap3.measuring.reference import Reference
+from ap3.pruning.layers import Layer, Origin
 
 ORIGIN = Origin("blobs", "net", trial=1, seed=0, layer="fc")
 

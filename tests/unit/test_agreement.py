@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import kendalltau, spearmanr
 
-from ap3 import agreement, choice, contrast
-from ap3.concordance import centred_ranks, concordance, order, pairs, spearman
 from ap3.errors import UserError
+from ap3.explaining import agreement, mode_contrast, ratio_choice
+from ap3.explaining.rank_counts import centred_ranks, concordance, order, pairs, spearman
+from ap3.explaining.trial_grids import SEES, runs_of
 from ap3.figures.agreement import draw
-from ap3.layers import Origin
-from ap3.noise import Noise
-from ap3.runs import SEES, runs_of
+from ap3.measuring.sampling_noise import Noise
+from ap3.pruning.layers import Origin
 from ap3.stages.agreement import agreement as stage
 
 OTHER = Origin("d", "other", 1, 0, "fc")
@@ -212,7 +212,7 @@ def test_without_fine_tuning_there_is_one_end():
     every = runs(made)
     intervals = agreement.bootstrapped(every)
     summary = agreement.summarise(agreement.agreement(every), intervals)
-    for table in (intervals, summary, contrast.contrast(every), choice.choice(every)):
+    for table in (intervals, summary, mode_contrast.contrast(every), ratio_choice.choice(every)):
         assert len(table)
         assert not table.drop(columns=["low", "high"], errors="ignore").duplicated().any()
 
@@ -253,7 +253,7 @@ def test_noise_of_the_examples_widens_the_interval_unless_it_is_shared():
 
 
 def test_contrast():
-    table = contrast.contrast(runs(measures()))
+    table = mode_contrast.contrast(runs(measures()))
     first = table[(table["epoch"] == 0) & (table["measure"] == "ap2")]
     np.testing.assert_allclose(first["contrast"], -1)  # lowest over highest, a tenth
     np.testing.assert_allclose(first["pd_contrast"], -1)
@@ -261,13 +261,13 @@ def test_contrast():
     assert len(first) == 2 * 3
     ratio = table[table["measure"] == "ratio"]
     assert (ratio["contrast"] == 0).all()
-    summary = contrast.summarise(table)
+    summary = mode_contrast.summarise(table)
     assert set(summary["n"]) == {2}
     of_pd = summary[(summary["measure"] == "test_pd_loss") & (summary["epoch"] == 0)]
     np.testing.assert_allclose(of_pd["mean"], -1)
     made = measures()
     made["ap3_gaussian"] = 0.37 * made["ap2"]
-    both = contrast.contrast(runs(made)).pivot_table(
+    both = mode_contrast.contrast(runs(made)).pivot_table(
         "contrast", ["trial", "epoch", "ratio"], "measure"
     )
     np.testing.assert_allclose(both["ap3_gaussian"], both["ap2"], atol=1e-12)
@@ -279,10 +279,10 @@ def test_a_single_mode_or_variant_has_nothing_to_compare(ratios):
     kept = made[(made["mode"] == "control") | (made["mode"] == "lowest")]
     kept = kept[kept["ratio"].isin([0.0, *ratios])]
     every = runs_of(kept, noises(made))
-    table = contrast.contrast(every)
+    table = mode_contrast.contrast(every)
     assert table.empty
-    assert list(table.columns) == list(contrast.contrast(runs(made)).columns)
-    assert contrast.summarise(table).empty
+    assert list(table.columns) == list(mode_contrast.contrast(runs(made)).columns)
+    assert mode_contrast.summarise(table).empty
     counted = agreement.agreement(every)
     modes = counted[counted["among"] == "modes"]
     assert (modes["pairs"] == 0).all()
@@ -295,14 +295,14 @@ def test_a_single_mode_or_variant_has_nothing_to_compare(ratios):
 def test_a_contrast_with_zero_is_missing():
     made = measures()
     made.loc[made["mode"] == "lowest", "ap2"] = 0.0
-    table = contrast.contrast(runs(made))
+    table = mode_contrast.contrast(runs(made))
     assert table.loc[table["measure"] == "ap2", "contrast"].isna().all()
 
 
 def test_choice():
     """Of lowest 0.01, 0.05, 0.08 and of highest 0.1, 0.5, 0.8 are the PDs, and AP2 is the PD."""
     table = (
-        choice.choice(runs(measures()), tolerance=0.06)
+        ratio_choice.choice(runs(measures()), tolerance=0.06)
         .set_index(["measure", "epoch", "mode"])
         .sort_index()
     )
@@ -316,15 +316,15 @@ def test_choice():
     # A measure that falls as the PD grows allows nothing, or what is not safe.
     wrong = table.loc[("cosine_distance", 0)]
     assert (wrong["chosen"] == 0).all()
-    summary = choice.summarise(table.reset_index()).set_index(["measure", "epoch"])
+    summary = ratio_choice.summarise(table.reset_index()).set_index(["measure", "epoch"])
     assert summary.loc[("ap2", 0), ["n", "safe", "chosen", "best"]].tolist() == [4, 1, 0.15, 0.25]
 
 
 def test_no_threshold_without_other_trials():
-    table = choice.choice(runs(measures(trials=1)))
+    table = ratio_choice.choice(runs(measures(trials=1)))
     assert table.empty
-    assert choice.summarise(table).empty
-    assert list(table.columns) == list(choice.choice(runs(measures())).columns)
+    assert ratio_choice.summarise(table).empty
+    assert list(table.columns) == list(ratio_choice.choice(runs(measures())).columns)
 
 
 def test_a_threshold_comes_from_the_other_trials_only():
@@ -332,7 +332,7 @@ def test_a_threshold_comes_from_the_other_trials_only():
     changed = made.copy()
     changed.loc[changed["trial"] == 1, "ap2"] *= 0.5
     one, two = (
-        choice.choice(runs(table), 0.06)
+        ratio_choice.choice(runs(table), 0.06)
         .set_index(["measure", "trial", "epoch", "mode"])["threshold"]
         .sort_index()
         for table in (made, changed)

@@ -6,16 +6,16 @@ import pytest
 import torch
 from small_data import blobs
 
-from ap3 import storage
-from ap3.baselines import train_baseline
-from ap3.checkpoints import Checkpoint
 from ap3.errors import UserError
-from ap3.evaluation import logits_of
+from ap3.files import storage
+from ap3.models.checkpoint import Checkpoint
+from ap3.models.preprocessing import View
+from ap3.models.pretrained import Pretrained
 from ap3.models.registry import build
-from ap3.models.weights import Pretrained
 from ap3.stages.baseline import baseline
-from ap3.training import Recipe
-from ap3.views import View
+from ap3.training.baseline import train_baseline
+from ap3.training.evaluation import logits_of
+from ap3.training.sgd import Recipe
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(epochs=2, batch_size=20, learning_rate=0.05)

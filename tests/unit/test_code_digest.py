@@ -9,7 +9,7 @@ import pytest
 from pythons import other_pythons
 
 import ap3
-import ap3.code_digest as code_digest
+import ap3.study.code_digest as code_digest
 from ap3.errors import UserError
 
 NET = "def net(classes, size):\n    return 1\n"
@@ -64,7 +64,7 @@ def test_another_package_of_the_users_counts_to_the_module(digest):
 def test_a_network_made_of_ours_counts_ours(digest):
     first = digest({"nets.py": f"from ap3.models import small\n{NET}"})
     assert "ap3.models.small" in code_digest.closure("nets")
-    assert "ap3.training" not in code_digest.closure("nets")
+    assert "ap3.training.sgd" not in code_digest.closure("nets")
     assert digest({"nets.py": NET}) != first
 
 
@@ -201,12 +201,12 @@ def copy(tmp_path_factory):
     return folder
 
 
-MOVED = "ap3.seeds"
+MOVED = "ap3.config.seeds"
 
 
 def digests(folder: Path, python: str = sys.executable) -> str:
     """The digests of all stages of a copy, asked for in a process of its own."""
-    asked = f"from ap3.code_digest import code_digest as d; print([d(s) for s in {STAGES}])"
+    asked = f"from ap3.study.code_digest import code_digest as d; print([d(s) for s in {STAGES}])"
     done = subprocess.run(
         [python, "-c", asked], cwd=folder, capture_output=True, text=True, check=False
     )

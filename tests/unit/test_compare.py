@@ -15,12 +15,13 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 import ap3
-from ap3 import cli, comparison, printing
-from ap3.comparison import compare
+from ap3.cli import main
+from ap3.comparing import layer_table, printing
+from ap3.comparing.layer_table import compare
 from ap3.errors import UserError
+from ap3.files.state_dicts import read
 from ap3.latent import IsotropicGaussian, StudentT, auto_student_t_scale, auto_variance
 from ap3.metrics import ap2, relative_frobenius
-from ap3.state_dicts import read
 
 LAWS = ["ap3_gaussian", "ap3_nondiagonal", "ap3_student_t"]
 
@@ -53,14 +54,14 @@ def run(monkeypatch, capsys):
 
     def command(*arguments):
         monkeypatch.setattr(sys, "argv", ["ap3", "compare", *map(str, arguments)])
-        return (cli.run(), *capsys.readouterr())
+        return (main.run(), *capsys.readouterr())
 
     return command
 
 
 @pytest.mark.parametrize("block", [7, 2**22])
 def test_the_numbers_of_the_laws(block, monkeypatch):
-    monkeypatch.setattr(comparison, "BLOCK", block)
+    monkeypatch.setattr(layer_table, "BLOCK", block)
     table = compare(BASELINE, PRUNED).set_index("layer")
     assert list(table.index) == ["0", "3", "4"]
     for layer, row in table.iterrows():
@@ -100,7 +101,7 @@ def test_a_baseline_of_zeros_and_a_layer_too_large_to_rotate(monkeypatch):
     (row,) = compare(zeros, {"fc.weight": np.ones((2, 2))}).itertuples()
     assert row.ap2 == 4
     assert np.isnan([row.relative_distance, row.ap3_gaussian, row.ap3_student_t]).all()
-    monkeypatch.setattr(comparison, "LARGEST_ROTATED", 210)
+    monkeypatch.setattr(layer_table, "LARGEST_ROTATED", 210)
     table = compare(BASELINE, PRUNED)
     assert table["weights"].tolist() == [216, 320, 200]
     assert table["ap3_nondiagonal"].isna().tolist() == [True, True, False]
@@ -395,8 +396,8 @@ def test_a_missing_file_and_a_folder(run, files, tmp_path):
 
 
 def test_memory_stays_at_blocks(monkeypatch):
-    monkeypatch.setattr(comparison, "BLOCK", 2**14)
-    monkeypatch.setattr(comparison, "LARGEST_ROTATED", 2**10)
+    monkeypatch.setattr(layer_table, "BLOCK", 2**14)
+    monkeypatch.setattr(layer_table, "LARGEST_ROTATED", 2**10)
     one, two = ({"fc.weight": np.ones((1000, 1000), np.float32)} for _ in range(2))
     tracemalloc.start()
     compare(one, two)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from raw_files import random_images
 
-from ap3 import storage
 from ap3.datasets.images import Images
 from ap3.errors import UserError
+from ap3.files import storage
 
 
 def parts(**changed):

@@ -9,9 +9,9 @@ import torch
 from small_data import blobs
 from torch import nn
 
-from ap3 import depth
-from ap3.comparison import compare
-from ap3.noise import Noise
+from ap3.comparing.layer_table import compare
+from ap3.explaining import depth
+from ap3.measuring.sampling_noise import Noise
 from ap3.stages.baseline import baseline
 from ap3.stages.covariance import covariance
 from ap3.stages.depth import depth as stage

@@ -9,7 +9,7 @@ import pytest
 from small_data import blobs
 
 ROOT = Path(__file__).parents[2]
-STAGE = [sys.executable, "-c", "from ap3.cli import main; main()"]
+STAGE = [sys.executable, "-c", "from ap3.cli.main import main; main()"]
 TRAINING = [*STAGE, "baseline", "--data", "data.safetensors", "--model", "small_vgg"]
 TRAINING += ["--image-size", "16", "--epochs", "1", "--batch-size", "20", "--learning-rate", "0.01"]
 TRAINING += ["--device", "cpu", "--checkpoint", "c.safetensors", "--history", "h.csv"]

@@ -6,15 +6,15 @@ from small_data import blobs
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from ap3 import device as devices
-from ap3 import training
-from ap3.device import processor, resident, take
 from ap3.errors import UserError
-from ap3.features import Features, write, write_views
+from ap3.machine import device as devices
+from ap3.machine.device import processor, resident, take
+from ap3.models.preprocessing import View
 from ap3.models.small import small_resnet, small_vgg
 from ap3.stages.baseline import baseline
-from ap3.training import Recipe, train
-from ap3.views import View
+from ap3.training import sgd
+from ap3.training.features import Features, write, write_views
+from ap3.training.sgd import Recipe, train
 
 CPU = torch.device("cpu")
 RECIPE = {"epochs": 3, "batch_size": 16, "learning_rate": 0.05}
@@ -77,7 +77,7 @@ def test_a_compiled_network_learns_the_same(monkeypatch):
 
 def test_batches_prepared_together_are_those_prepared_alone(monkeypatch):
     together, _ = trained(Recipe(**RECIPE))
-    monkeypatch.setattr(training, "_PIXELS_AT_ONCE", 1)
+    monkeypatch.setattr(sgd, "_PIXELS_AT_ONCE", 1)
     alone, _ = trained(Recipe(**RECIPE))
     assert torch.equal(weights(together), weights(alone))
 
@@ -111,11 +111,11 @@ def test_no_step_asks_the_card_for_a_value(card, monkeypatch, place):
     images = torch.zeros(50, 3, 8, 8, dtype=torch.uint8, device=place)
     labels = torch.zeros(50, dtype=torch.int64, device=place)
     recipe = Recipe(1, 16, 0.1, augmentation="crop-flip")
-    optimizer, _ = training.optimise(list(model.parameters()), recipe)
+    optimizer, _ = sgd.optimise(list(model.parameters()), recipe)
     draws = torch.Generator().manual_seed(0)
     sums = torch.zeros(2, dtype=torch.float64, device=card)
-    for pixels, answers in training._batches(images, labels, View(16), recipe, draws, card):
-        sums += training._step(model, optimizer, pixels, answers, 1)
+    for pixels, answers in sgd._batches(images, labels, View(16), recipe, draws, card):
+        sums += sgd._step(model, optimizer, pixels, answers, 1)
     assert sums.device == card
 
 
@@ -127,21 +127,19 @@ def test_no_step_waits_for_a_real_card():
         images = torch.from_numpy(data.train_images)
         labels = torch.from_numpy(data.train_labels).to(where)
         recipe = Recipe(1, 16, 0.1, augmentation="crop-flip", channels_last=True)
-        optimizer, _ = training.optimise(list(model.parameters()), recipe)
+        optimizer, _ = sgd.optimise(list(model.parameters()), recipe)
         draws = torch.Generator().manual_seed(0)
         for split in (images, images.to(where)):
             torch.cuda.set_sync_debug_mode("error")
             try:
-                for pixels, answers in training._batches(
-                    split, labels, View(16), recipe, draws, where
-                ):
-                    training._step(model, optimizer, pixels, answers, 1)
+                for pixels, answers in sgd._batches(split, labels, View(16), recipe, draws, where):
+                    sgd._step(model, optimizer, pixels, answers, 1)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
 
 
 def features_of(folder, dtype, views=3, augmentation="crop-flip"):
-    from ap3.checkpoints import Checkpoint
+    from ap3.models.checkpoint import Checkpoint
 
     blobs().save(folder / "data.safetensors")
     baseline(

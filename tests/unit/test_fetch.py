@@ -12,8 +12,8 @@ from local_server import BUSY, CUT, MISSING, STALL, serve, wait_until
 from raw_files import remote
 
 from ap3 import datasets
-from ap3.datasets import download
-from ap3.datasets.fetch import fetch
+from ap3.datasets.raw import download
+from ap3.datasets.raw.fetch import fetch
 from ap3.errors import UserError
 
 NAME = "cifar-10-python.tar.gz"
@@ -180,7 +180,7 @@ def test_what_is_there_is_not_downloaded_again(server, target):
 
 def in_another_process(file, target):
     code = (
-        "import sys; from pathlib import Path; from ap3.datasets.fetch import fetch; "
+        "import sys; from pathlib import Path; from ap3.datasets.raw.fetch import fetch; "
         "from ap3.datasets.sources import RemoteFile; "
         f"fetch({file!r}, Path({str(target)!r}))"
     )
@@ -375,7 +375,7 @@ def test_a_full_disk_under_a_copy_gets_one_sentence(tmp_path, target, monkeypatc
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     (tmp_path / NAME).write_bytes(CONTENT)
-    monkeypatch.setattr("ap3.datasets.fetch._pieces", no_room)
+    monkeypatch.setattr("ap3.datasets.raw.fetch._pieces", no_room)
     with pytest.raises(UserError, match=f"{target} could not be written .*No space left"):
         fetch(remote(NAME, CONTENT), target, tmp_path)
     assert left(target) == []

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from agreement_tables import measures, noises
 
-from ap3 import agreement, choice, contrast
-from ap3.runs import runs_of
-from ap3.theory import BOUNDS
+from ap3.explaining import agreement, mode_contrast, ratio_choice
+from ap3.explaining.trial_grids import runs_of
+from ap3.measuring.bounds import BOUNDS
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "findings.py"
 
@@ -54,8 +54,8 @@ def write_study(name, trials, networks=("n",), modes=("lowest", "highest")):
     tables = {
         "measures": joined,
         "agreement_summary": agreement.summarise(counted, agreement.bootstrapped(runs)),
-        "contrast_summary": contrast.summarise(contrast.contrast(runs)),
-        "choice_summary": choice.summarise(choice.choice(runs)),
+        "contrast_summary": mode_contrast.summarise(mode_contrast.contrast(runs)),
+        "choice_summary": ratio_choice.summarise(ratio_choice.choice(runs)),
         "bounds_summary": pd.DataFrame(
             {"law": "gaussian", "bound": list(BOUNDS), "n": 7, "failing": 0, "infinite": 1}
             | {"min": 2.0, "median": 30.0, "max": np.inf}

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ap3.finetuning import Heads, finetune_heads
-from ap3.training import Recipe, shuffled_batches
+from ap3.finetuning.heads import Heads, finetune_heads
+from ap3.training.sgd import Recipe, shuffled_batches
 
 
 def problem(examples, width, classes, variants, dtype=torch.float32):

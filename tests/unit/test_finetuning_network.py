@@ -7,13 +7,13 @@ import torch
 from small_data import blobs
 from torch import nn
 
-from ap3.evaluation import outputs_of
-from ap3.finetuning import Heads, finetune_heads
+from ap3.finetuning.heads import Heads, finetune_heads
 from ap3.models.head import find_head, linear, without_head
+from ap3.models.preprocessing import View
 from ap3.models.registry import build
-from ap3.pruning import pruning_mask
-from ap3.training import Recipe, shuffled_batches
-from ap3.views import View
+from ap3.pruning.masks import pruning_mask
+from ap3.training.evaluation import outputs_of
+from ap3.training.sgd import Recipe, shuffled_batches
 
 CPU = torch.device("cpu")
 VIEW = View(16)

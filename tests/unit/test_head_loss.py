@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ap3.errors import UserError
-from ap3.head_loss import HeadLoss, predictions_kl, top_eigenvalue
+from ap3.measuring.head_loss import HeadLoss, predictions_kl, top_eigenvalue
 
 MADE = problem(3)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from head_problems import problem, tuned
 
-from ap3 import storage
 from ap3.errors import UserError
-from ap3.layers import Layer
+from ap3.files import storage
+from ap3.pruning.layers import Layer
 
 
 @pytest.mark.parametrize("name", ["random-0.4", "control"])

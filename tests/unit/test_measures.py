@@ -6,15 +6,16 @@ import pytest
 import torch
 from head_problems import ORIGIN, log_of, problem, tuned
 
-from ap3 import splits, storage
 from ap3.errors import UserError
-from ap3.head_loss import predictions_kl
-from ap3.laws import AUTO, Laws, Scales
-from ap3.measures import measures_of
+from ap3.files import storage
+from ap3.measuring.head_loss import predictions_kl
+from ap3.measuring.laws import AUTO, Laws, Scales
+from ap3.measuring.measure import measures_of
+from ap3.measuring.reference import Reference
 from ap3.metrics import ap2, cosine_distance
-from ap3.reference import Reference
-from ap3.splits import Split
 from ap3.stages.latent_options import is_head, scales
+from ap3.training import splits
+from ap3.training.splits import Split
 
 MADE = problem(2)
 REFERENCE = MADE.reference()

@@ -8,18 +8,18 @@ import torch
 from small_data import blobs
 from torch import nn
 
-from ap3.baselines import train_baseline
+from ap3.config.variants import Variant
 from ap3.errors import UserError
-from ap3.evaluation import logits_of
-from ap3.features import Features, write
-from ap3.finetuning import Heads
-from ap3.head_tuning import through_head
-from ap3.layers import Layer
-from ap3.memory import Pieces
-from ap3.pruning import prune_layer
-from ap3.training import Recipe, train
-from ap3.variants import Variant
-from ap3.views import View
+from ap3.finetuning.head_scope import through_head
+from ap3.finetuning.heads import Heads
+from ap3.machine.memory import Pieces
+from ap3.models.preprocessing import View
+from ap3.pruning.layers import Layer
+from ap3.pruning.masks import prune_layer
+from ap3.training.baseline import train_baseline
+from ap3.training.evaluation import logits_of
+from ap3.training.features import Features, write
+from ap3.training.sgd import Recipe, train
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(epochs=2, batch_size=20, learning_rate=0.05, weight_decay=1e-3)
@@ -155,7 +155,7 @@ def test_one_piece_is_the_plain_step_to_the_bit(monkeypatch):
         optimizer.step()
         return torch.stack([loss.detach() * len(labels), (logits.argmax(1) == labels).sum()])
 
-    monkeypatch.setattr("ap3.training._step", plain)
+    monkeypatch.setattr("ap3.training.sgd._step", plain)
     whole, _ = train_baseline(blobs(), "small_resnet", 16, recipe, **options)
     for one, other in zip(cut.model.parameters(), whole.model.parameters(), strict=True):
         assert torch.equal(one, other)

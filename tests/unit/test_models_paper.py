@@ -8,9 +8,9 @@ import pytest
 import torch
 from small_data import blobs
 
-from ap3 import storage
-from ap3.checkpoints import Checkpoint
-from ap3.layers import Layer
+from ap3.files import storage
+from ap3.models.checkpoint import Checkpoint
+from ap3.pruning.layers import Layer
 from ap3.stages.baseline import baseline
 from ap3.stages.bounds import bounds
 from ap3.stages.covariance import covariance

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from ap3.errors import UserError
-from ap3.study import Study, read_studies
+from ap3.study.settings import Study, read_studies
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())

@@ -7,14 +7,15 @@ import pytest
 import torch
 from head_problems import ORIGIN, problem, tuned
 
-from ap3 import performance, storage
+from ap3.config.variants import Variant
 from ap3.errors import UserError
-from ap3.evaluation import PerExample
-from ap3.layers import Layer
-from ap3.noise import Evaluation, Noise, covariance_of_means, resampled_means
-from ap3.outcomes import Outcomes
-from ap3.splits import Split
-from ap3.variants import Variant
+from ap3.files import storage
+from ap3.finetuning import performance
+from ap3.measuring.outcomes import Outcomes
+from ap3.measuring.sampling_noise import Evaluation, Noise, covariance_of_means, resampled_means
+from ap3.pruning.layers import Layer
+from ap3.training.evaluation import PerExample
+from ap3.training.splits import Split
 
 MADE = problem(4, examples=70)
 HELD_OUT = problem(5, examples=50)

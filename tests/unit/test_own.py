@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from ap3 import datasets, own
-from ap3.comparison import compare
+from ap3 import datasets
+from ap3.comparing.layer_table import compare
+from ap3.config import user_code
 from ap3.errors import UserError
-from ap3.pruning import pruning_mask
+from ap3.pruning.masks import pruning_mask
 
 MODULE = """
 import numpy as np
@@ -92,5 +93,5 @@ def test_what_is_not_as_it_must_be_is_refused_in_one_sentence(use, words):
 
 
 def test_names_of_ap3_and_timm_are_not_the_users_own():
-    assert not own.is_own("lowest")
-    assert not own.is_own("timm:resnet10t")
+    assert not user_code.is_own("lowest")
+    assert not user_code.is_own("timm:resnet10t")

@@ -7,15 +7,15 @@ import textwrap
 
 import pytest
 
-from ap3 import ownership
 from ap3.errors import UserError
-from ap3.storage import write_atomically
+from ap3.files import results_lock
+from ap3.files.storage import write_atomically
 
 TAKE = """
     import sys
     from pathlib import Path
-    from ap3 import ownership
-    ownership.take(Path("results"))
+    from ap3.files import results_lock
+    results_lock.take(Path("results"))
     print("taken", flush=True)
     sys.stdin.read()
 """
@@ -47,16 +47,16 @@ def owner(tmp_path):
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("AP3_RUN", raising=False)
-    monkeypatch.setattr(ownership, "_held", [])
+    monkeypatch.setattr(results_lock, "_held", [])
     yield tmp_path / "results"
-    for file in ownership._held:
+    for file in results_lock._held:
         file.close()
 
 
 def test_the_second_is_told_who_the_first_is(owner, here):
     first = owner()
     with pytest.raises(UserError) as refusal:
-        ownership.take(here)
+        results_lock.take(here)
     assert f"another workflow is writing to {here} (process {first.pid} on " in str(refusal.value)
     assert "wait until it ends, or stop it." in str(refusal.value)
 
@@ -65,16 +65,16 @@ def test_the_lock_dies_with_its_process(owner, here):
     first = owner()
     first.kill()
     first.wait()
-    ownership.take(here)
+    results_lock.take(here)
     with pytest.raises(UserError, match=f"process {os.getpid()} on"):
-        ownership.take(here)
+        results_lock.take(here)
 
 
 def test_an_orphan_writes_nothing_once_a_later_workflow_has_the_folder(owner, here, monkeypatch):
-    ownership.take(here)
+    results_lock.take(here)
     target = here / "a.csv"
     write_atomically(target, lambda path: path.write_text("mine"))
-    for file in ownership._held:
+    for file in results_lock._held:
         file.close()
     owner()
     with pytest.raises(UserError, match="a later workflow has taken"):
@@ -92,7 +92,7 @@ def test_a_stage_run_by_hand_writes_at_any_time(owner, here):
 def test_a_folder_that_cannot_be_written_to_is_refused_in_a_sentence(here):
     here.write_text("a file where the folder should be")
     with pytest.raises(UserError, match=r"cannot be written to .*; make it writable, or run in"):
-        ownership.take(here)
+        results_lock.take(here)
 
 
 def test_what_a_killed_writer_left_goes_away_with_the_next_write(here):

@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from ap3 import progress
-from ap3.comparison import compare
+from ap3.comparing.layer_table import compare
 from ap3.errors import UserError
-from ap3.evaluation import logits_of
-from ap3.progress import counted
-from ap3.record import timed
-from ap3.training import Recipe, train
-from ap3.views import View
+from ap3.machine import progress
+from ap3.machine.job_log import timed
+from ap3.machine.progress import counted
+from ap3.models.preprocessing import View
+from ap3.training.evaluation import logits_of
+from ap3.training.sgd import Recipe, train
 
 CPU = torch.device("cpu")
 SHOW_CURSOR, HIDE_CURSOR = "\x1b[?25h", "\x1b[?25l"

@@ -9,12 +9,12 @@ import torch
 from small_data import blobs
 from torch import nn
 
-from ap3 import baselines
-from ap3.baselines import split, train_baseline
+from ap3.config.seeds import derive
 from ap3.errors import UserError
-from ap3.seeds import derive
-from ap3.training import Epoch, Recipe, optimise
-from ap3.views import View
+from ap3.models.preprocessing import View
+from ap3.training import baseline
+from ap3.training.baseline import split, train_baseline
+from ap3.training.sgd import Epoch, Recipe, optimise
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(epochs=4, batch_size=16, learning_rate=0.1)
@@ -84,9 +84,9 @@ def follow_script(monkeypatch, accuracies) -> None:
             yield Epoch(epoch, 0.1, 1.0, 0.5)
 
     script = iter(accuracies)
-    monkeypatch.setattr(baselines, "train", train)
+    monkeypatch.setattr(baseline, "train", train)
     monkeypatch.setattr(
-        baselines,
+        baseline,
         "_validate",
         lambda *_: {"validation_loss": 1.0, "validation_accuracy": next(script)},
     )
@@ -102,7 +102,7 @@ def test_the_kept_parameters_have_the_accuracy_that_the_log_calls_best():
     _, held_out = split(80, 0.25, derive(0, data.name, "validation"))
     images = torch.from_numpy(data.train_images)[held_out]
     labels = torch.from_numpy(data.train_labels)[held_out]
-    found = baselines._validate(checkpoint.model, images, labels, View(16), CPU)
+    found = baseline._validate(checkpoint.model, images, labels, View(16), CPU)
     assert found["validation_accuracy"] == max(row["validation_accuracy"] for row in history)
 
 
@@ -114,7 +114,7 @@ def test_what_is_held_out_is_never_trained_on(monkeypatch):
         seen.append(images)
         yield Epoch(1, 0.1, 1.0, 0.5)
 
-    monkeypatch.setattr(baselines, "train", train)
+    monkeypatch.setattr(baseline, "train", train)
     trained(data)
     kept, held_out = split(40, 0.25, derive(0, data.name, "validation"))
     assert torch.equal(seen[0], torch.from_numpy(data.train_images)[kept])
@@ -140,5 +140,5 @@ def test_validation_is_made_in_evaluation_mode_without_augmentation():
     network = nn.Sequential(nn.Dropout(0.9), nn.Flatten(), nn.LazyLinear(2)).train()
     images = torch.from_numpy(blobs().train_images)
     labels = torch.from_numpy(np.arange(40) % 2)
-    first = baselines._validate(network, images, labels, View(16), CPU)
-    assert baselines._validate(network.train(), images, labels, View(16), CPU) == first
+    first = baseline._validate(network, images, labels, View(16), CPU)
+    assert baseline._validate(network.train(), images, labels, View(16), CPU) == first

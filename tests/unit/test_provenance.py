@@ -2,8 +2,8 @@
 
 import pytest
 
-import ap3.code_digest as code_digest
-import ap3.provenance as provenance
+import ap3.study.code_digest as code_digest
+import ap3.study.provenance as provenance
 
 NET = "def net(classes, size):\n    return 1\n"
 

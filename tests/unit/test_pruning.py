@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ap3.errors import UserError
-from ap3.pruning import HighestMagnitude, pruning_mask
+from ap3.pruning.masks import HighestMagnitude, pruning_mask
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.3, 0.5, 0.8])

@@ -7,19 +7,19 @@ import pytest
 import torch
 from small_data import blobs
 
-from ap3 import resume
-from ap3.baselines import train_baseline
-from ap3.checkpoints import Checkpoint
+from ap3.config.variants import Variant
 from ap3.errors import UserError
-from ap3.features import Features, write, write_views
-from ap3.head_tuning import through_head
-from ap3.layers import Layer
-from ap3.network_tuning import through_network
-from ap3.pruning import prune_layer
-from ap3.resume import Resume
-from ap3.storage import load
-from ap3.training import Recipe
-from ap3.variants import Variant
+from ap3.files.storage import load
+from ap3.finetuning.head_scope import through_head
+from ap3.finetuning.network_scope import through_network
+from ap3.models.checkpoint import Checkpoint
+from ap3.pruning.layers import Layer
+from ap3.pruning.masks import prune_layer
+from ap3.training import resume
+from ap3.training.baseline import train_baseline
+from ap3.training.features import Features, write, write_views
+from ap3.training.resume import Resume
+from ap3.training.sgd import Recipe
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(4, 20, 0.05, weight_decay=1e-3, augmentation="crop-flip")
@@ -134,7 +134,7 @@ def test_a_variant_that_is_done_is_not_trained_again(tmp_path, monkeypatch):
     first = run()
     _, about = load(tmp_path / "control.r.safetensors")
     assert set(about["parts"]) == {"trajectory"}
-    monkeypatch.setattr("ap3.training._step", None)
+    monkeypatch.setattr("ap3.training.sgd._step", None)
     assert_same_trajectories(first, run())
 
 
@@ -186,7 +186,7 @@ def test_a_full_disk_does_not_stop_a_training(tmp_path, monkeypatch, capsys):
     def fill_the_disk(arrays, partial, metadata):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ap3.storage.save_file", fill_the_disk)
+    monkeypatch.setattr("ap3.files.storage.save_file", fill_the_disk)
     again, _ = trained(tmp_path / "b.resume.safetensors", "k")
     monkeypatch.undo()
     assert same(again.model, trained()[0].model)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from ap3 import splits, storage
 from ap3.errors import UserError
+from ap3.files import storage
+from ap3.training import splits
 
 
 @pytest.mark.parametrize(("features", "labels"), [("f4", "?"), ("f4", "f4"), ("i8", "i8")])

@@ -7,9 +7,10 @@ from local_server import serve
 from raw_files import cifar10_members, fashion, put, tar_gz, tiny_members, zipped
 from safetensors import SafetensorError
 
-from ap3 import datasets, storage
+from ap3 import datasets
 from ap3.datasets.images import Images
 from ap3.errors import UserError
+from ap3.files import storage
 from ap3.stages.data import data
 from ap3.stages.fetch import fetch
 

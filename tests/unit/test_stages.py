@@ -10,8 +10,7 @@ from pypdf import PdfReader
 from small_data import blobs
 
 from ap3.errors import UserError
-from ap3.features import Features
-from ap3.layers import Layer
+from ap3.pruning.layers import Layer
 from ap3.stages.agreement import agreement
 from ap3.stages.baseline import baseline
 from ap3.stages.bounds import bounds
@@ -25,6 +24,7 @@ from ap3.stages.prune import prune
 from ap3.stages.subset import subset
 from ap3.stages.tables import tables
 from ap3.stages.theory import theory
+from ap3.training.features import Features
 
 VARIANTS = ["control", "highest-0.5", "lowest-0.5", "random-0.5"]
 EPOCHS = 2

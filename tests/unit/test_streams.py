@@ -3,8 +3,8 @@ import resource
 import numpy as np
 import pytest
 
-from ap3 import storage, streams
 from ap3.errors import UserError
+from ap3.files import storage, streams
 
 FORMS = {
     "bytes": ((3,), "uint8"),

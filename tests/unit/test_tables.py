@@ -4,25 +4,25 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ap3 import tables
 from ap3.errors import UserError
+from ap3.files import csv_tables
 
 TABLE = pd.DataFrame({"dataset": ["a", "b"], "epoch": [0, 1], "ap2": [1 / 3, np.nan]})
 
 
 def written(path, change):
-    tables.write(TABLE, path)
+    csv_tables.write(TABLE, path)
     path.write_text(path.read_text().replace(*change))
     return path
 
 
 def test_a_table_comes_back_to_the_last_bit(tmp_path):
     path = tmp_path / "a.csv"
-    tables.write(TABLE, path)
-    pd.testing.assert_frame_equal(tables.read(path, "dataset", "epoch", values=["ap2"]), TABLE)
+    csv_tables.write(TABLE, path)
+    pd.testing.assert_frame_equal(csv_tables.read(path, "dataset", "epoch", values=["ap2"]), TABLE)
     other = written(tmp_path / "b.csv", ("b,1", "c,1"))
     other.write_text(other.read_text().replace("a,0", "d,0"))
-    assert list(tables.read_all([path, other], "dataset")["dataset"]) == ["a", "b", "d", "c"]
+    assert list(csv_tables.read_all([path, other], "dataset")["dataset"]) == ["a", "b", "d", "c"]
 
 
 @pytest.mark.parametrize(
@@ -38,46 +38,46 @@ def test_a_table_comes_back_to_the_last_bit(tmp_path):
 def test_a_damaged_table_is_refused(tmp_path, change, said):
     path = written(tmp_path / "a.csv", change)
     with pytest.raises(UserError) as refused:
-        tables.read(path, "dataset", "epoch", values=["ap2"])
+        csv_tables.read(path, "dataset", "epoch", values=["ap2"])
     assert said in str(refused.value)
     assert str(refused.value).startswith(str(path))
     assert str(refused.value).endswith("make it again.")
 
 
 def test_tables_without_rows_and_no_tables_are_refused(tmp_path):
-    tables.write(TABLE[:0], tmp_path / "a.csv")
+    csv_tables.write(TABLE[:0], tmp_path / "a.csv")
     with pytest.raises(UserError, match=r"a\.csv has no rows"):
-        tables.read_all([tmp_path / "a.csv"], "dataset")
+        csv_tables.read_all([tmp_path / "a.csv"], "dataset")
     with pytest.raises(UserError, match="at least one table"):
-        tables.read_all([])
+        csv_tables.read_all([])
 
 
 def test_a_row_that_was_there_before_is_refused(tmp_path):
     path = written(tmp_path / "a.csv", ("b,1", "a,0"))
     with pytest.raises(UserError, match=r"a\.csv has a row that was there before \(a, 0\); "):
-        tables.read_all([path], "dataset", "epoch")
-    tables.write(TABLE, path)
-    tables.write(TABLE, tmp_path / "b.csv")
+        csv_tables.read_all([path], "dataset", "epoch")
+    csv_tables.write(TABLE, path)
+    csv_tables.write(TABLE, tmp_path / "b.csv")
     with pytest.raises(UserError, match=r"b\.csv has a row that was there before"):
-        tables.read_all([path, tmp_path / "b.csv"], "dataset", "epoch")
+        csv_tables.read_all([path, tmp_path / "b.csv"], "dataset", "epoch")
 
 
 def test_a_number_of_many_digits_is_a_number(tmp_path):
     path = written(tmp_path / "a.csv", ("b,1,", f"b,1,{'9' * 40}"))
-    assert list(tables.read(path, "dataset", "epoch", values=["ap2"])["ap2"]) == [1 / 3, 1e40]
+    assert list(csv_tables.read(path, "dataset", "epoch", values=["ap2"])["ap2"]) == [1 / 3, 1e40]
 
 
 def test_a_name_that_looks_like_a_number_stays_a_name(tmp_path):
     path = written(tmp_path / "a.csv", ("b,1", "007,1"))
-    assert list(tables.read(path, "dataset")["dataset"]) == ["a", "007"]
+    assert list(csv_tables.read(path, "dataset")["dataset"]) == ["a", "007"]
     path.write_text(path.read_text().replace("a,0", "8,0"))
-    assert list(tables.read(path, "dataset")["dataset"]) == ["8", "007"]
+    assert list(csv_tables.read(path, "dataset")["dataset"]) == ["8", "007"]
 
 
 def test_any_column_but_of_names_holds_numbers_or_truths(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("dataset,seen\na,x\nb,x\n")
     with pytest.raises(UserError, match="a number belongs, in line 2 of the column seen"):
-        tables.read(path, "dataset")
+        csv_tables.read(path, "dataset")
     path.write_text("dataset,seen\na,True\nb,\nc,False\n")
-    assert list(tables.read(path, "dataset")["seen"].dropna()) == [True, False]
+    assert list(csv_tables.read(path, "dataset")["seen"].dropna()) == [True, False]

@@ -7,7 +7,7 @@ from head_problems import log_of, problem, tuned
 
 from ap3.figures.bounds import draw
 from ap3.latent import GaussianLaw, StudentT
-from ap3.theory import BOUNDS, bounds_of, spread_of, summarise
+from ap3.measuring.bounds import BOUNDS, bounds_of, spread_of, summarise
 
 MADE = problem(2)
 REFERENCE = MADE.reference()

@@ -8,7 +8,7 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as tv
 
 from ap3.errors import UserError
-from ap3.views import View, crop_boxes, random_flip, random_resized_crop, resize
+from ap3.models.preprocessing import View, crop_boxes, random_flip, random_resized_crop, resize
 
 DRAWS = 8000
 

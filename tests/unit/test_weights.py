@@ -12,14 +12,14 @@ from torchvision import models
 from torchvision.models import Weights, WeightsEnum
 from torchvision.transforms._presets import ImageClassification
 
-from ap3.datasets import download
+from ap3.datasets.raw import download
 from ap3.errors import UserError
 from ap3.models import published
 from ap3.models.head import find_head
+from ap3.models.preprocessing import View
+from ap3.models.pretrained import Pretrained
 from ap3.models.registry import build
-from ap3.models.weights import Pretrained
 from ap3.stages.weights import weights as stage
-from ap3.views import View
 
 MEAN, STD = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
 

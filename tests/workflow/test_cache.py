@@ -7,10 +7,10 @@ import pytest
 import yaml
 from checkout import MINI, Checkout, configured
 
-from ap3 import covariances
 from ap3.datasets.images import Images
 from ap3.errors import UserError
-from ap3.layers import Layer
+from ap3.measuring.covariance import load_covariance
+from ap3.pruning.layers import Layer
 
 pytestmark = pytest.mark.slow
 
@@ -105,7 +105,7 @@ def test_files_in_other_roles_share_no_entry(entries):
 
 def test_an_edited_helper_shares_no_entry(entries):
     before = entries(MINI)
-    helper = entries.folder / "ap3/training.py"
+    helper = entries.folder / "ap3/training/sgd.py"
     helper.write_text(helper.read_text() + "\n# A comment.\n")
     assert entries(MINI) == before
     helper.write_text(helper.read_text() + "\n_EDITED = True\n")
@@ -150,7 +150,7 @@ def test_a_second_checkout_trains_nothing(mini, second, planner):
     [
         ("results/data/digits.safetensors", Images.load),
         (baseline(), Layer.of_checkpoint),
-        (covariance(), covariances.load),
+        (covariance(), load_covariance),
     ],
 )
 @pytest.mark.parametrize("damage", ["a flipped bit", "cut short", "empty"])

@@ -34,15 +34,15 @@ EVERY_FIGURE = {"Draw fig01 of study mini"} | DRAWN
 CODE = {
     "ap3/datasets/digits.py": {"Decode digits"} | TRAIN,
     "ap3/models/small.py": TRAIN,
-    "ap3/features.py": FEATURES,
-    "ap3/pruning.py": PRUNE,
-    "ap3/head_tuning.py": TUNE,
-    "ap3/covariances.py": COVARIANCE,
+    "ap3/training/features.py": FEATURES,
+    "ap3/pruning/masks.py": PRUNE,
+    "ap3/finetuning/head_scope.py": TUNE,
+    "ap3/measuring/covariance.py": COVARIANCE,
     "ap3/latent/student_t.py": MEASURE,
-    "ap3/measures.py": jobs("Measure") | FROM_MEASURES,
-    "ap3/bounds.py": jobs("Bounds of") | THEORY,
-    "ap3/summary.py": TABLES,
-    "ap3/contrast.py": EXPLAINED,
+    "ap3/measuring/measure.py": jobs("Measure") | FROM_MEASURES,
+    "ap3/measuring/bound_formulas.py": jobs("Bounds of") | THEORY,
+    "ap3/explaining/averages.py": TABLES,
+    "ap3/explaining/mode_contrast.py": EXPLAINED,
     "ap3/figures/bounds.py": THEORY,
 }
 
@@ -123,7 +123,7 @@ def test_without_an_edit_nothing_is_planned(planner, mini):
 
 
 def test_what_changes_no_result_re_makes_nothing(planner, mini, edit):
-    for name in ("ap3/training.py", "ap3/storage.py", "ap3/stages/baseline.py"):
+    for name in ("ap3/training/sgd.py", "ap3/files/storage.py", "ap3/stages/baseline.py"):
         edit(name, '"""', '"""Another docstring. ')
         append(edit, mini, name, "\n# A comment.\n")
     for name in ("baseline", "prune", "figure"):
@@ -137,16 +137,16 @@ def test_what_changes_no_result_re_makes_nothing(planner, mini, edit):
     line = 'DataSet("mine", train=1, test=1, files=sources.CIFAR10),'
     edit("ap3/datasets/__init__.py", "_REGISTRY = (", f"_REGISTRY = ({line}")
     edit("ap3/datasets/sources.py", "CIFAR10 = (", "MINE = ()\nCIFAR10 = (")
-    edit("ap3/cli.py", "def main", "def other() -> None: ...\n\n\ndef main")
+    edit("ap3/cli/main.py", "def main", "def other() -> None: ...\n\n\ndef main")
     edit("config.yaml", "{batch_size: 64, momentum: 0.9}", "{momentum: 0.90, batch_size: 64}")
     edit(
         "config.yaml",
         "    finetuning:",
         "    latent: {df: 4.0}\n    validation: 0\n    finetuning:",
     )
-    edit("ap3/training.py", "is no longer finite", "has left the finite numbers")
-    edit("ap3/training.py", 'f"epoch {epoch}"', 'f"pass {epoch}"')
-    edit("ap3/progress.py", "examples/s", "images/s")
+    edit("ap3/training/sgd.py", "is no longer finite", "has left the finite numbers")
+    edit("ap3/training/sgd.py", 'f"epoch {epoch}"', 'f"pass {epoch}"')
+    edit("ap3/machine/progress.py", "examples/s", "images/s")
     edit("ap3/stages/options.py", 'help="', 'help="As it is: ')
     edit("config.yaml", "device: cpu", "device: cpu\ndata_dir: /nowhere")
     for path in [*mini.folder.rglob("*.py"), *mini.folder.glob("results/**/*.safetensors")]:
@@ -189,7 +189,7 @@ CUT, WEIGHTS = (
 DECODED = {"Decode fashion-mnist", "Take 800 training images of fashion-mnist"}
 FETCHED_WEIGHTS = {"Fetch the weights DEFAULT of resnet18"}
 SOURCES = [
-    ("ap3/datasets/download.py", "\n", "\n_EDITED = 1\n", NEW_DATA | DECODED | FETCHED_WEIGHTS),
+    ("ap3/datasets/raw/download.py", "\n", "\n_EDITED = 1\n", NEW_DATA | DECODED | FETCHED_WEIGHTS),
     ("ap3/datasets/fashion_mnist.py", "\n", "\n_EDITED = 1\n", DECODED),
     ("ap3/models/published.py", "\n", "\n_EDITED = 1\n", FETCHED_WEIGHTS),
     (

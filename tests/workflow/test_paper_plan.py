@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ap3.figures import descriptions
-from ap3.study import read_studies
+from ap3.study.settings import read_studies
 
 ROOT = Path(__file__).parents[2]
 

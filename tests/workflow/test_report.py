@@ -12,7 +12,7 @@ import pytest
 
 from ap3.report.flow import graph
 from ap3.report.results import Results
-from ap3.study import Study
+from ap3.study.settings import Study
 
 pytestmark = pytest.mark.slow
 

@@ -13,12 +13,14 @@ from shlex import quote
 import yaml
 from snakemake.utils import update_config
 
-from ap3 import datasets, own, ownership
-from ap3.code_digest import code_digest
+from ap3 import datasets
+from ap3.config import user_code
+from ap3.files import results_lock
+from ap3.study.code_digest import code_digest
 from ap3.errors import UserError
 from ap3.figures import descriptions
 from ap3.models.names import NO_WEIGHTS, is_file
-from ap3.provenance import (
+from ap3.study.provenance import (
     content_digest,
     dataset_digest,
     library_versions,
@@ -26,7 +28,7 @@ from ap3.provenance import (
 )
 from ap3.report import captions
 from ap3.report.cards import caption_of
-from ap3.study import read_studies
+from ap3.study.settings import read_studies
 
 PUBLISHED = ("fashion", "paper", "replicates")
 
@@ -96,9 +98,9 @@ def take_results():
     jobs = workflow.dag.needrun_jobs()
     written = {Path(file).parent for job in jobs for file in (*job.output, *job.log)}
     try:
-        ownership.take(Path("results"))
+        results_lock.take(Path("results"))
         for folder in sorted(written):
-            ownership.check_writable(folder)
+            results_lock.check_writable(folder)
     except UserError as error:
         stop(error)
 
@@ -173,7 +175,7 @@ def code_of(stage, *others):
 
 def own_modules(names):
     """The modules of the user's own functions among `names`."""
-    return [own.module_of(name) for name in names if own.is_own(name)]
+    return [user_code.module_of(name) for name in names if user_code.is_own(name)]
 
 
 def network_code(wildcards):

@@ -1,0 +1,1 @@
+"""Any two networks, layer by layer."""

@@ -1,0 +1,1 @@
+"""Raw files of data sets: downloaded, checked, unpacked."""

@@ -1,0 +1,1 @@
+"""Which measure explains the performance difference: counts over a whole study."""

@@ -1,0 +1,45 @@
+"""What the trials of a study say together: means with their number and spread."""
+
+import pandas as pd
+
+from ap3.config import user_code
+from ap3.config.variants import CONTROL
+
+METRICS = (
+    "ap2",
+    "ap3_gaussian",
+    "ap3_nondiagonal",
+    "ap3_student_t",
+    "ap3_fisher",
+    "ap3_fisher_diagonal",
+    "taylor",
+    "kl_predictions",
+)
+"""Measures that are to explain the PD."""
+
+MEASURES = (*METRICS, "train_pd_loss", "train_pd_accuracy", "test_pd_loss", "test_pd_accuracy")
+
+PERFORMANCE = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+
+
+def summarise(measures: pd.DataFrame) -> pd.DataFrame:
+    """Average every measure at the last epoch over the trials.
+
+    Returns a row per data set, network, mode, ratio and measure, with `n` trials, their `mean`
+    and their sample standard deviation `sd` (empty for one trial).
+    """
+    last = measures[measures["epoch"] == measures["epoch"].max()]
+    keys = ["dataset", "model", "mode", "ratio", "epoch"]
+    return _over_trials(last, keys, [*MEASURES, *user_code.columns(last)])
+
+
+def baselines(measures: pd.DataFrame) -> pd.DataFrame:
+    """Average the performance of the baselines themselves over the trials, as `summarise` does."""
+    untouched = measures[(measures["mode"] == CONTROL) & (measures["epoch"] == 0)]
+    return _over_trials(untouched, ["dataset", "model"], list(PERFORMANCE))
+
+
+def _over_trials(table: pd.DataFrame, keys: list[str], values: list[str]) -> pd.DataFrame:
+    tidy = table.melt(id_vars=keys, value_vars=values, var_name="measure")
+    grouped = tidy.groupby([*keys, "measure"], sort=False)["value"]
+    return grouped.agg(n="count", mean="mean", sd="std", min="min", max="max").reset_index()

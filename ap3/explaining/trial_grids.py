@@ -1,0 +1,201 @@
+"""The measures of a study as arrays: trials by epochs by variants, a set for each network."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ap3.config import user_code
+from ap3.config.variants import CONTROL, Variant
+from ap3.errors import UserError
+from ap3.latent.vectors import Vector
+from ap3.measuring.sampling_noise import Noise
+
+SEES = {
+    "ratio": "weights",
+    "magnitude_pruned": "weights",
+    "ap2": "weights",
+    "relative_frobenius": "weights",
+    "cosine_distance": "weights",
+    "ap3_gaussian": "weights",
+    "ap3_nondiagonal": "weights",
+    "ap3_student_t": "weights",
+    "ap3_fisher": "features",
+    "ap3_fisher_diagonal": "features",
+    "taylor": "features",
+    "kl_predictions": "outputs",
+}
+"""The measures, and what each may see: the weights alone, the features, or the outputs too."""
+
+_FIXED = ("ratio", "magnitude_pruned")  # of the pruning itself, whatever it is measured from
+
+DIFFERENCES = ("test_pd_accuracy", "test_pd_loss", "train_pd_accuracy", "train_pd_loss")
+REFERENCES = ("baseline", "control")
+
+AP2 = ("ap2", "ap2_from_control")
+"""Columns without a gap: what every other measure is compared with."""
+
+VALUES = tuple(f"{name}_{part}" for name in DIFFERENCES for part in ("signed", "se"))
+"""Other columns that what is counted asks for; further measures are counted where there are any."""
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """All trials of one network on one data set.
+
+    Attributes
+    ----------
+    trials, epochs : array of shape (T,), (E,)
+    modes, ratios : array of shape (V,)
+        Of the pruned variants.
+    grids
+        Columns of the measures by name, (T, E, V); the control's own by name and `@control`,
+        (T, E, 1).
+    covariance
+        Of the signed PDs by name, (T, E, V + 1, V + 1), the control last.
+    resampled
+        Signed PDs on resampled examples by name, (T, 2, V + 1, B), at the first and last epoch.
+    """
+
+    dataset: str
+    model: str
+    trials: NDArray[Any]
+    epochs: NDArray[Any]
+    modes: NDArray[Any]
+    ratios: NDArray[Any]
+    grids: Mapping[str, Vector]
+    covariance: Mapping[str, Vector]
+    resampled: Mapping[str, NDArray[np.floating[Any]]]
+
+    @property
+    def about(self) -> dict[str, str]:
+        """Whose runs these are, as columns of a table."""
+        return {"dataset": self.dataset, "model": self.model}
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Where along the epochs the pruned network is, and where the fine-tuned one, if it was."""
+        return (0, -1) if len(self.epochs) > 1 else (0,)
+
+    @property
+    def sees(self) -> dict[str, str]:
+        """The measures there are, with the user's own laws, and what each may see."""
+        mine = user_code.columns(name for name in self.grids if not name.endswith("@control"))
+        return SEES | dict.fromkeys(mine, "weights")
+
+    def measure(self, name: str, reference: str) -> Vector | None:
+        """Values of a measure, (T, E, V); none where it knows no such reference."""
+        if name == "ratio":
+            shape = len(self.trials), len(self.epochs), len(self.ratios)
+            return np.broadcast_to(self.ratios, shape)
+        column = name if reference == "baseline" or name in _FIXED else f"{name}_from_control"
+        values = self.grids.get(column)
+        return None if values is None or np.isnan(values).all() else np.abs(values)
+
+    def difference(self, name: str, reference: str) -> Vector:
+        """Signed PD, (T, E, V)."""
+        signed = self.grids[f"{name}_signed"]
+        return signed if reference == "baseline" else signed - self.grids[f"{name}_signed@control"]
+
+    def difference_resampled(self, name: str, reference: str) -> Vector:
+        """Signed PD on resampled examples, at the first and the last epoch: (B, T, 2, V)."""
+        signed = np.moveaxis(self.resampled[name], -1, 0).astype(float)
+        return signed[..., :-1] if reference == "baseline" else signed[..., :-1] - signed[..., -1:]
+
+    def gap_error(self, name: str, reference: str, compared: NDArray[np.int64]) -> Vector:
+        """Find the standard error of |PD₁| − |PD₂|, paired over the examples: (T, E, pairs).
+
+        The variance of ±PD₁ ∓ PD₂ with the signs that the PDs have. Where the outcomes of single
+        examples are not known, the PDs are taken as independent.
+        """
+        covariance = self.covariance[name]
+        if reference == "control":
+            control = covariance[..., -1:]
+            covariance = covariance - control - control.swapaxes(-1, -2) + control[..., -1:, :]
+        sign = np.where(self.difference(name, reference) < 0, -1.0, 1.0)
+        first, second = compared.T
+        variance = covariance[..., first, first] + covariance[..., second, second]
+        both = sign[..., first] * sign[..., second] * covariance[..., first, second]
+        return np.asarray(np.sqrt(np.maximum(variance - 2 * both, 0.0)))
+
+
+def runs_of(measures: pd.DataFrame, noises: Iterable[Noise]) -> list[Runs]:
+    """Take a study's measures apart: one `Runs` for each network on each data set.
+
+    Raises
+    ------
+    UserError
+        If a trial lacks a variant or an epoch that another has, or its noise; or if there is no
+        control.
+    """
+    found = {(n.origin.dataset, n.origin.model, n.origin.trial): n for n in noises}
+    networks = measures.groupby(["dataset", "model"], sort=False)
+    return [_runs(dataset, model, rows, found) for (dataset, model), rows in networks]
+
+
+def _runs(
+    dataset: str, model: str, rows: pd.DataFrame, found: Mapping[tuple[str, str, int], Noise]
+) -> Runs:
+    trials, epochs = np.unique(rows["trial"]), np.unique(rows["epoch"])
+    is_control = rows["mode"] == CONTROL
+    variants, grids = _grid(rows[~is_control], trials, epochs)
+    _, control = _grid(rows[is_control], trials, epochs)
+    if not grids or not control:
+        raise UserError(
+            f"the measures of {model} on {dataset} must hold the same variants and epochs in every "
+            "trial, each once, and the control; give all tables of the study."
+        )
+    grids |= {f"{name}@control": grid for name, grid in control.items()}
+    modes, ratios = (variants[name].to_numpy() for name in ("mode", "ratio"))
+    names = [str(Variant(*pair)) for pair in zip(modes, ratios.astype(float), strict=True)]
+    noises = [found.get((dataset, model, trial)) for trial in trials]
+    covariance, resampled = _noises(noises, [*names, CONTROL], grids, f"{model} on {dataset}")
+    about = dataset, model, trials, epochs, modes.astype(str), ratios
+    return Runs(*about, grids, covariance, resampled)
+
+
+def _noises(
+    noises: list[Noise | None], names: list[str], grids: Mapping[str, Vector], whose: str
+) -> tuple[dict[str, Vector], dict[str, NDArray[np.floating[Any]]]]:
+    """Covariances and resampled PDs of all trials, their variants in the order of `names`."""
+    epochs = grids["ap2"].shape[1]
+    known = [
+        noise
+        for noise in noises
+        if noise is not None
+        and set(names) <= set(noise.variants)
+        and all(len(of_epochs) == epochs for of_epochs in noise.covariance.values())
+    ]
+    if len(known) < len(noises):
+        raise UserError(
+            f"the noise of {whose} must be known for every trial, variant and epoch; measure again."
+        )
+    places = [[list(noise.variants).index(name) for name in names] for noise in known]
+    covariance, resampled = {}, {}
+    for name in DIFFERENCES:
+        both = zip(known, places, strict=True)
+        resampled[name] = np.stack([noise.resampled[name][:, place] for noise, place in both])
+        both = zip(known, places, strict=True)
+        paired = np.stack([n.covariance[name][:, p][:, :, p] for n, p in both])
+        errors = np.concatenate([grids[f"{name}_se"], grids[f"{name}_se@control"]], axis=-1)
+        independent = np.square(errors)[..., np.newaxis] * np.eye(len(names))
+        covariance[name] = np.where(np.isnan(paired), independent, paired)
+    return covariance, resampled
+
+
+def _grid(
+    rows: pd.DataFrame, trials: NDArray[Any], epochs: NDArray[Any]
+) -> tuple[pd.DataFrame, dict[str, Vector]]:
+    """Return the variants, and every number of theirs as (T, E, V); none if a row is missing."""
+    variants = rows[["mode", "ratio"]].drop_duplicates()
+    grid = pd.DataFrame({"trial": trials}).merge(pd.DataFrame({"epoch": epochs}), how="cross")
+    grid = grid.merge(variants, how="cross")
+    ordered = grid.merge(rows, how="inner")
+    if not len(variants) or not len(ordered) == len(grid) == len(rows):
+        return variants, {}
+    shape = len(trials), len(epochs), len(variants)
+    numbers = rows.select_dtypes("number").columns
+    return variants, {name: ordered[name].to_numpy(float).reshape(shape) for name in numbers}

@@ -1,0 +1,1 @@
+"""Fine-tuning pruned layers, by themselves or with the whole network."""

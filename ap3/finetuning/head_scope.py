@@ -1,0 +1,117 @@
+"""Scope `head`: only the pruned layer learns, that of every variant at the same time."""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ap3.errors import UserError
+from ap3.finetuning.heads import Heads, finetune_heads
+from ap3.finetuning.trajectory import Trajectory, order
+from ap3.machine.device import resident, send
+from ap3.machine.memory import Pieces
+from ap3.machine.progress import Progress
+from ap3.pruning.layers import Layer
+from ap3.training.evaluation import PerExample
+from ap3.training.features import Features
+from ap3.training.resume import Resume
+from ap3.training.sgd import Recipe
+
+_EXAMPLES_AT_ONCE = 8192
+
+
+def through_head(
+    layers: list[Layer],
+    checkpoint: Layer,
+    features: Features,
+    recipe: Recipe,
+    device: torch.device,
+    resume: Resume | None = None,
+) -> list[Trajectory]:
+    """Fine-tune only the last layer of every variant, all of them together (scope `head`).
+
+    Parameters
+    ----------
+    layers
+        The pruned layers, all of one baseline.
+    checkpoint
+        The baseline's own last layer, nothing pruned.
+    resume
+        Where to go on from after a crash.
+
+    Raises
+    ------
+    UserError
+        If the features are not what this layer sees.
+    """
+    _check(features, checkpoint)
+    splits = {
+        "train": (resident(features.train, device), features.train_labels.to(device)),
+        "test": (resident(features.test, device), features.test_labels.to(device)),
+    }
+    pieces = Pieces("in evaluating the last layers")
+
+    def judge(heads: Heads) -> dict[str, PerExample]:
+        return {split: _judge(heads, *pair, pieces) for split, pair in splits.items()}
+
+    unpruned = judge(_heads([checkpoint], device))
+    baseline = {split: outcomes.of_variant(0) for split, outcomes in unpruned.items()}
+    trajectories = [Trajectory(layer, baseline) for layer in layers]
+
+    def record(heads: Heads) -> None:
+        outcomes = judge(heads)
+        for index, trajectory in enumerate(trajectories):
+            own = {split: outcome.of_variant(index) for split, outcome in outcomes.items()}
+            trajectory.record(heads.weight[index], heads.bias[index], own)
+
+    start = _heads(layers, device)
+    masks = torch.stack([torch.from_numpy(layer.mask) for layer in layers]).to(device)
+    views, labels = features.views, splits["train"][1]
+    record(start)
+    origin, resume = layers[0].origin, resume or Resume()
+    resume.track(**{str(one.pruned.variant): one for one in trajectories})
+    with Progress(str(origin), recipe.epochs, len(labels)) as progress:
+        for heads in finetune_heads(start, masks, views, labels, recipe, order(origin), resume):
+            record(heads)
+            progress.advance(len(trajectories[0].log) - 1)
+    return trajectories
+
+
+def _check(features: Features, layer: Layer) -> None:
+    classes, width = layer.weight.shape
+    seen, last = features.train.shape[1], int(features.train_labels.max())
+    if seen != width or last >= classes:
+        raise UserError(
+            f"the last layer of {layer.origin} sees {width} numbers and tells {classes} "
+            f"classes, but the features are of {seen} numbers and {last + 1} classes; give what "
+            "ap3 features made of that checkpoint."
+        )
+
+
+def _judge(heads: Heads, features: Tensor, labels: Tensor, pieces: Pieces) -> PerExample:
+    """Evaluate all variants on all examples, some at a time so that memory stays bounded."""
+    batches = zip(features.split(_EXAMPLES_AT_ONCE), labels.split(_EXAMPLES_AT_ONCE), strict=True)
+    parts = []
+    for some, answers in batches:
+        run = partial(_in_pieces, heads, send(some, labels.device), answers)
+        parts.append(pieces.fit(run, len(some)))
+    return _joined(parts)
+
+
+@torch.no_grad()
+def _in_pieces(heads: Heads, features: Tensor, labels: Tensor, pieces: int) -> PerExample:
+    parts = zip(features.tensor_split(pieces), labels.tensor_split(pieces), strict=True)
+    return _joined([PerExample.of(heads.logits(some), answers) for some, answers in parts])
+
+
+def _joined(parts: list[PerExample]) -> PerExample:
+    return PerExample(
+        torch.cat([part.loss for part in parts], dim=-1),
+        torch.cat([part.correct for part in parts], dim=-1),
+    )
+
+
+def _heads(layers: list[Layer], device: torch.device) -> Heads:
+    weight = torch.stack([torch.from_numpy(layer.weight) for layer in layers])
+    bias = torch.stack([torch.from_numpy(layer.bias) for layer in layers])
+    return Heads(weight.to(device), bias.to(device))

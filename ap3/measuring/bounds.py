@@ -1,0 +1,238 @@
+"""The paper's bounds beside what they bound, for every variant, epoch and latent law.
+
+Slope, curvature and `pd_loss` are all of one thing, the mean cross-entropy on the baseline's
+training examples (or the sample of them that `Reference.read` draws), so that a re-derived bound
+has no excuse for failing. The PDs of whole splits stand beside; nothing here bounds the test one.
+"""
+
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+
+from ap3.latent import FisherGaussian, Law, SpectralGaussian, StudentT
+from ap3.latent.gaussian import DiagonalGaussian
+from ap3.latent.vectors import Vector
+from ap3.measuring import bound_formulas
+from ap3.measuring.head_loss import top_eigenvalue
+from ap3.measuring.reference import Reference
+from ap3.metrics import ap2
+from ap3.pruning.layers import FloatArray, Layer
+
+BOUNDS = {
+    "lemma31_printed": "Lemma 3.1, as printed",
+    "lemma31_one_point": "Lemma 3.1, slope and λmax at ω̃",
+    "lemma31": "Lemma 3.1, re-derived",
+    "cor32_printed": "Cor. 3.2, as printed",
+    "cor32_one_point": "Cor. 3.2, slope and λmax at ω̃",
+    "cor32": "Cor. 3.2, re-derived",
+}
+"""Columns of bounds on the PD; only the re-derived ones are proved."""
+
+VALUES = ("pd_loss", *BOUNDS, *(f"{name}_over_pd" for name in BOUNDS))
+"""Columns that what is made of the bounds asks for."""
+
+_DIGITS = 7
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What the bounds ask of a latent law's covariance Σ, which both laws of a pair share.
+
+    Attributes
+    ----------
+    trace
+        tr Σ; NaN where it would take the whole spectrum, and where the law has no covariance.
+    precision_min, precision_max
+        Extreme eigenvalues of Σ⁻¹.
+    gaussian
+        Whether ε = ½ ΔᵀΣ⁻¹Δ, as Corollary 3.2 and Eqs. 4 and 5 suppose.
+    sees_every_weight
+        Whether the location is the weights. The mean of a grouped law is not, so that bounds on
+        the difference of the means say nothing of ‖Δ‖.
+    """
+
+    trace: float
+    precision_min: float
+    precision_max: float
+    gaussian: bool = True
+    sees_every_weight: bool = True
+
+
+@singledispatch
+def spread_of(law: Law) -> Spread:
+    """Return the spread of a law.
+
+    Examples
+    --------
+    >>> from ap3.latent import IsotropicGaussian
+    >>> spread_of(IsotropicGaussian([1.0, 0.0, 0.0], variance=2.0)).trace
+    6.0
+    """
+    raise TypeError(f"no spread is known of {type(law).__name__}")
+
+
+@spread_of.register
+def _(law: DiagonalGaussian) -> Spread:
+    variances = law.variances
+    return Spread(float(variances.sum()), 1 / float(variances.max()), 1 / float(variances.min()))
+
+
+@spread_of.register
+def _(law: SpectralGaussian) -> Spread:
+    variances = law.scale * law.spectrum
+    return Spread(float(variances.sum()), 1 / float(variances.max()), 1 / float(variances.min()))
+
+
+@spread_of.register
+def _(law: FisherGaussian) -> Spread:
+    # F doesn't see a shift of all logits, so its smallest eigenvalue is 0.
+    curvature = law.curvature
+    largest, _ = top_eigenvalue(curvature.features, softmax(curvature.logits, axis=1))
+    damping = curvature.damping
+    return Spread(np.nan, law.scale * damping, law.scale * (largest + damping))
+
+
+@spread_of.register
+def _(law: StudentT) -> Spread:
+    variance = law.scale**2 * law.df / (law.df - 2) if law.df > 2 else np.nan
+    full = law.dim == law.weights.size
+    return Spread(variance * law.dim, 1 / variance, 1 / variance, False, full)
+
+
+LOG = ("train_pd_loss", "test_pd_loss")
+"""Columns of a variant's log that stand beside its bounds."""
+
+
+def bounds_of(
+    reference: Reference, tuned: Layer, log: pd.DataFrame, frozen: bool = True
+) -> pd.DataFrame:
+    """Put every bound beside the PD of one variant: a row per law and epoch.
+
+    Parameters
+    ----------
+    tuned
+        The variant's layer with a leading axis of epochs.
+    log
+        The variant's log, a row per epoch from 0.
+    frozen
+        Whether the layers below were held (scope `head`). If not, the loss is no function of the
+        last layer alone once fine-tuning has begun, and no bound is made for those epochs.
+    """
+    tuned.check_epochs(log["epoch"])
+    about = tuned.about | {
+        "epoch": log["epoch"],
+        "train_pd_loss": log["train_pd_loss"],
+        "test_pd_loss": log["test_pd_loss"],
+    }
+    same_trunk = frozen | (log["epoch"].to_numpy() == 0)
+    loss = _loss_facts(reference, tuned, same_trunk)
+    rows = [
+        pd.DataFrame(about | {"law": name} | loss | _of_law(law, tuned.weight, loss))
+        for name, law in reference.laws.by_name().items()
+    ]
+    table = pd.concat(rows, ignore_index=True)
+    for name in BOUNDS:
+        table[f"{name}_over_pd"] = over_pd(table[name], table["pd_loss"])
+    numbers = table.select_dtypes("float").columns
+    return table.assign(**{name: table[name].map(_significant) for name in numbers})
+
+
+def over_pd(bound: pd.Series, pd_loss: pd.Series) -> pd.Series:
+    """Bound ÷ PD: below 1 where the bound fails; infinite where the PD is zero."""
+    return (bound / pd_loss).where(pd_loss != 0, np.inf).where(bound.notna())
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Count how often each bound fails on pruned variants, and how loose it is.
+
+    Returns a row per data set, network, law, bound and phase (`pruned`: epoch 0; `tuned`: later):
+    n variants × trials × epochs, how many `failing`, how many `infinite` (ε of 2 or more, or a
+    PD of zero), and the smallest, median and largest bound ÷ PD.
+    """
+    names = [f"{name}_over_pd" for name in BOUNDS]
+    keys = ["dataset", "model", "law"]
+    pruned = table[table["mode"] != "control"]
+    phase = np.where(pruned["epoch"] == 0, "pruned", "tuned")
+    tidy = pruned.assign(phase=phase).melt([*keys, "phase"], names, "bound", "over_pd").dropna()
+    tidy["bound"] = tidy["bound"].str.removesuffix("_over_pd")
+    grouped = tidy.groupby([*keys, "bound", "phase"], sort=False)["over_pd"]
+    return grouped.agg(
+        n="count",
+        failing=lambda ratio: (ratio < 1).sum(),
+        infinite=lambda ratio: np.isinf(ratio).sum(),
+        min="min",
+        median="median",
+        max="max",
+    ).reset_index()
+
+
+def _loss_facts(reference: Reference, tuned: Layer, same_trunk: Vector) -> dict[str, Any]:
+    """Describe the loss at the baseline and at every epoch; NaN where the trunk has moved."""
+    layer, loss = reference.layer, reference.loss
+    facts, start = np.full((3, len(same_trunk)), np.nan), None
+    for epoch in np.flatnonzero(same_trunk):
+        at = tuned.weight[epoch], tuned.bias[epoch]
+        value, gradient = loss.value_and_gradient(*at)
+        eigenvalue, start = loss.top_eigenvalue(*at, start)
+        facts[:, epoch] = abs(value - reference.value), np.linalg.norm(gradient), eigenvalue
+    bias_change = bound_formulas.bias_bound(tuned.bias.astype(float) - layer.bias)
+    return {
+        "pd_loss": facts[0],
+        "ap2": ap2(layer.weight, tuned.weight),
+        "lambda_max": facts[2],
+        "lambda_bound": loss.curvature_bound,
+        "slope": np.linalg.norm(reference.gradient),
+        "slope_pruned": facts[1],
+        "bias_bound": np.where(same_trunk, bias_change, np.nan),
+        "same_trunk": same_trunk,
+    }
+
+
+def _of_law(law: Law, weights: FloatArray, loss: dict[str, Any]) -> dict[str, Any]:
+    """Every bound that a law gives, for weights (E, C, d)."""
+    spread, kl = spread_of(law), law.kl_many(weights)
+    trace, bias = 2 * spread.trace, loss["bias_bound"]
+    from_baseline = loss["slope"], loss["lambda_bound"]
+    at_pruned = loss["slope_pruned"], loss["lambda_max"]
+    full = 1.0 if spread.sees_every_weight else np.nan
+    gaussian = 1.0 if spread.gaussian else np.nan
+    return {
+        "epsilon": kl,
+        "trace": trace,
+        "precision_min": spread.precision_min,
+        "precision_max": spread.precision_max,
+        "cor26": full * bound_formulas.corollary_2_6(loss["ap2"], trace),
+        "eq16_printed": full * bound_formulas.equation_16_printed(kl, trace),
+        "eq16": full * bound_formulas.equation_16(kl, trace),
+        "lemma31_printed": bound_formulas.lemma_3_1_printed(kl, trace, loss["lambda_max"]),
+        "lemma31_one_point": full * (bound_formulas.lemma_3_1(kl, trace, *at_pruned) + bias),
+        "lemma31": full * (bound_formulas.lemma_3_1(kl, trace, *from_baseline) + bias),
+        "cor32_printed": gaussian
+        * bound_formulas.corollary_3_2_printed(kl, spread.precision_min, loss["lambda_max"]),
+        "cor32_one_point": gaussian
+        * (bound_formulas.corollary_3_2(kl, spread.precision_min, *at_pruned) + bias),
+        "cor32": gaussian
+        * (bound_formulas.corollary_3_2(kl, spread.precision_min, *from_baseline) + bias),
+        "eq4": gaussian * bound_formulas.equation_4(loss["ap2"], spread.precision_max),
+        **(_equation_5(loss["ap2"], kl, spread) if spread.gaussian else {}),
+        "def27": bound_formulas.definition_2_7(kl),
+        "thm36": bound_formulas.theorem_3_6(kl, law.at(weights[-1]).kl_many(weights)),
+        "epsilon_below_2": kl < 2,
+        "equal_covariance": True,
+        "finite_volume": False,
+        "sees_every_weight": spread.sees_every_weight,
+        "gaussian": spread.gaussian,
+    }
+
+
+def _equation_5(distance2: Vector, kl: Vector, spread: Spread) -> dict[str, Any]:
+    tested = bound_formulas.equation_5(distance2, kl, spread.precision_min, spread.precision_max)
+    return {f"eq5_{name}": values for name, values in tested.items()}
+
+
+def _significant(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")

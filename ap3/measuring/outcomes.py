@@ -1,0 +1,77 @@
+"""How single examples fare under a last layer's states, computed again from what the layer sees.
+
+Nothing of the size of examples by epochs is kept on disk where the layers below are frozen: the
+features and the layer's states say it all. Where the whole network was fine-tuned they don't, and
+the outcomes at the last epoch are stored, 33 bits an example.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ap3.errors import UserError
+from ap3.files import storage
+from ap3.latent.vectors import slices
+from ap3.pruning.layers import FloatArray
+from ap3.training.splits import Split
+
+Single = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """Cross-entropy `loss` and `correct`, 0 or 1, of every example at every epoch: (E, N) each."""
+
+    loss: Single
+    correct: Single
+
+    @classmethod
+    def of(cls, weight: FloatArray, bias: FloatArray, split: Split) -> Self:
+        """Evaluate layers (E, C, d) with biases (E, C), in single precision and bounded memory.
+
+        Examples
+        --------
+        >>> weight = np.array([[[0.0], [0.0]], [[0.0], [np.log(3)]]])
+        >>> found = Outcomes.of(weight, np.zeros((2, 2)), Split(np.array([[1.0]]), np.array([1])))
+        >>> [round(float(loss), 4) for loss in found.loss[:, 0]], found.correct.tolist()
+        ([0.6931, 0.2877], [[0.0], [1.0]])
+        """
+        epochs, classes, inputs = weight.shape
+        flat = weight.reshape(-1, inputs).astype(np.float32, copy=False)
+        shift = bias[:, :, np.newaxis].astype(np.float32, copy=False)
+        made = np.empty((2, epochs, len(split.labels)), np.float32)
+        for rows in slices(len(split.labels), epochs * classes + inputs):
+            x = split.features[rows].astype(np.float32, copy=False)
+            logits = (flat @ x.T).reshape(epochs, classes, -1) + shift
+            made[:, :, rows] = _judge(logits, split.labels[rows])
+        return cls(*made)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `write` wrote."""
+        arrays, _ = storage.load(path)
+        if set(arrays) != {"loss", "correct"}:
+            raise UserError(f"{path} holds no outcomes; give a file made by ap3 finetune.")
+        with storage.holding(path, "outcomes"):
+            loss = arrays["loss"]
+            if arrays["correct"].shape[-1] != -(-loss.shape[-1] // 8):
+                raise ValueError("losses and correctness are of different examples")
+            correct = np.unpackbits(arrays["correct"], axis=-1, count=loss.shape[-1])
+            return cls(loss, correct.astype(np.float32))
+
+    def write(self, path: Path) -> None:
+        """Write the outcomes, a bit each for what is correct."""
+        correct = np.packbits(self.correct.astype(bool), axis=-1)
+        storage.save(path, {"loss": self.loss.astype(np.float32), "correct": correct})
+
+
+def _judge(logits: Single, labels: NDArray[Any]) -> tuple[Single, NDArray[Any]]:
+    """Cross-entropy and correctness for logits (E, C, N)."""
+    own = logits[:, labels, np.arange(len(labels))]
+    correct = logits.argmax(axis=1) == labels
+    top = logits.max(axis=1)
+    logits -= top[:, np.newaxis]
+    return np.log(np.exp(logits, out=logits).sum(axis=1)) + (top - own), correct

@@ -1,0 +1,1 @@
+"""What is pruned: masks, and the pruned layers on disk."""

@@ -1,0 +1,1 @@
+"""The workflow's door to the library: settings, and digests of what results are made from."""

@@ -1,0 +1,59 @@
+"""What a result was made from, in digests, so that an edit re-makes what it touches and no more.
+
+`ap3.study.code_digest` says how code counts. What a registry imports by name is not among what a stage
+imports: the digests of a network and of a data set start at the one that a job uses.
+"""
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import yaml
+
+from ap3 import datasets
+from ap3.models.names import FACTORIES
+from ap3.study.code_digest import code_digest, digest
+
+
+def network_digest(model: str) -> str:
+    """Digest what builds the network called `model`: its factory's code, or its library's version.
+
+    Of networks of torchvision that is `library_versions`, and nothing is added here.
+    """
+    factory = FACTORIES.get(model, model)
+    module, separator, _ = factory.partition(":")
+    if module == "timm":
+        return _version("timm")
+    return digest(factory, code_digest(module)) if separator else ""
+
+
+def dataset_digest(name: str) -> str:
+    """Digest what decodes a data set: its module, and what the registry says of it."""
+    dataset = datasets.get(name)
+    files = [(file.name, file.sha256) for file in dataset.files]
+    return digest(repr((dataset.train, dataset.test, files)), code_digest(dataset.module))
+
+
+def content_digest(*paths: Path) -> str:
+    """Digest what YAML files say, or style sheets, whatever their comments and layout."""
+    return digest(*(json.dumps(_content(path), sort_keys=True) for path in paths))
+
+
+def library_versions() -> str:
+    """Name the libraries that training runs on, which decide a trained network to the last bit."""
+    return ", ".join(_version(name) for name in ("torch", "torchvision"))
+
+
+def _version(name: str) -> str:
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return f"no {name}"
+
+
+def _content(path: Path) -> object:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".yaml":
+        return yaml.safe_load(text)
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]

@@ -1,0 +1,243 @@
+"""A study: which networks on which data, how they are trained, pruned, fine-tuned and measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ap3 import datasets
+from ap3.config import user_code
+from ap3.config.schema import in_one_spelling, mistakes, nearest, with_defaults
+from ap3.config.variants import MODES, Variant, variants
+from ap3.errors import UserError
+from ap3.figures import descriptions
+from ap3.figures.roles import Roles
+from ap3.models.names import NO_WEIGHTS, are_known, is_known
+
+Pair = tuple[str, str]
+"""A data set and a network, by name."""
+
+_RECIPE = ("epochs", "learning_rate", "weight_decay")
+
+
+@dataclass(frozen=True)
+class Study:
+    """The settings of one study, checked and complete, and what follows from them."""
+
+    name: str
+    settings: Mapping[str, Any]
+
+    @property
+    def has_views(self) -> bool:
+        """Whether the last layer is tuned on augmented views, apart from the images as they are."""
+        in_head = self.settings["finetuning"]["scope"] == "head"
+        return in_head and self.settings["training"]["augmentation"] != "none"
+
+    @property
+    def trials(self) -> range:
+        """Numbers of the trials, from 1."""
+        return range(1, self.settings["trials"] + 1)
+
+    @property
+    def variants(self) -> list[Variant]:
+        """The control and every mode at every ratio."""
+        pruning = self.settings["pruning"]
+        return variants(pruning["modes"], pruning["ratios"])
+
+    @cached_property
+    def networks(self) -> dict[str, Mapping[str, Any]]:
+        """The networks by the role that they play, first those that figures of the paper know."""
+        networks = dict(self.settings["networks"])
+        others = networks.pop("others", {})
+        return networks | others
+
+    @cached_property
+    def roles(self) -> Roles:
+        """Which network and which data set stand for which role of a figure."""
+        networks = {role: network["model"] for role, network in self.networks.items()}
+        return Roles(
+            networks, {slot: _dataset(entry) for slot, entry in self.settings["data"].items()}
+        )
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Every (data set, network) of the study, each once."""
+        return list(self._places)
+
+    @cached_property
+    def _places(self) -> dict[Pair, tuple[str, str]]:
+        """Where each pair stands: its data slot and its role, the first if there are several."""
+        places: dict[Pair, tuple[str, str]] = {}
+        for role, network in self.networks.items():
+            for slot in network.get("data", self.settings["data"]):
+                pair = (self.roles.data_set(slot, self.name), network["model"])
+                places.setdefault(pair, (slot, role))
+        return places
+
+    def image_size(self, dataset: str, model: str) -> int | None:
+        """Return the input size of a pair's network, in pixels; None leaves it to its weights."""
+        _, role = self._places[dataset, model]
+        return self.networks[role].get("image_size", self.settings["image_size"])
+
+    def weights(self, dataset: str, model: str) -> str:
+        """Return what a pair's network starts from: a name of weights, a file, or none."""
+        _, role = self._places[dataset, model]
+        return self.networks[role]["weights"]
+
+    def examples(self, dataset: str, model: str) -> int | None:
+        """Return how many training images a pair uses; None for all."""
+        slot, _ = self._places[dataset, model]
+        entry = self.settings["data"][slot]
+        return None if isinstance(entry, str) else entry.get("examples")
+
+    def recipe(self, dataset: str, model: str) -> dict[str, Any]:
+        """How the baseline of a pair is trained: options of `ap3 baseline`."""
+        slot, role = self._places[dataset, model]
+        network = self.networks[role]
+        own = {key: network[key] for key in ("epochs", "learning_rate")}
+        entry = self.settings["data"][slot]
+        place = {} if isinstance(entry, str) else entry
+        return (
+            self.settings["training"] | own | {key: place[key] for key in place if key in _RECIPE}
+        )
+
+    def finetuning_recipe(self, dataset: str, model: str) -> dict[str, Any]:
+        """How the variants of a pair are fine-tuned: options of `ap3 finetune`.
+
+        The baseline's recipe with epochs of its own and, if set, a learning rate of its own.
+        """
+        finetuning = self.settings["finetuning"]
+        recipe = self.recipe(dataset, model) | {"epochs": finetuning["epochs"]}
+        if finetuning["learning_rate"] is not None:
+            recipe["learning_rate"] = finetuning["learning_rate"]
+        return recipe
+
+    @cached_property
+    def figures(self) -> list[str]:
+        """Names of the study's figures: those it lists, or all whose roles it maps."""
+        wanted = self.settings["figures"]
+        return (
+            [name for name in descriptions.names() if self._maps(name)]
+            if wanted is None
+            else wanted
+        )
+
+    def figure_pairs(self, figure: str) -> list[Pair]:
+        """Name the pairs that a figure is drawn from, in the order of the study.
+
+        Raises
+        ------
+        UserError
+            If the figure is unknown, or the study maps one of its roles to nothing.
+        """
+        needed = {
+            (data, network) for network, data in descriptions.describe(figure).needs(self.roles)
+        }
+        absent = needed - set(self.pairs)
+        if absent:
+            dataset, model = sorted(absent)[0]
+            raise UserError(
+                f"{figure} needs {model} on {dataset}, which study {self.name!r} does not train; "
+                f"add the place of {dataset} to the data of that network, or leave {figure} out."
+            )
+        return [pair for pair in self.pairs if pair in needed]
+
+    def _maps(self, figure: str) -> bool:
+        try:
+            self.figure_pairs(figure)
+        except UserError:
+            return False
+        return True
+
+
+def read_studies(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str, Study]:
+    """Check a whole configuration and return its studies by name.
+
+    Raises
+    ------
+    UserError
+        With one sentence for each mistake, a line each.
+    """
+    wrong = mistakes(config, schema)
+    if not wrong:
+        complete = in_one_spelling(with_defaults(config, schema))
+        studies = {name: Study(name, settings) for name, settings in complete["studies"].items()}
+        wrong = [sentence for study in studies.values() for sentence in _unknown_names(study)]
+        if config["study"] not in studies:
+            known = ", ".join(studies)
+            wrong.append(
+                f"study is {config['study']!r}, but must be one of {known}"
+                f"{nearest(config['study'], studies)}"
+            )
+    if wrong:
+        raise UserError("\n".join(wrong))
+    return studies
+
+
+def _unknown_names(study: Study) -> list[str]:
+    """Find data sets, networks, slots and figures that do not exist."""
+    where = f"studies.{study.name}"
+    wrong = []
+    for slot, name in study.roles.data.items():
+        wrong += _unknown(name, f"{where}.data.{slot}", datasets.names())
+    for index, mode in enumerate(study.settings["pruning"]["modes"]):
+        wrong += _unknown(mode, f"{where}.pruning.modes[{index}]", MODES)
+    for index, law in enumerate(study.settings["latent"]["own"]):
+        wrong += _unknown(law, f"{where}.latent.own[{index}]", ())
+    for role, network in study.networks.items():
+        found, hint = is_known(network["model"])
+        if not found:
+            wrong.append(f"{where}.networks.{role}.model is {network['model']!r}, but {hint}")
+        else:
+            wrong += _unknown_start(study, network, f"{where}.networks.{role}")
+        for slot in network.get("data", ()):
+            if slot not in study.roles.data:
+                slots = ", ".join(study.roles.data)
+                wrong.append(
+                    f"{where}.networks.{role}.data names {slot!r}, but the study's data has only "
+                    f"{slots}."
+                )
+    for figure in study.settings["figures"] or ():
+        if figure not in descriptions.names():
+            known = ", ".join(descriptions.names())
+            wrong.append(f"{where}.figures names {figure!r}, but must name some of {known}.")
+    return wrong or _impossible_figures(study, where)
+
+
+def _impossible_figures(study: Study, where: str) -> list[str]:
+    """Find figures that the study lists and has not the networks or data sets for."""
+    wrong = []
+    for figure in study.settings["figures"] or ():
+        try:
+            study.figure_pairs(figure)
+        except UserError as error:
+            wrong.append(f"{where}.figures: {error}")
+    return wrong
+
+
+def _unknown(name: str, where: str, known: tuple[str, ...]) -> list[str]:
+    """Say that a name is neither one of `known` nor the user's own, `package.module:function`."""
+    if name in known:
+        return []
+    if user_code.is_own(name):
+        found, hint = user_code.is_importable(name)
+        return [] if found else [f"{where} is {name!r}, but {hint}"]
+    choice = f"one of {', '.join(known)}, or " if known else ""
+    return [
+        f"{where} is {name!r}, but must be {choice}package.module:function{nearest(name, known)}"
+    ]
+
+
+def _unknown_start(study: Study, network: Mapping[str, Any], where: str) -> list[str]:
+    """Find weights that do not exist, and an input size that nothing tells."""
+    weights = network["weights"]
+    known, hint = are_known(weights, network["model"])
+    if not known:
+        return [f"{where}.weights is {weights!r}, but {hint}"]
+    if weights == NO_WEIGHTS and not network.get("image_size", study.settings["image_size"]):
+        return [f"{where} has neither weights nor image_size; give the study or it an image_size."]
+    return []
+
+
+def _dataset(entry: str | Mapping[str, Any]) -> str:
+    return entry if isinstance(entry, str) else entry["dataset"]

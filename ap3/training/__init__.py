@@ -1,0 +1,1 @@
+"""Training a baseline, evaluating a network, and what its last layer sees."""

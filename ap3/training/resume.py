@@ -1,0 +1,216 @@
+"""A file beside the output of a long training, from which it goes on after it was killed.
+
+The file is a convenience and never a result: it is keyed by all that decides the training, is not
+used when the key differs, and is removed once the output is there. What goes on from it ends with
+the same bits, on the CPU, as what was never killed.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ap3.errors import UserError
+from ap3.files import results_lock, storage
+
+SECONDS = "AP3_RESUME_SECONDS"
+"""Environment variable: the least time between two writes of a resume file, in seconds."""
+
+_SECONDS = 10.0
+_A_WHILE = 1.0  # seconds
+_LARGEST_SHARE = 0.05  # of a training's time that may go into writing resume files
+
+
+def _pause() -> float:
+    asked = os.environ.get(SECONDS, str(_SECONDS))
+    try:
+        return float(asked)
+    except ValueError:
+        raise UserError(
+            f"the environment variable {SECONDS} holds a number of seconds, but is {asked!r}; "
+            "change or unset it."
+        ) from None
+
+
+class Stateful(Protocol):
+    """What a training changes as it goes: anything that gives its state and takes it back."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state: numbers, texts and tensors in mappings and lists."""
+
+    def load_state_dict(self, state: dict[str, Any], /) -> Any:
+        """Take back what `state_dict` returned."""
+
+
+class Resume:
+    """The resume file of one training.
+
+    Parameters
+    ----------
+    path
+        Of the file; None never writes one.
+    key
+        All that decides the training's result, as `key_of` makes it.
+    """
+
+    def __init__(self, path: Path | None = None, key: str = "") -> None:
+        self.path, self.key = path, key
+        self._parts: dict[str, Stateful] = {}
+        self._started = self._written = time.monotonic()
+        self._pause = _pause()
+
+    def track(self, **parts: Stateful) -> None:
+        """Add what a resume file must hold."""
+        self._parts |= parts
+
+    def restore(self) -> int:
+        """Put all parts back as they were after the last epoch kept, and return its number.
+
+        Returns 0, and changes nothing, where there is no file that fits.
+        """
+        if self.path is None or not self.path.exists():
+            return 0
+        try:
+            arrays, about = storage.load(self.path)
+        except UserError as error:
+            return self._decline(str(error))
+        if about.get("key") != self.key:
+            return self._decline("it was written with other settings, inputs or code")
+        for name in about["parts"]:
+            self._parts[name].load_state_dict(_unpack(about["parts"][name], arrays))
+        print(f"{self.path}: going on after epoch {about['epoch']}.", file=sys.stderr)
+        return int(about["epoch"])
+
+    def keep(self, epoch: int) -> None:
+        """Write the file if the last time is long enough ago; `epoch` is the last one complete."""
+        start = time.monotonic()
+        if start - self._written >= self._pause:
+            self._write(epoch, self._parts)
+            self._written = time.monotonic()
+            self._pause = max(self._pause, (self._written - start) / _LARGEST_SHARE)
+
+    def finish(self, epoch: int, *names: str) -> None:
+        """Keep only the parts `names` of a training that is complete, if it took a while."""
+        if time.monotonic() - self._started >= min(self._pause, _A_WHILE):
+            self._write(epoch, {name: self._parts[name] for name in names})
+
+    def _write(self, epoch: int, parts: Mapping[str, Stateful]) -> None:
+        if self.path is None:
+            return
+        arrays: storage.Arrays = {}
+        packed = {name: _pack(part.state_dict(), arrays) for name, part in parts.items()}
+        try:
+            storage.save(self.path, arrays, key=self.key, epoch=epoch, parts=packed)
+        except results_lock.SupersededError:
+            raise
+        except UserError as error:
+            print(f"without a file to go on from after a crash: {error}", file=sys.stderr)
+            self.path = None
+
+    def remove(self) -> None:
+        """Remove the file: the output is there."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+    def _decline(self, why: str) -> int:
+        print(f"{self.path} is not used: {why}.", file=sys.stderr)
+        return 0
+
+
+def key_of(**parts: Any) -> str:
+    """Digest what decides a result: settings, digests of inputs and of code.
+
+    Examples
+    --------
+    >>> key_of(seed=0, epochs=2) == key_of(epochs=2, seed=0) != key_of(epochs=3, seed=0)
+    True
+    """
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(f"{text} torch {torch.__version__}".encode()).hexdigest()
+
+
+class Draws:
+    """The state of a generator of random numbers, and of torch's own."""
+
+    def __init__(self, generator: torch.Generator, device: torch.device) -> None:
+        self.generator, self.device = generator, device
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of all generators that a training on this device draws from."""
+        states = {"own": self.generator.get_state(), "torch": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        return states
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Put the generators back."""
+        self.generator.set_state(state["own"])
+        torch.set_rng_state(state["torch"])
+        if "cuda" in state:
+            torch.cuda.set_rng_state(state["cuda"], self.device)
+
+
+class Momenta:
+    """An optimiser, whose buffers come back in the memory layout of their parameters."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the optimiser's state."""
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Put it back."""
+        self.optimizer.load_state_dict(state)
+        for parameter, buffers in self.optimizer.state.items():
+            for name, buffer in buffers.items():
+                if isinstance(buffer, Tensor) and buffer.shape == parameter.shape:
+                    buffers[name] = torch.empty_like(parameter).detach().copy_(buffer)
+
+
+class Rows:
+    """A list of rows that a training adds to."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.rows = rows
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Put them back."""
+        self.rows[:] = state["rows"]
+
+
+def _pack(value: Any, arrays: storage.Arrays) -> Any:
+    """Write a state as JSON-able values; its tensors go into `arrays`, by number."""
+    if isinstance(value, Tensor):
+        name = str(len(arrays))
+        arrays[name] = value.detach().cpu().numpy()
+        return {"tensor": name}
+    if isinstance(value, Mapping):
+        return {"entries": [[key, _pack(entry, arrays)] for key, entry in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_pack(entry, arrays) for entry in value]
+    return value
+
+
+def _unpack(value: Any, arrays: storage.Arrays) -> Any:
+    """Undo `_pack`; tensors come in memory of torch's own, whose alignment decides last bits."""
+    if isinstance(value, list):
+        return [_unpack(entry, arrays) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    if "tensor" in value:
+        return torch.from_numpy(arrays[value["tensor"]]).clone()
+    return {key: _unpack(entry, arrays) for key, entry in value["entries"]}

@@ -1,0 +1,42 @@
+"""What the last layer sees of the training and of the test examples, as `ap3 features` left it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ap3.errors import UserError
+from ap3.files import storage
+
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Inputs of the last layer, (N, d), and the labels of the examples, (N,)."""
+
+    features: NDArray[np.floating[Any]]
+    labels: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.features.ndim != 2 or self.labels.shape != self.features.shape[:1]:
+            raise ValueError(f"shapes {self.features.shape} and {self.labels.shape}")
+        if self.features.dtype.kind != "f" or self.labels.dtype.kind not in "iu":
+            raise ValueError(f"types {self.features.dtype} and {self.labels.dtype}")
+
+
+def read(path: Path) -> dict[str, Split]:
+    """Read both splits out of the file `path`, by name.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged, or holds something else.
+    """
+    arrays, _ = storage.load(path)
+    if set(arrays) != {f"{name}{part}" for name in SPLITS for part in ("", "_labels")}:
+        raise UserError(f"{path} holds no features; give a file made by ap3 features.")
+    with storage.holding(path, "features with their labels"):
+        return {name: Split(arrays[name], arrays[f"{name}_labels"]) for name in SPLITS}
