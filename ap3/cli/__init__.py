@@ -1,5 +1,5 @@
 """The command line."""
 
-from ap3.cli.main.main import main
+from ap3.cli.process import main
 
 __all__ = ["main"]

@@ -40,7 +40,7 @@ def _pip(*arguments):
 
 def _ap3(installed, folder, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(installed)}
-    command = [sys.executable, "-c", "import ap3.cli.main; ap3.cli.main.main()", *arguments]
+    command = [sys.executable, "-c", "import ap3.cli; ap3.cli.main()", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 

@@ -59,7 +59,7 @@ TARGETS = ("results/mini/tables/summary.csv", "results/mini/figures/fig07.pdf")
 
 def training(data: Path, epochs: int) -> list[str]:
     """Return the command that trains a small network on `data` in its folder."""
-    command = [sys.executable, "-c", "from ap3.cli.main import main; main()", "baseline"]
+    command = [sys.executable, "-c", "from ap3.cli import main; main()", "baseline"]
     command += ["--data", str(data), "--model", "small_vgg", "--image-size", "16"]
     command += ["--epochs", str(epochs), "--batch-size", "20", "--learning-rate", "0.01"]
     command += ["--validation", "0.2", "--device", "cpu"]

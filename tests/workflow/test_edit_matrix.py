@@ -137,7 +137,7 @@ def test_what_changes_no_result_re_makes_nothing(planner, mini, edit):
     line = 'DataSet("mine", train=1, test=1, files=sources.CIFAR10),'
     edit("ap3/datasets/__init__.py", "_REGISTRY = (", f"_REGISTRY = ({line}")
     edit("ap3/datasets/sources.py", "CIFAR10 = (", "MINE = ()\nCIFAR10 = (")
-    edit("ap3/cli/main.py", "def main", "def other() -> None: ...\n\n\ndef main")
+    edit("ap3/cli/process.py", "def main", "def other() -> None: ...\n\n\ndef main")
     edit("config.yaml", "{batch_size: 64, momentum: 0.9}", "{momentum: 0.90, batch_size: 64}")
     edit(
         "config.yaml",

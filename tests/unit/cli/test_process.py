@@ -21,7 +21,7 @@ NEED_A_STUDY = {"depth", "report"}
 
 
 def ap3(*arguments, **options):
-    command = [sys.executable, "-c", "from ap3.cli.main import main; main()", *arguments]
+    command = [sys.executable, "-c", "from ap3.cli import main; main()", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
 
@@ -99,7 +99,7 @@ def test_what_the_system_refuses_is_a_sentence_and_status_3(tmp_path):
 
 def test_an_interruption_is_status_130():
     code = (
-        "import sys, time; from ap3 import cli, commands; sys.argv = ['ap3', 'wait']\n"
+        "import sys, time; from ap3 import cli; from ap3.cli import commands; sys.argv = ['ap3', 'wait']\n"
         "@commands.app.command()\n"
         "def wait(): print('on', flush=True); time.sleep(60)\n"
         "cli.main()"
@@ -117,7 +117,7 @@ def test_an_interruption_is_status_130():
 def test_what_waits_for_the_end_of_the_process_runs():
     code = """
 import atexit, sys, threading, time
-from ap3.cli.main import main
+from ap3.cli import main
 atexit.register(print, "last words")
 threading.Thread(target=lambda: [time.sleep(0.5), print("of a thread")]).start()
 print("no line", end="", file=sys.stderr)
@@ -141,7 +141,7 @@ def run_buffered(code, **options):
 @pytest.mark.parametrize(("code", "status"), [(None, 0), (0, 0), (7, 7), ("so it is", 1)])
 def test_code_of_the_user_may_end_the_process(code, status):
     done = run_buffered(
-        "import sys; from ap3 import cli, commands\n"
+        "import sys; from ap3 import cli; from ap3.cli import commands\n"
         f"commands.app = lambda: sys.exit({code!r})\ncli.main()"
     )
     assert done.returncode == status
@@ -151,7 +151,7 @@ def test_code_of_the_user_may_end_the_process(code, status):
 def test_a_reader_who_has_had_enough_is_no_mistake():
     reader, writer = os.pipe()
     os.close(reader)
-    code = "import sys; from ap3.cli.main import main; sys.argv = ['ap3', '--version']; main()"
+    code = "import sys; from ap3.cli import main; sys.argv = ['ap3', '--version']; main()"
     with os.fdopen(writer, "w") as pipe:
         done = run_buffered(code, stdout=pipe)
     assert (done.returncode, done.stderr) == (1, "")
@@ -162,7 +162,7 @@ FULL = Path("/dev/full")
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 def test_output_that_cannot_be_written_is_told():
-    code = "import sys; from ap3.cli.main import main; sys.argv = ['ap3', '--version']; main()"
+    code = "import sys; from ap3.cli import main; sys.argv = ['ap3', '--version']; main()"
     with FULL.open("w") as full:
         done = run_buffered(code, stdout=full)
     assert done.returncode == 3
@@ -170,7 +170,7 @@ def test_output_that_cannot_be_written_is_told():
 
 
 def test_a_defect_is_status_1_with_its_traceback():
-    code = "from ap3 import cli, commands\ndef app(): 1 / 0\ncommands.app = app\ncli.main()"
+    code = "from ap3 import cli; from ap3.cli import commands\ndef app(): 1 / 0\ncommands.app = app\ncli.main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
@@ -188,7 +188,7 @@ def test_a_defect_is_status_1_with_its_traceback():
 def test_the_shell_completes_commands_and_names(words, wanted):
     asked = {"_AP3_COMPLETE": "complete_bash", "COMP_WORDS": words}
     asked["COMP_CWORD"] = str(len(words.split()) - 1)
-    code = "import sys; sys.argv[0] = 'ap3'; from ap3.cli.main import main; main()"
+    code = "import sys; sys.argv[0] = 'ap3'; from ap3.cli import main; main()"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True)
     assert set(done.stdout.split()) == wanted

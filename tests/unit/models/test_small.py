@@ -8,7 +8,7 @@ import yaml
 from ap3.errors import UserError
 from ap3.study.settings import Study, read_studies
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
 
 

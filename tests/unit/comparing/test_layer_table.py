@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 import ap3
-from ap3.cli import main
+from ap3.cli import process
 from ap3.comparing import layer_table, printing
 from ap3.comparing.layer_table import compare
 from ap3.errors import UserError
@@ -54,7 +54,7 @@ def run(monkeypatch, capsys):
 
     def command(*arguments):
         monkeypatch.setattr(sys, "argv", ["ap3", "compare", *map(str, arguments)])
-        return (main.run(), *capsys.readouterr())
+        return (process.run(), *capsys.readouterr())
 
     return command
 

@@ -5,7 +5,7 @@ import runpy
 import sys
 from pathlib import Path
 
-BENCH = Path(__file__).parents[2] / "bench" / "latent.py"
+BENCH = Path(__file__).parents[3] / "bench" / "latent.py"
 
 
 def test_table_and_ratios(tmp_path, monkeypatch, capsys):

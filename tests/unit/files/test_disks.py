@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from small_data import blobs
 
-ROOT = Path(__file__).parents[2]
-STAGE = [sys.executable, "-c", "from ap3.cli.main import main; main()"]
+ROOT = Path(__file__).parents[3]
+STAGE = [sys.executable, "-c", "from ap3.cli import main; main()"]
 TRAINING = [*STAGE, "baseline", "--data", "data.safetensors", "--model", "small_vgg"]
 TRAINING += ["--image-size", "16", "--epochs", "1", "--batch-size", "20", "--learning-rate", "0.01"]
 TRAINING += ["--device", "cpu", "--checkpoint", "c.safetensors", "--history", "h.csv"]
@@ -71,7 +71,7 @@ def test_results_that_are_read_only_stop_a_workflow_before_any_job(tmp_path):
     (tmp_path / "results").mkdir()
     (tmp_path / "results/.lock").touch()
     (tmp_path / "results").chmod(0o555)
-    take = "from pathlib import Path; from ap3 import ownership; ownership.take(Path('results'))"
+    take = "from pathlib import Path; from ap3.files import results_lock; results_lock.take(Path('results'))"
     done = run(*MEEKLY, sys.executable, "-c", take, folder=tmp_path)
     assert done.stderr.splitlines()[-1] == (
         "ap3.errors.SystemRefusedError: results cannot be written to (Permission denied); make it "

@@ -12,7 +12,7 @@ from small_data import blobs
 
 from ap3.training.resume import SECONDS
 
-STAGE = [sys.executable, "-c", "from ap3.cli.main import main; main()"]
+STAGE = [sys.executable, "-c", "from ap3.cli import main; main()"]
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ class Stopper:
         if name == {module!r}:
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Stopper())
-from ap3.cli.main import main
+from ap3.cli import main
 sys.argv = ["ap3", "prune", "lowest-0.5", "--checkpoint", "none.safetensors", "--out", "pruned"]
 main()
 """

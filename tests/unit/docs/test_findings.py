@@ -13,7 +13,7 @@ from ap3.explaining import agreement, mode_contrast, ratio_choice
 from ap3.explaining.trial_grids import runs_of
 from ap3.measuring.bounds import BOUNDS
 
-SCRIPT = Path(__file__).parents[2] / "docs" / "findings.py"
+SCRIPT = Path(__file__).parents[3] / "docs" / "findings.py"
 
 
 @pytest.fixture
