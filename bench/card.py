@@ -51,8 +51,9 @@ def main() -> None:
     print(conditions(**{k: v for k, v in vars(options).items() if k not in ("json", "models")}))
     figures: dict[str, Ratio | float] = {}
     with processor(options.device, torch.get_num_threads(), options.precision) as where:
-        limit = _matmul_rate(where)
-        print(f"one product of 8192 x 8192 matrices: {limit / 1e12:.4g} TFLOP/s")
+        edge = 8192 if where.type == "cuda" else 1024
+        limit = _matmul_rate(where, edge)
+        print(f"one product of {edge} x {edge} matrices: {limit / 1e12:.4g} TFLOP/s")
         for model in options.models:
             figures |= _measured(model, where, options, limit)
     write_ratios(options.json, figures)
@@ -147,9 +148,8 @@ def _operations(model: str, where: torch.device, size: int) -> float:
     return counter.get_total_flops() / 2
 
 
-def _matmul_rate(where: torch.device) -> float:
+def _matmul_rate(where: torch.device, edge: int) -> float:
     """Measure how many floating-point operations a second a large matrix product makes."""
-    edge = 8192 if where.type == "cuda" else 1024
     one = torch.randn(edge, edge, device=where)
 
     def run() -> None:
