@@ -23,8 +23,8 @@ from ap3.datasets.images import Images
 from ap3.finetuning.head_scope import through_head
 from ap3.finetuning.heads import finetune_network
 from ap3.models.checkpoint import Checkpoint, Identity
-from ap3.pruning.layers import Layer
-from ap3.pruning.masks import prune_layer
+from ap3.pruning.masks import prune_network
+from ap3.pruning.pruned import read_unpruned
 from ap3.training import features
 from ap3.training.features import Features
 from ap3.training.sgd import Recipe, train
@@ -116,8 +116,8 @@ def _ours(
         augmented = path.with_name("views.safetensors") if augmentation != "none" else None
         if augmented:
             features.write_views(augmented, network, data, views, augmentation, CPU)
-        layer = Layer.of_checkpoint(baseline)
-        pruned = [prune_layer(layer, variant) for variant in VARIANTS]
+        layer = read_unpruned(baseline)
+        pruned = [prune_network(layer, variant) for variant in VARIANTS]
         through_head(pruned, layer, Features.load(path, augmented), wanted, CPU)
 
     return run

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -26,11 +27,11 @@ from matplotlib.figure import Figure
 from measuring import conditions, write_ratios
 from torch import nn
 
-from ap3.config.variants import CONTROL, variants
+from ap3.config.variants import variants
 from ap3.datasets.images import Images
 from ap3.machine.job_log import Record
 from ap3.models.checkpoint import Checkpoint, Identity
-from ap3.pruning.layers import Layer
+from ap3.pruning.pruned import Pruned
 from ap3.stages import baseline, covariance, data, features, finetune, measure, prune
 
 FACTORS = (1, 2, 4)
@@ -101,28 +102,27 @@ def study(root: Path, digits: Path, ratios: int, trials: int, epochs: int) -> No
     for trial in range(1, trials + 1):
         run = root / f"trial{trial}"
         checkpoint, seen = run / "baseline.safetensors", run / "features.safetensors"
-        turned, tuned = run / "covariance.safetensors", run / "finetuned"
+        turned, tuned = run / "covariance.safetensors", run / "finetuned.safetensors"
         history = run / "baseline.csv"
         where = {"device": "cpu", "trial": trial, "image_size": SIZE}
         baseline.baseline(digits, MODEL, checkpoint, history, **recipe, **where)
         features.features(digits, checkpoint, seen, device="cpu")
-        prune.prune(names, checkpoint, run / "pruned")
-        pruned = [run / "pruned" / f"{name}.safetensors" for name in names]
+        pruned = run / "pruned.safetensors"
+        prune.prune(names, checkpoint, pruned)
         finetune.finetune(pruned, checkpoint, tuned, features=seen, device="cpu", **recipe)
         covariance.covariance(checkpoint, turned)
-        layers = [tuned / path.name for path in pruned]
-        measure.measure(layers, checkpoint, seen, turned, run / "measures.csv", groups=100)
+        measure.measure(tuned, checkpoint, seen, turned, run / "measures.csv", groups=100)
 
 
 def fullest(root: Path, epochs: int) -> float:
-    """Bytes of the fullest pruned variant over epochs × its layer + 100 kB."""
+    """Bytes of the fullest baseline's variants over epochs × their layers + 100 kB each."""
     shares = []
-    for layer in root.rglob("pruned/*.safetensors"):
-        if layer.stem != CONTROL:
-            files = [layer, *layer.parents[1].glob(f"finetuned/{layer.stem}.*")]
-            files = [file for file in files if file.name.startswith(f"{layer.stem}.")]
-            allowed = epochs * Layer.load(layer).mask.size * 4 + ALLOWED
-            shares.append(sum(file.stat().st_size for file in files) / allowed)
+    for path in root.rglob("pruned.safetensors"):
+        variants = Pruned(path)
+        weights = sum(prod(shape) for shape in variants.shapes.values())
+        files = [path, *path.parent.glob("finetuned.*")]
+        allowed = len(variants) * (epochs * weights * 4 + ALLOWED)
+        shares.append(sum(file.stat().st_size for file in files) / allowed)
     return max(shares)
 
 
@@ -181,7 +181,7 @@ def memory(folder: Path) -> dict[str, float]:
     noise.save(folder / "noise.safetensors")
     identity = Identity("noise", "growth:wide", 10, 8, 1, 0, "3")
     Checkpoint(wide(10, 8), identity).save(folder / "wide.safetensors")
-    prune.prune(["lowest-0.5"], folder / "wide.safetensors", folder / "pruned")
+    prune.prune(["lowest-0.5"], folder / "wide.safetensors", folder / "pruned.safetensors")
     print(f"{'':12}{'views, MB':>16}{'its file, MB':>14}{'fine-tuning, MB':>18}  (n = 1)")
     peaks = {}
     for views in VIEWS:
@@ -193,8 +193,15 @@ def memory(folder: Path) -> dict[str, float]:
             _peak(["features", *network, "--out", str(seen)])
         made = ["views", *network, "--out", str(kept), "--views", str(views)]
         made += ["--augmentation", "crop-flip"]
-        tuned = ["finetune", str(folder / "pruned/lowest-0.5.safetensors"), *checkpoint]
-        tuned += ["--features", str(seen), "--views", str(kept), "--out", str(folder / "tuned")]
+        tuned = ["finetune", str(folder / "pruned.safetensors"), *checkpoint]
+        tuned += [
+            "--features",
+            str(seen),
+            "--views",
+            str(kept),
+            "--out",
+            str(folder / "tuned.safetensors"),
+        ]
         tuned += ["--epochs", str(views), "--batch-size", "128", "--learning-rate", "0.01"]
         peaks[views] = _peak(made), _peak(tuned)
         print(

@@ -131,7 +131,7 @@ def _row(
         "ap3_gaussian": FULL_PRUNING_KL * _ratio(sums.distance2, sums.norm2),
         "ap3_nondiagonal": _nondiagonal(baseline, pruned, name, sums),
         "ap3_student_t": _student_t(sums, df, groups),
-    } | {f"ap3_{key}": law.kl(law.at(pruned)) for key, law in own_laws(own, baseline).items()}
+    } | {measure.column: law.kl(law.at(pruned)) for measure, law in own_laws(own, baseline).items()}
 
 
 def _real(tensor: Any, name: str, whose: str) -> Any:

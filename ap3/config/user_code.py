@@ -5,28 +5,13 @@ Naming something so runs the code of its module: it is the user's own, in the co
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
 from ap3.errors import UserError
 
-COLUMN = "ap3_own_"
-"""How the columns of measures by the user's own latent laws begin."""
-
 _TIMM = "timm:"
-
-
-def columns(names: Iterable[str]) -> list[str]:
-    """Of a table's columns, find those of measures by the user's own latent laws, from the baseline.
-
-    Examples
-    --------
-    >>> columns(["ap2", "ap3_fisher", "ap3_own_my_law", "ap3_own_my_law_from_control"])
-    ['ap3_own_my_law']
-    """
-    mine = [name for name in names if name.startswith(COLUMN)]
-    return [name for name in mine if not name.endswith("_from_control")]
 
 
 def is_own(name: str) -> bool:

@@ -2,19 +2,10 @@
 
 import pandas as pd
 
-from ap3.config import user_code
 from ap3.config.variants import CONTROL
+from ap3.measuring import catalogue
 
-METRICS = (
-    "ap2",
-    "ap3_gaussian",
-    "ap3_nondiagonal",
-    "ap3_student_t",
-    "ap3_fisher",
-    "ap3_fisher_diagonal",
-    "taylor",
-    "kl_predictions",
-)
+METRICS = tuple(measure.column for measure in catalogue.MEASURES if measure.averaged)
 """Measures that are to explain the PD."""
 
 MEASURES = (*METRICS, "train_pd_loss", "train_pd_accuracy", "test_pd_loss", "test_pd_accuracy")
@@ -30,7 +21,7 @@ def summarise(measures: pd.DataFrame) -> pd.DataFrame:
     """
     last = measures[measures["epoch"] == measures["epoch"].max()]
     keys = ["dataset", "model", "mode", "ratio", "epoch"]
-    return _over_trials(last, keys, [*MEASURES, *user_code.columns(last)])
+    return _over_trials(last, keys, [*MEASURES, *catalogue.own_columns(last)])
 
 
 def baselines(measures: pd.DataFrame) -> pd.DataFrame:

@@ -8,29 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ap3.config import user_code
 from ap3.config.variants import CONTROL, Variant
 from ap3.errors import UserError
 from ap3.latent.vectors import Vector
+from ap3.measuring import catalogue
 from ap3.measuring.sampling_noise import Noise
-
-SEES = {
-    "ratio": "weights",
-    "magnitude_pruned": "weights",
-    "ap2": "weights",
-    "relative_frobenius": "weights",
-    "cosine_distance": "weights",
-    "ap3_gaussian": "weights",
-    "ap3_nondiagonal": "weights",
-    "ap3_student_t": "weights",
-    "ap3_fisher": "features",
-    "ap3_fisher_diagonal": "features",
-    "taylor": "features",
-    "kl_predictions": "outputs",
-}
-"""The measures, and what each may see: the weights alone, the features, or the outputs too."""
-
-_FIXED = ("ratio", "magnitude_pruned")  # of the pruning itself, whatever it is measured from
 
 DIFFERENCES = ("test_pd_accuracy", "test_pd_loss", "train_pd_accuracy", "train_pd_loss")
 REFERENCES = ("baseline", "control")
@@ -83,15 +65,16 @@ class Runs:
     @property
     def sees(self) -> dict[str, str]:
         """The measures there are, with the user's own laws, and what each may see."""
-        mine = user_code.columns(name for name in self.grids if not name.endswith("@control"))
-        return SEES | dict.fromkeys(mine, "weights")
+        mine = catalogue.own_columns(name for name in self.grids if not name.endswith("@control"))
+        return {**catalogue.SEES, **dict.fromkeys(mine, "weights")}
 
     def measure(self, name: str, reference: str) -> Vector | None:
         """Values of a measure, (T, E, V); none where it knows no such reference."""
         if name == "ratio":
             shape = len(self.trials), len(self.epochs), len(self.ratios)
             return np.broadcast_to(self.ratios, shape)
-        column = name if reference == "baseline" or name in _FIXED else f"{name}_from_control"
+        same = reference == "baseline" or catalogue.named(name).fixed
+        column = name if same else catalogue.from_control(name)
         values = self.grids.get(column)
         return None if values is None or np.isnan(values).all() else np.abs(values)
 

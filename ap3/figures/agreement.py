@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ap3.explaining.trial_grids import SEES
 from ap3.figures import look
 from ap3.figures.drawing import paper_style
+from ap3.measuring.catalogue import SEES
 
 PD = "test_pd_loss"
 _WIDTH, _LEFT, _RIGHT, _GAP = 7.16, 1.45, 0.08, 0.14

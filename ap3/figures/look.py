@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ap3.config import user_code
+from ap3.measuring import catalogue
 
 
 @dataclass(frozen=True)
@@ -34,30 +34,6 @@ TRIAL: dict[str, Any] = {
     "alpha": 0.45,
     "zorder": 1.5,
 }
-
-_METRICS = {
-    "ap2": ("AP2", "AP2: squared distance"),
-    "ap3_gaussian": ("AP3", "AP3: Gaussian law, Σ = σ²I"),
-    "ap3_nondiagonal": ("AP3", "AP3: Gaussian law, Σ not diagonal"),
-    "ap3_student_t": ("AP3", "AP3: Student-t law"),
-    "ap3_fisher": ("AP3", "AP3: Gaussian law, Fisher precision"),
-    "ap3_fisher_diagonal": ("AP3", "AP3: Gaussian law, diagonal Fisher precision"),
-}
-MEASURES = {
-    "ratio": "ratio pruned",
-    "magnitude_pruned": "magnitude pruned",
-    "ap2": "AP2",
-    "relative_frobenius": "relative distance",
-    "cosine_distance": "cosine distance",
-    "ap3_gaussian": "AP3 Gaussian",
-    "ap3_nondiagonal": "AP3 non-diagonal",
-    "ap3_student_t": "AP3 Student-t",
-    "ap3_fisher": "AP3 Fisher",
-    "ap3_fisher_diagonal": "AP3 diagonal Fisher",
-    "taylor": "Taylor, 2nd order",
-    "kl_predictions": "KL of predictions",
-}
-"""What each measure of a pruned layer is called, where many stand side by side."""
 
 _NAMES = {
     "alexnet": "AlexNet",
@@ -110,12 +86,13 @@ def ratio_title(ratio: float) -> str:
 
 def metric_name(metric: str) -> str:
     """Return a metric's short name; one unknown here keeps its column's name."""
-    return _METRICS.get(metric, (metric, metric))[0]
+    return catalogue.named(metric).axis if catalogue.is_known(metric) else metric
 
 
 def metric_title(metric: str) -> str:
     """Return a metric's name with what it measures."""
-    return _METRICS.get(metric, (metric, metric))[1]
+    measure = catalogue.named(metric)
+    return (measure.title or measure.name) if catalogue.is_known(metric) else metric
 
 
 def measure_name(measure: str) -> str:
@@ -124,8 +101,7 @@ def measure_name(measure: str) -> str:
     >>> measure_name("ap3_student_t"), measure_name("ap3_own_my_law")
     ('AP3 Student-t', 'AP3 my law')
     """
-    function = measure.removeprefix(user_code.COLUMN).replace("_", " ")
-    return MEASURES.get(measure, f"AP3 {function}")
+    return catalogue.named(measure).name
 
 
 def name_title(name: str) -> str:

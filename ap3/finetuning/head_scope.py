@@ -11,7 +11,7 @@ from ap3.finetuning.trajectory import Trajectory, order
 from ap3.machine.device import resident, send
 from ap3.machine.memory import Pieces
 from ap3.machine.progress import Progress
-from ap3.pruning.layers import Layer
+from ap3.pruning.pruned import PrunedLayer, PrunedNetwork
 from ap3.training.evaluation import PerExample
 from ap3.training.features import Features
 from ap3.training.resume import Resume
@@ -21,8 +21,8 @@ _EXAMPLES_AT_ONCE = 8192
 
 
 def through_head(
-    layers: list[Layer],
-    checkpoint: Layer,
+    networks: list[PrunedNetwork],
+    baseline: PrunedNetwork,
     features: Features,
     recipe: Recipe,
     device: torch.device,
@@ -32,19 +32,27 @@ def through_head(
 
     Parameters
     ----------
-    layers
-        The pruned layers, all of one baseline.
-    checkpoint
-        The baseline's own last layer, nothing pruned.
+    networks
+        The variants of one baseline, in each of which its last layer alone is pruned.
+    baseline
+        That layer, nothing pruned.
+    features
+        What the layer sees.
+    recipe
+        Epochs, batch size and the settings of SGD.
+    device
+        Where the layers are trained.
     resume
         Where to go on from after a crash.
 
     Raises
     ------
     UserError
-        If the features are not what this layer sees.
+        If the features are not what this layer sees, or other layers are pruned too.
     """
-    _check(features, checkpoint)
+    name = baseline.only_layer
+    whole = baseline.layers[name]
+    _check(features, baseline)
     splits = {
         "train": (resident(features.train, device), features.train_labels.to(device)),
         "test": (resident(features.test, device), features.test_labels.to(device)),
@@ -54,21 +62,23 @@ def through_head(
     def judge(heads: Heads) -> dict[str, PerExample]:
         return {split: _judge(heads, *pair, pieces) for split, pair in splits.items()}
 
-    unpruned = judge(_heads([checkpoint], device))
-    baseline = {split: outcomes.of_variant(0) for split, outcomes in unpruned.items()}
-    trajectories = [Trajectory(layer, baseline) for layer in layers]
+    unpruned = judge(_heads([whole], device))
+    own = {split: outcomes.of_variant(0) for split, outcomes in unpruned.items()}
+    trajectories = [Trajectory(network, own) for network in networks]
 
     def record(heads: Heads) -> None:
         outcomes = judge(heads)
         for index, trajectory in enumerate(trajectories):
-            own = {split: outcome.of_variant(index) for split, outcome in outcomes.items()}
-            trajectory.record(heads.weight[index], heads.bias[index], own)
+            mine = {split: outcome.of_variant(index) for split, outcome in outcomes.items()}
+            trajectory.record({name: heads.of_variant(index)}, mine)
 
+    layers = [network.layers[network.only_layer] for network in networks]
     start = _heads(layers, device)
-    masks = torch.stack([torch.from_numpy(layer.mask) for layer in layers]).to(device)
+    masks = torch.stack([torch.from_numpy(layer.mask) for layer in layers])
+    masks = masks.to(device, start.weight.dtype)
     views, labels = features.views, splits["train"][1]
     record(start)
-    origin, resume = layers[0].origin, resume or Resume()
+    origin, resume = baseline.origin, resume or Resume()
     resume.track(**{str(one.pruned.variant): one for one in trajectories})
     with Progress(str(origin), recipe.epochs, len(labels)) as progress:
         for heads in finetune_heads(start, masks, views, labels, recipe, order(origin), resume):
@@ -77,12 +87,12 @@ def through_head(
     return trajectories
 
 
-def _check(features: Features, layer: Layer) -> None:
-    classes, width = layer.weight.shape
+def _check(features: Features, baseline: PrunedNetwork) -> None:
+    classes, width = baseline.layers[baseline.only_layer].weight.shape
     seen, last = features.train.shape[1], int(features.train_labels.max())
     if seen != width or last >= classes:
         raise UserError(
-            f"the last layer of {layer.origin} sees {width} numbers and tells {classes} "
+            f"the last layer of {baseline.origin} sees {width} numbers and tells {classes} "
             f"classes, but the features are of {seen} numbers and {last + 1} classes; give what "
             "ap3 features made of that checkpoint."
         )
@@ -111,7 +121,7 @@ def _joined(parts: list[PerExample]) -> PerExample:
     )
 
 
-def _heads(layers: list[Layer], device: torch.device) -> Heads:
+def _heads(layers: list[PrunedLayer], device: torch.device) -> Heads:
     weight = torch.stack([torch.from_numpy(layer.weight) for layer in layers])
-    bias = torch.stack([torch.from_numpy(layer.bias) for layer in layers])
+    bias = torch.stack([torch.from_numpy(layer.shift) for layer in layers])
     return Heads(weight.to(device), bias.to(device))

@@ -1,9 +1,7 @@
-"""Fine-tune pruned variants of one baseline: same data, same order, masks held.
+"""The last layers of all variants of a baseline, trained together in batched products.
 
-In scope `head` only the pruned layer learns. The network below it is frozen, so every variant
-sees the same features, and the layers of all variants are trained together in batched products.
-In scope `all` the whole network of each variant learns. The layer's bias is fine-tuned in both,
-and is no part of AP2 or AP3.
+The network below them is frozen, so every variant sees the same features, in the same order, with
+its own mask held. The bias is fine-tuned too, and is no part of AP2 or AP3.
 """
 
 from collections.abc import Iterator
@@ -13,16 +11,14 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
 
 from ap3.finetuning.head_sgd import HeadSGD
 from ap3.machine.device import resident, take
 from ap3.machine.memory import Pieces
-from ap3.models.head import linear
-from ap3.models.preprocessing import View
 from ap3.training.features import Views
 from ap3.training.resume import Draws, Resume
-from ap3.training.sgd import Epoch, Recipe, shuffled_batches, train
+from ap3.training.sgd import Recipe, shuffled_batches
 
 _CACHE_LINE = 16  # numbers of four bytes in 64 bytes
 
@@ -55,6 +51,10 @@ class Heads:
         """Put the layers back as they were."""
         self.weight.copy_(state["weight"])
         self.bias.copy_(state["bias"])
+
+    def of_variant(self, index: int) -> dict[str, Tensor]:
+        """Take one variant's layer out of those of many."""
+        return {"weight": self.weight[index], "bias": self.bias[index]}
 
     def snapshot(self) -> "Heads":
         """Copy the layers as they are now."""
@@ -139,29 +139,3 @@ def _sum_of_losses(logits: Tensor, labels: Tensor) -> Tensor:
     variants, count, classes = logits.shape
     targets = labels.expand(variants, count).reshape(-1)
     return F.cross_entropy(logits.reshape(-1, classes), targets, reduction="sum")
-
-
-def finetune_network(
-    model: nn.Module,
-    head: str,
-    mask: Tensor,
-    images: Tensor,
-    labels: Tensor,
-    view: View,
-    recipe: Recipe,
-    generator: torch.Generator,
-    resume: Resume | None = None,
-) -> Iterator[Epoch]:
-    """Train a whole pruned network in place, its last layer's mask held; yields after each epoch.
-
-    `mask` has the shape of the weights of the layer called `head`; the other arguments are those
-    of `ap3.training.sgd.train`.
-    """
-    weight = linear(model, head).weight
-    with torch.no_grad():
-        weight *= mask
-    hook = weight.register_hook(lambda gradient: gradient * mask)
-    try:
-        yield from train(model, images, labels, view, recipe, generator, resume)
-    finally:
-        hook.remove()

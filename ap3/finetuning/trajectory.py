@@ -1,43 +1,50 @@
-"""One pruned variant through fine-tuning: its layer and its performance, epoch by epoch."""
+"""One pruned variant through fine-tuning: its layers and its performance, epoch by epoch."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from ap3.config.seeds import derive
 from ap3.errors import UserError
+from ap3.files import csv_tables
 from ap3.finetuning import performance
-from ap3.pruning.layers import Layer, Origin
+from ap3.pruning import pruned
+from ap3.pruning.pruned import Origin, PrunedNetwork
 from ap3.training.evaluation import PerExample
+from ap3.training.outcomes import Outcomes, write_outcomes
+
+State = Mapping[str, Mapping[str, Tensor]]
+"""The pruned layers at one epoch, by name: `weight` and, where a layer has one, `bias`."""
 
 
 class Trajectory:
-    """One variant's layer and log, from epoch 0 (pruned, not yet fine-tuned) on.
+    """One variant's layers and log, from epoch 0 (pruned, not yet fine-tuned) on.
 
     Parameters
     ----------
     pruned
-        The layer that fine-tuning starts from.
+        What fine-tuning starts from.
     baseline
         How the unpruned network does on every example of each split.
     """
 
-    def __init__(self, pruned: Layer, baseline: Mapping[str, PerExample]) -> None:
+    def __init__(self, pruned: PrunedNetwork, baseline: Mapping[str, PerExample]) -> None:
         self.pruned, self.baseline = pruned, baseline
-        self.weights: list[Tensor] = []
-        self.biases: list[Tensor] = []
+        self.states: list[State] = []
         self.log: list[dict[str, Any]] = []
         self.depth: list[dict[str, Any]] = []
         self.outcomes: Mapping[str, PerExample] = {}
 
-    def record(self, weight: Tensor, bias: Tensor, outcomes: Mapping[str, PerExample]) -> None:
-        """Add the next epoch's layer and outcomes on each split; of these, hold the last alone."""
+    def record(self, state: State, outcomes: Mapping[str, PerExample]) -> None:
+        """Add the next epoch's layers and outcomes on each split; of these, hold the last alone."""
         self.outcomes = outcomes
-        row: dict[str, Any] = {"epoch": len(self.log)}
+        row: dict[str, Any] = self.pruned.about | {"epoch": len(self.log)}
         for split, outcome in outcomes.items():
             row |= performance.columns(split, self.baseline[split], outcome)
             if not math.isfinite(row[f"{split}_loss"]):
@@ -45,8 +52,12 @@ class Trajectory:
                     f"fine-tuning {self.pruned.origin} {self.pruned.variant} diverged in epoch "
                     f"{row['epoch']}: the {split} loss is {row[f'{split}_loss']}; lower the learning rate."
                 )
-        self.weights.append(weight.detach().cpu().clone())
-        self.biases.append(bias.detach().cpu().clone())
+        self.states.append(
+            {
+                layer: {part: tensor.detach().cpu().clone() for part, tensor in parts.items()}
+                for layer, parts in state.items()
+            }
+        )
         self.log.append(row)
 
     def record_depth(self, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -57,20 +68,71 @@ class Trajectory:
     def state_dict(self) -> dict[str, Any]:
         """Return what was recorded so far."""
         outcomes = {split: vars(found) for split, found in self.outcomes.items()}
-        layer = {"weights": torch.stack(self.weights), "biases": torch.stack(self.biases)}
-        return layer | {"log": self.log, "depth": self.depth, "outcomes": outcomes}
+        return {
+            "states": self.states,
+            "log": self.log,
+            "depth": self.depth,
+            "outcomes": outcomes,
+        }
 
     def load_state_dict(self, state: dict[str, Any], /) -> None:
         """Put back what was recorded."""
-        self.weights, self.biases = list(state["weights"]), list(state["biases"])
-        self.log, self.depth = state["log"], state["depth"]
+        self.states, self.log, self.depth = state["states"], state["log"], state["depth"]
         self.outcomes = {split: PerExample(**found) for split, found in state["outcomes"].items()}
 
     @property
-    def layer(self) -> Layer:
-        """The layer with a leading axis of epochs."""
-        weight, bias = torch.stack(self.weights).numpy(), torch.stack(self.biases).numpy()
-        return replace(self.pruned, weight=weight, bias=bias)
+    def tuned(self) -> PrunedNetwork:
+        """The layers with a leading axis of epochs."""
+        layers = {}
+        for name, layer in self.pruned.layers.items():
+            parts = {
+                part: torch.stack([state[name][part] for state in self.states]).numpy()
+                for part in self.states[0][name]
+            }
+            layers[name] = replace(layer, **parts)
+        return replace(self.pruned, layers=layers)
+
+
+def save(path: Path, trajectories: Sequence[Trajectory]) -> None:
+    """Write what fine-tuning gave: states to `path`, and beside it the log of all variants (CSV).
+
+    Where the whole network learned, two files more: `.layers.csv`, how far each layer has moved,
+    and `.outcomes.safetensors`, how every test example fares at the end.
+    """
+    pruned.save(path, [one.tuned for one in trajectories])
+    csv_tables.write(joined(one.log for one in trajectories), path.with_suffix(".csv"))
+    if trajectories[0].depth:
+        depth = joined(one.depth for one in trajectories)
+        csv_tables.write(depth, path.with_suffix(".layers.csv"))
+        last = {}
+        for one in trajectories:
+            test = one.outcomes["test"]
+            arrays = (part[None].cpu().numpy() for part in (test.loss, test.correct))
+            last[str(one.pruned.variant)] = Outcomes(*arrays)
+        write_outcomes(path.with_suffix(".outcomes.safetensors"), last)
+
+
+def read_log(path: Path, *values: str) -> pd.DataFrame:
+    """Read the log beside what `save` wrote to `path`; `values` are further columns it must have.
+
+    Raises
+    ------
+    UserError
+        If it is missing or no such table.
+    """
+    return csv_tables.read(path.with_suffix(".csv"), *csv_tables.ROW, values=values)
+
+
+def log_of(log: pd.DataFrame, network: PrunedNetwork) -> pd.DataFrame:
+    """Take one variant's rows out of a log, numbered from 0."""
+    variant = network.variant
+    mine = log[(log["mode"] == variant.mode) & (log["ratio"] == variant.ratio)]
+    return mine.reset_index(drop=True)
+
+
+def joined(logs: Iterable[list[dict[str, Any]]]) -> pd.DataFrame:
+    """Put the rows of several logs into one table."""
+    return pd.DataFrame([row for log in logs for row in log])
 
 
 def order(origin: Origin) -> torch.Generator:

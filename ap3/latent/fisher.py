@@ -15,6 +15,8 @@ from scipy.special import softmax
 
 from ap3.errors import UserError
 from ap3.latent.gaussian import DiagonalGaussian, GaussianLaw
+from ap3.latent.spread import Spread
+from ap3.latent.top_eigenvalue import top_eigenvalue
 from ap3.latent.vectors import BLOCK, Vector, as_float64, positive
 
 
@@ -150,6 +152,14 @@ class FisherGaussian(GaussianLaw):
         """The curvature (one object) and c."""
         return {"curvature": self.curvature, "scale": self.scale}
 
+    @property
+    def spread(self) -> Spread:
+        """Extreme precisions c λ and c (λ_max(F) + λ); F does not see a shift of all logits."""
+        curvature = self.curvature
+        largest, _ = top_eigenvalue(curvature.features, softmax(curvature.logits, axis=1))
+        damping = curvature.damping
+        return Spread(np.nan, self.scale * damping, self.scale * (largest + damping))
+
     def whiten(self, differences: Vector) -> Vector:
         """√c GΔ with GᵀG = F + λI: (n,) → (N · C + n,)."""
         return np.sqrt(self.scale) * self.curvature.whiten(differences)
@@ -173,7 +183,7 @@ class DiagonalFisherGaussian(DiagonalGaussian):
     def __init__(self, weights: Any, curvature: SoftmaxCurvature, scale: float) -> None:
         precisions = positive(scale, "scale") * (curvature.diagonal + curvature.damping)
         super().__init__(weights, 1 / precisions)
-        self.scale = float(scale)
+        self.scale, self.damping = float(scale), curvature.damping
 
 
 def _layer_shape(features: Any, logits: Any) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from scipy.special import hyp2f1
 from ap3.errors import UserError
 from ap3.latent.law import Law
 from ap3.latent.monte_carlo import Estimate, gaussian_kl_monte_carlo
+from ap3.latent.spread import Spread
 from ap3.latent.vectors import Vector, as_vector, positive, positive_vector
 
 
@@ -57,6 +58,14 @@ class DiagonalGaussian(GaussianLaw):
     def shared(self) -> Mapping[str, Any]:
         """The variances."""
         return {"variances": self.variances}
+
+    @property
+    def spread(self) -> Spread:
+        """Trace and extreme precisions of the variances."""
+        variances = self.variances
+        return Spread(
+            float(variances.sum()), 1 / float(variances.max()), 1 / float(variances.min())
+        )
 
     def whiten(self, differences: Vector) -> Vector:
         """Δ / σ, weight by weight."""

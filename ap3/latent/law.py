@@ -9,6 +9,7 @@ import numpy as np
 
 from ap3.errors import UserError
 from ap3.latent.monte_carlo import Estimate
+from ap3.latent.spread import UNKNOWN, Spread
 from ap3.latent.vectors import Vector, as_vector, over_rows
 
 
@@ -67,6 +68,11 @@ class Law(ABC):
     @abstractmethod
     def shared(self) -> Mapping[str, Any]:
         """The parameters that laws must have in common to be compared, by name."""
+
+    @property
+    def spread(self) -> Spread:
+        """What the bounds ask of the covariance; nothing is known of it unless a law says it."""
+        return UNKNOWN
 
     @abstractmethod
     def _kl_to(self, rows: Vector) -> Vector:

@@ -8,6 +8,7 @@ import numpy as np
 from ap3.errors import UserError
 from ap3.latent.gaussian import GaussianLaw
 from ap3.latent.rotation import Rotation
+from ap3.latent.spread import Spread
 from ap3.latent.vectors import Vector, positive, positive_vector
 
 
@@ -73,6 +74,14 @@ class SpectralGaussian(GaussianLaw):
     def shared(self) -> Mapping[str, Any]:
         """V, Λ and β."""
         return {"rotation": self.rotation, "spectrum": self.spectrum, "scale": self.scale}
+
+    @property
+    def spread(self) -> Spread:
+        """Trace and extreme precisions of βΛ."""
+        variances = self.scale * self.spectrum
+        return Spread(
+            float(variances.sum()), 1 / float(variances.max()), 1 / float(variances.min())
+        )
 
     def whiten(self, differences: Vector) -> Vector:
         """(βΛ)^(−½) VᵀΔ."""

@@ -24,6 +24,7 @@ from ap3.errors import UserError
 from ap3.latent.grouping import group_means, whole_groups
 from ap3.latent.law import Law
 from ap3.latent.monte_carlo import Estimate, student_t_kl_pyro, student_t_kl_reduced
+from ap3.latent.spread import Spread
 from ap3.latent.vectors import Vector, as_float64, positive
 
 # exp(−π²/h) is 5e-35 at this step and 7e-18 at twice the step, which gives the error estimate.
@@ -178,6 +179,13 @@ class StudentT(Law):
     def shared(self) -> Mapping[str, Any]:
         """ν, the scale, and the number of groups."""
         return {"df": self.df, "scale": self.scale, "groups": self.groups}
+
+    @property
+    def spread(self) -> Spread:
+        """Of the covariance scale² ν/(ν − 2) I, which only ν > 2 has."""
+        variance = self.scale**2 * self.df / (self.df - 2) if self.df > 2 else np.nan
+        whole = self.dim == self.weights.size
+        return Spread(variance * self.dim, 1 / variance, 1 / variance, False, whole)
 
     def distances(self, weights: Vector) -> Vector:
         """Mahalanobis distance from this law's location to that at each row: (m, n) → (m,)."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ap3.errors import UserError
 
 Vector = NDArray[np.float64]
+FloatArray = NDArray[np.floating[Any]]
 
 # Numbers held at once: 32 MiB of float64, small beside a layer that needs blocks at all.
 BLOCK = 2**22

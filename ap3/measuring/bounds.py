@@ -5,22 +5,18 @@ training examples (or the sample of them that `Reference.read` draws), so that a
 has no excuse for failing. The PDs of whole splits stand beside; nothing here bounds the test one.
 """
 
-from dataclasses import dataclass
-from functools import singledispatch
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 
-from ap3.latent import FisherGaussian, Law, SpectralGaussian, StudentT
-from ap3.latent.gaussian import DiagonalGaussian
-from ap3.latent.vectors import Vector
+from ap3.latent.law import Law
+from ap3.latent.spread import Spread
+from ap3.latent.vectors import FloatArray, Vector
 from ap3.measuring import bound_formulas
-from ap3.measuring.head_loss import top_eigenvalue
 from ap3.measuring.reference import Reference
 from ap3.metrics import ap2
-from ap3.pruning.layers import FloatArray, Layer
+from ap3.pruning.pruned import PrunedLayer, PrunedNetwork
 
 BOUNDS = {
     "lemma31_printed": "Lemma 3.1, as printed",
@@ -38,84 +34,21 @@ VALUES = ("pd_loss", *BOUNDS, *(f"{name}_over_pd" for name in BOUNDS))
 _DIGITS = 7
 
 
-@dataclass(frozen=True)
-class Spread:
-    """What the bounds ask of a latent law's covariance Σ, which both laws of a pair share.
-
-    Attributes
-    ----------
-    trace
-        tr Σ; NaN where it would take the whole spectrum, and where the law has no covariance.
-    precision_min, precision_max
-        Extreme eigenvalues of Σ⁻¹.
-    gaussian
-        Whether ε = ½ ΔᵀΣ⁻¹Δ, as Corollary 3.2 and Eqs. 4 and 5 suppose.
-    sees_every_weight
-        Whether the location is the weights. The mean of a grouped law is not, so that bounds on
-        the difference of the means say nothing of ‖Δ‖.
-    """
-
-    trace: float
-    precision_min: float
-    precision_max: float
-    gaussian: bool = True
-    sees_every_weight: bool = True
-
-
-@singledispatch
-def spread_of(law: Law) -> Spread:
-    """Return the spread of a law.
-
-    Examples
-    --------
-    >>> from ap3.latent import IsotropicGaussian
-    >>> spread_of(IsotropicGaussian([1.0, 0.0, 0.0], variance=2.0)).trace
-    6.0
-    """
-    raise TypeError(f"no spread is known of {type(law).__name__}")
-
-
-@spread_of.register
-def _(law: DiagonalGaussian) -> Spread:
-    variances = law.variances
-    return Spread(float(variances.sum()), 1 / float(variances.max()), 1 / float(variances.min()))
-
-
-@spread_of.register
-def _(law: SpectralGaussian) -> Spread:
-    variances = law.scale * law.spectrum
-    return Spread(float(variances.sum()), 1 / float(variances.max()), 1 / float(variances.min()))
-
-
-@spread_of.register
-def _(law: FisherGaussian) -> Spread:
-    # F doesn't see a shift of all logits, so its smallest eigenvalue is 0.
-    curvature = law.curvature
-    largest, _ = top_eigenvalue(curvature.features, softmax(curvature.logits, axis=1))
-    damping = curvature.damping
-    return Spread(np.nan, law.scale * damping, law.scale * (largest + damping))
-
-
-@spread_of.register
-def _(law: StudentT) -> Spread:
-    variance = law.scale**2 * law.df / (law.df - 2) if law.df > 2 else np.nan
-    full = law.dim == law.weights.size
-    return Spread(variance * law.dim, 1 / variance, 1 / variance, False, full)
-
-
 LOG = ("train_pd_loss", "test_pd_loss")
 """Columns of a variant's log that stand beside its bounds."""
 
 
 def bounds_of(
-    reference: Reference, tuned: Layer, log: pd.DataFrame, frozen: bool = True
+    reference: Reference, tuned: PrunedNetwork, log: pd.DataFrame, frozen: bool = True
 ) -> pd.DataFrame:
     """Put every bound beside the PD of one variant: a row per law and epoch.
 
     Parameters
     ----------
+    reference
+        The baseline.
     tuned
-        The variant's layer with a leading axis of epochs.
+        The variant, its layers with a leading axis of epochs.
     log
         The variant's log, a row per epoch from 0.
     frozen
@@ -123,16 +56,23 @@ def bounds_of(
         last layer alone once fine-tuning has begun, and no bound is made for those epochs.
     """
     tuned.check_epochs(log["epoch"])
+    layer = tuned.layers[reference.head]
     about = tuned.about | {
         "epoch": log["epoch"],
         "train_pd_loss": log["train_pd_loss"],
         "test_pd_loss": log["test_pd_loss"],
     }
     same_trunk = frozen | (log["epoch"].to_numpy() == 0)
-    loss = _loss_facts(reference, tuned, same_trunk)
+    loss = _loss_facts(reference, layer, same_trunk)
     rows = [
-        pd.DataFrame(about | {"law": name} | loss | _of_law(law, tuned.weight, loss))
-        for name, law in reference.laws.by_name().items()
+        pd.DataFrame(
+            about
+            | {"law": measure.law_name}
+            | loss
+            | _of_law(laws[reference.head], layer.weight, loss)
+        )
+        for measure, laws in reference.laws.items()
+        if reference.head in laws
     ]
     table = pd.concat(rows, ignore_index=True)
     for name in BOUNDS:
@@ -170,16 +110,16 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()
 
 
-def _loss_facts(reference: Reference, tuned: Layer, same_trunk: Vector) -> dict[str, Any]:
+def _loss_facts(reference: Reference, tuned: PrunedLayer, same_trunk: Vector) -> dict[str, Any]:
     """Describe the loss at the baseline and at every epoch; NaN where the trunk has moved."""
     layer, loss = reference.layer, reference.loss
     facts, start = np.full((3, len(same_trunk)), np.nan), None
     for epoch in np.flatnonzero(same_trunk):
-        at = tuned.weight[epoch], tuned.bias[epoch]
+        at = tuned.weight[epoch], tuned.shift[epoch]
         value, gradient = loss.value_and_gradient(*at)
         eigenvalue, start = loss.top_eigenvalue(*at, start)
         facts[:, epoch] = abs(value - reference.value), np.linalg.norm(gradient), eigenvalue
-    bias_change = bound_formulas.bias_bound(tuned.bias.astype(float) - layer.bias)
+    bias_change = bound_formulas.bias_bound(tuned.shift.astype(float) - layer.shift)
     return {
         "pd_loss": facts[0],
         "ap2": ap2(layer.weight, tuned.weight),
@@ -194,7 +134,7 @@ def _loss_facts(reference: Reference, tuned: Layer, same_trunk: Vector) -> dict[
 
 def _of_law(law: Law, weights: FloatArray, loss: dict[str, Any]) -> dict[str, Any]:
     """Every bound that a law gives, for weights (E, C, d)."""
-    spread, kl = spread_of(law), law.kl_many(weights)
+    spread, kl = law.spread, law.kl_many(weights)
     trace, bias = 2 * spread.trace, loss["bias_bound"]
     from_baseline = loss["slope"], loss["lambda_bound"]
     at_pruned = loss["slope_pruned"], loss["lambda_max"]

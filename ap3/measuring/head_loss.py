@@ -4,7 +4,7 @@ L(W, b) is the mean cross-entropy of softmax(W x + b) over the features x of a s
 Slope and curvature are taken in W only, as AP2 is, and nothing of the size of W times W is formed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -12,12 +12,8 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 
 from ap3.errors import UserError
+from ap3.latent.top_eigenvalue import largest_eigenvalue, top_eigenvalue
 from ap3.latent.vectors import Vector, as_float64, slices
-
-# Few Lanczos vectors, because a start from the epoch before is nearly right already. The tolerance
-# is of the residual; the eigenvalue's error goes with its square.
-_LANCZOS_VECTORS = 6
-_TOLERANCE = 1e-4
 
 
 class HeadLoss:
@@ -85,48 +81,11 @@ class HeadLoss:
         bound of 1992).
         """
         moment: Any = sum(x.T @ x for _, x in self._blocks(0)) / len(self.labels)
-        return 0.5 * _largest(moment.__matmul__, len(moment))[0]
+        return 0.5 * largest_eigenvalue(moment.__matmul__, len(moment))[0]
 
     def _blocks(self, classes: int) -> Iterator[tuple[slice, Vector]]:
         for rows in slices(len(self.labels), self.features.shape[1] + classes):
             yield rows, as_float64(self.features[rows], "features")
-
-
-def top_eigenvalue(
-    features: Vector, probabilities: Vector, start: Vector | None = None
-) -> tuple[float, Vector]:
-    """Return λ_max of the Hessian in the last layer's weights, and its eigenvector, by Lanczos.
-
-    Hessian–vector products only: H V = 1/N Σᵢ (diag pᵢ − pᵢpᵢᵀ) V xᵢ xᵢᵀ, in the precision of the
-    features, at least single.
-
-    Parameters
-    ----------
-    features : array of shape (N, d)
-    probabilities : array of shape (N, C)
-    start : array of shape (C · d,)
-        A guess of the eigenvector, such as that of the epoch before.
-
-    Examples
-    --------
-    >>> eigenvalue, _ = top_eigenvalue(np.array([[2.0]]), np.array([[0.5, 0.5]]))
-    >>> round(eigenvalue, 12)
-    2.0
-    """
-    shape = probabilities.shape[1], features.shape[1]
-    dtype = np.result_type(features.dtype, np.float32)
-    p = probabilities.astype(dtype)
-
-    def product(vector: Vector) -> Vector:
-        direction, total = vector.reshape(shape).astype(dtype), np.zeros(shape)
-        for rows in slices(len(p), sum(shape)):
-            x = features[rows].astype(dtype, copy=False)
-            change = x @ direction.T
-            change -= (p[rows] * change).sum(axis=1, keepdims=True)
-            total += (p[rows] * change).T @ x
-        return total.ravel() / len(p)
-
-    return _largest(product, shape[0] * shape[1], start, _TOLERANCE)
 
 
 def predictions_kl(features: Any, reference: Any, others: Any) -> Vector:
@@ -164,31 +123,6 @@ def _log_predictions(x: Vector, layers: Vector) -> Vector:
     flat = layers.reshape(-1, layers.shape[-1])
     logits = x @ flat[:, :-1].T + flat[:, -1]
     return np.asarray(log_softmax(logits.reshape(len(x), *layers.shape[:2]), axis=2))
-
-
-def _largest(
-    product: Callable[[Vector], Vector],
-    size: int,
-    start: Vector | None = None,
-    tolerance: float = 0.0,
-) -> tuple[float, Vector]:
-    """Largest eigenvalue of a positive matrix, and its eigenvector; tolerance 0 means rounding."""
-    if size <= _LANCZOS_VECTORS:
-        values, vectors = np.linalg.eigh(np.stack([product(unit) for unit in np.eye(size)]))
-        return float(values[-1]), vectors[:, -1]
-    anywhere = np.random.default_rng(0).standard_normal(size)
-    guesses = [anywhere] if start is None else [start, anywhere]
-    start = next((guess for guess in guesses if np.linalg.norm(product(guess)) > 0), None)
-    if start is None:
-        # A layer that is sure of every example has less curvature than the smallest number.
-        return 0.0, anywhere / np.linalg.norm(anywhere)
-    from scipy.sparse.linalg import LinearOperator, eigsh  # slow to import, and seldom wanted
-
-    operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
-    value, vector = eigsh(
-        operator, k=1, which="LA", v0=start, ncv=_LANCZOS_VECTORS, tol=tolerance, maxiter=10_000
-    )
-    return float(value[0]), vector[:, 0]
 
 
 def _logits(x: Vector, weight: Any, bias: Any) -> Vector:

@@ -1,7 +1,7 @@
-"""What pruned layers are measured from: a baseline's last layer, its task, and the laws at it."""
+"""What pruned networks are measured from: a baseline's layers, its task, and the laws at them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -12,23 +12,39 @@ from numpy.typing import NDArray
 from ap3.config.seeds import derive
 from ap3.errors import UserError
 from ap3.latent.law import Law
-from ap3.latent.vectors import Vector, as_float64
+from ap3.latent.vectors import Vector
+from ap3.measuring import catalogue
+from ap3.measuring.catalogue import Measure
 from ap3.measuring.covariance import load_covariance
 from ap3.measuring.head_loss import HeadLoss
-from ap3.measuring.laws import AUTO, Laws, Scales, own_laws
-from ap3.metrics import ap2
-from ap3.pruning.layers import FloatArray, Layer, Origin
+from ap3.measuring.laws import AUTO, BaselineLayer, Scales, own_laws
+from ap3.pruning.pruned import Origin, read_unpruned
 from ap3.training.splits import Split
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """An unpruned last layer with what it was trained to do and the laws that it locates."""
+    """A baseline: its layers by name, what the last one was trained to do, and the latent laws.
 
-    layer: Layer
+    Attributes
+    ----------
+    origin
+        Which baseline.
+    head
+        The name of its last layer.
+    layers
+        The layers that pruning may touch, the last one among them.
+    loss
+        The task, as a function of the last layer.
+    laws
+        By the measure whose law it is and the name of the layer.
+    """
+
+    origin: Origin
+    head: str
+    layers: Mapping[str, BaselineLayer]
     loss: HeadLoss
-    laws: Laws
-    own: Mapping[str, Law] = field(default_factory=dict)
+    laws: Mapping[Measure, Mapping[str, Law]]
 
     @classmethod
     def read(
@@ -46,8 +62,12 @@ class Reference:
 
         Parameters
         ----------
+        checkpoint
+            The baseline.
         train
             What the last layer sees of the training split.
+        covariance
+            V and Λ of the non-diagonal law.
         df, groups
             Of the Student-t law.
         examples
@@ -63,36 +83,73 @@ class Reference:
         UserError
             If a file is missing or holds something else, or the features are another layer's.
         """
-        layer = Layer.of_checkpoint(checkpoint)
+        baseline = read_unpruned(checkpoint)
+        head = baseline.only_layer
+        layer = baseline.layers[head]
         if train.features.shape[1:] != layer.weight.shape[1:]:
             raise UserError(
                 f"the features are of shape {train.features.shape}, but the last layer of "
                 f"{checkpoint} sees {layer.weight.shape[1]} numbers; give what ap3 features made "
                 "of that checkpoint."
             )
-        rows = _sample(len(train.labels), examples, layer.origin)
+        rows = _sample(len(train.labels), examples, baseline.origin)
         loss = HeadLoss(train.features[rows], train.labels[rows])
         rotation, spectrum = load_covariance(covariance)
-        laws = Laws.of_baseline(layer, loss.features, rotation, spectrum, df, groups, scales)
-        return cls(layer, loss, laws, own_laws(own, layer.weight))
+        known = BaselineLayer(
+            layer.weight, layer.bias, loss.features, rotation, spectrum, df, groups, scales
+        )
+        return cls.of(baseline.origin, head, {head: known}, loss, own)
 
-    def distances(self, weights: FloatArray) -> dict[str, Vector]:
-        """AP2 and AP3 under every law of weights (E, C, d)."""
-        laws = {**self.laws.by_name(), **self.own}
-        kl = {f"ap3_{name}": law.kl_many(weights) for name, law in laws.items()}
-        return {"ap2": ap2(self.layer.weight, weights)} | kl
+    @classmethod
+    def of(
+        cls,
+        origin: Origin,
+        head: str,
+        layers: Mapping[str, BaselineLayer],
+        loss: HeadLoss,
+        own: Iterable[str] = (),
+    ) -> Self:
+        """Set up every law of the catalogue, and the user's own, at each layer that has it."""
+        laws: dict[Measure, dict[str, Law]] = {}
+        for measure in catalogue.MEASURES:
+            if measure.law:
+                made = catalogue.function(measure.law)
+                found = {name: made(layer) for name, layer in layers.items()}
+                laws[measure] = {name: law for name, law in found.items() if law is not None}
+        names = [*own]
+        for layer_name, layer in layers.items():
+            for measure, law in own_laws(names, layer.weight).items():
+                laws.setdefault(measure, {})[layer_name] = law
+        return cls(origin, head, layers, loss, laws)
 
-    def taylor(self, weights: FloatArray, distances: dict[str, Vector]) -> Vector:
-        """Second-order Taylor estimate, at the baseline, of the change of the training loss.
+    @property
+    def measures(self) -> list[Measure]:
+        """Every measure that is computed, in the order of its column."""
+        known = catalogue.computed()
+        mine = [measure for measure in self.laws if measure not in known]
+        last = max(i for i, measure in enumerate(known) if measure.law) + 1
+        return [*known[:last], *mine, *known[last:]]
 
-        ⟨∂L/∂W, Δ⟩ + ½ ΔᵀFΔ with Δ = W̃ − W; signed. F, the exact Hessian, is taken out of the Fisher
-        law's KL, c/2 Δᵀ(F + λI)Δ. The bias is held where it was, as AP2 holds it.
-        """
-        change = as_float64(weights) - as_float64(self.layer.weight)
-        slope = np.tensordot(change, self.gradient, axes=2)
-        fisher = self.laws.fisher
-        bend = distances["ap3_fisher"] / fisher.scale
-        return slope + bend - 0.5 * fisher.curvature.damping * distances["ap2"]
+    @property
+    def layer(self) -> BaselineLayer:
+        """The last layer."""
+        return self.layers[self.head]
+
+    def law(self, column: str) -> Law:
+        """Return the last layer's law of a measure."""
+        return next(laws for measure, laws in self.laws.items() if measure.column == column)[
+            self.head
+        ]
+
+    @property
+    def scales(self) -> dict[str, float]:
+        """The scales of the last layer's laws as they came out: columns of a table."""
+        return {
+            column: float(getattr(laws[self.head], attribute))
+            for measure, laws in self.laws.items()
+            if self.head in laws
+            for column, attribute in measure.scales.items()
+        }
 
     @property
     def value(self) -> float:
@@ -101,12 +158,12 @@ class Reference:
 
     @property
     def gradient(self) -> Vector:
-        """∂L/∂W of that loss, (C, d)."""
+        """∂L/∂W of that loss in the last layer's weights, (C, d)."""
         return self._at_baseline[1]
 
     @cached_property
     def _at_baseline(self) -> tuple[float, Vector]:
-        return self.loss.value_and_gradient(self.layer.weight, self.layer.bias)
+        return self.loss.value_and_gradient(self.layer.weight, self.layer.shift)
 
 
 def _sample(count: int, examples: int | None, origin: Origin) -> NDArray[np.int64] | slice:

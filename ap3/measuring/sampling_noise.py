@@ -19,8 +19,9 @@ from ap3.config.seeds import derive
 from ap3.errors import UserError
 from ap3.files import storage
 from ap3.latent.vectors import Vector, slices
-from ap3.measuring.outcomes import Outcomes
-from ap3.pruning.layers import Layer, Origin
+from ap3.measuring.reference import Reference
+from ap3.pruning.pruned import Origin, PrunedNetwork
+from ap3.training.outcomes import Outcomes
 from ap3.training.splits import Split
 
 Differences = NDArray[np.float32]
@@ -90,34 +91,36 @@ class Evaluation:
 
     Parameters
     ----------
-    baseline
-        The unpruned layer.
+    reference
+        The baseline.
     splits
         What it sees of the examples, by split.
     """
 
-    def __init__(self, baseline: Layer, splits: Mapping[str, Split]) -> None:
-        self.baseline, self.splits = baseline, splits
-        one = baseline.weight[np.newaxis], baseline.bias[np.newaxis]
+    def __init__(self, reference: Reference, splits: Mapping[str, Split]) -> None:
+        self.reference, self.splits = reference, splits
+        layer = reference.layer
+        one = layer.weight[np.newaxis], layer.shift[np.newaxis]
         self._own = {name: Outcomes.of(*one, split) for name, split in splits.items()}
         self._differences: dict[str, list[Differences]] = {name: [] for name in splits}
         self._variants: list[str] = []
 
-    def add(self, tuned: Layer, last: Outcomes | None = None) -> None:
+    def add(self, tuned: PrunedNetwork, last: Outcomes | None = None) -> None:
         """Evaluate a variant's states.
 
         Parameters
         ----------
         tuned
-            The variant's layer with a leading axis of epochs.
+            The variant, its layers with a leading axis of epochs.
         last
             Test outcomes at the last epoch, where the layers below have moved (scope `all`) and
             nothing but epoch 0 follows from the features.
         """
         known = slice(None) if last is None else slice(1)
+        layer = tuned.layers[self.reference.head]
         for name, split in self.splits.items():
-            found = Outcomes.of(tuned.weight[known], tuned.bias[known], split)
-            own, made = self._own[name], np.full((2, len(tuned.weight), len(split.labels)), np.nan)
+            found = Outcomes.of(layer.weight[known], layer.shift[known], split)
+            own, made = self._own[name], np.full((2, len(layer.weight), len(split.labels)), np.nan)
             made[:, known] = found.loss - own.loss, own.correct - found.correct
             if last is not None and name == "test":
                 made[:, -1:] = last.loss - own.loss, own.correct - last.correct
@@ -126,7 +129,7 @@ class Evaluation:
 
     def noise(self, resamples: int = RESAMPLES) -> Noise:
         """Covariances and resampled PDs of all variants that were added."""
-        origin = self.baseline.origin
+        origin = self.reference.origin
         covariance: dict[str, Vector] = {}
         resampled: dict[str, NDArray[np.float32]] = {}
         for split, differences in self._differences.items():

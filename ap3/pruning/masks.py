@@ -14,7 +14,7 @@ from ap3.config import user_code
 from ap3.config.seeds import derive
 from ap3.config.variants import CONTROL, MODES, Variant
 from ap3.errors import UserError
-from ap3.pruning.layers import Layer
+from ap3.pruning.pruned import PrunedLayer, PrunedNetwork
 
 
 class LowestMagnitude(prune.L1Unstructured):
@@ -103,19 +103,29 @@ def _scores(criterion: str, weights: Tensor) -> Tensor:
     return scores
 
 
-def prune_layer(baseline: Layer, variant: Variant) -> Layer:
-    """Prune a baseline's last layer as `variant` says; the control keeps every weight.
+def prune_network(baseline: PrunedNetwork, variant: Variant) -> PrunedNetwork:
+    """Prune every layer of `baseline` by its ratio, as `variant` says; the control keeps all.
 
     A random mask follows from the seed and the names of data set, network, trial and variant, so
-    it differs between trials and depends on no other variant.
+    it differs between trials and depends on no other variant. Where several layers are pruned, the
+    name of each tells its draws apart.
+
+    Parameters
+    ----------
+    baseline
+        The layers to prune, nothing pruned yet.
+    variant
+        The mode and the ratio.
     """
     origin = baseline.origin
-    weight = torch.from_numpy(baseline.weight)
-    seed = derive(origin.seed, origin.dataset, origin.model, origin.trial, variant)
-    mask = (
-        torch.ones_like(weight)
-        if variant.mode == CONTROL
-        else pruning_mask(weight, variant.mode, variant.ratio, seed)
-    )
-    pruned = torch.where(mask.bool(), weight, 0.0)
-    return replace(baseline, variant=variant, mask=mask.numpy(), weight=pruned.numpy())
+    names = (origin.dataset, origin.model, origin.trial, variant)
+    layers = {}
+    for name, layer in baseline.layers.items():
+        weight = torch.from_numpy(layer.weight)
+        mask = torch.ones_like(weight)
+        if variant.mode != CONTROL:
+            own = names if len(baseline.layers) == 1 else (*names, name)
+            mask = pruning_mask(weight, variant.mode, variant.ratio, derive(origin.seed, *own))
+        pruned = torch.where(mask.bool(), weight, 0.0)
+        layers[name] = PrunedLayer(mask.bool().numpy(), pruned.numpy(), layer.bias)
+    return replace(baseline, variant=variant, layers=layers)

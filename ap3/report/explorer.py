@@ -11,18 +11,19 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from ap3.config import user_code
 from ap3.config.variants import CONTROL
 from ap3.explaining.averages import METRICS
 from ap3.figures import look
 from ap3.files.csv_tables import ROW
+from ap3.measuring import catalogue
 
 PDS = {"accuracy": "accuracy (% points)", "loss": "loss (nats)"}
 SPLITS = {"test": "test", "train": "training"}
 CONTROLS = "#explorer-controls"
 
 # What the menus choose, as expressions of Vega.
-_METRIC_NAME = f"(({json.dumps(look.MEASURES)})[chosen_metric] || chosen_metric)"
+_NAMES = {measure.column: measure.name for measure in catalogue.MEASURES}
+_METRIC_NAME = f"(({json.dumps(_NAMES)})[chosen_metric] || chosen_metric)"
 _PD_NAME = f"('PD, ' + ({json.dumps(SPLITS)})[chosen_split] + ' ' + ({json.dumps(PDS)})[chosen_pd])"
 
 _DIGITS = 5
@@ -31,7 +32,7 @@ _DIGITS = 5
 def metrics_of(measures: pd.DataFrame) -> dict[str, str]:
     """Return the metrics of a table by column, those of laws of the user's own last."""
     known = [name for name in METRICS if name in measures]
-    return {name: look.measure_name(name) for name in [*known, *user_code.columns(measures)]}
+    return {name: look.measure_name(name) for name in [*known, *catalogue.own_columns(measures)]}
 
 
 def data(measures: pd.DataFrame) -> pd.DataFrame:

@@ -6,9 +6,10 @@ import pandas as pd
 
 from ap3.config.variants import CONTROL
 from ap3.figures import look
+from ap3.measuring import catalogue
 from ap3.report.results import Results
 
-_ORDERED = ("ap2", "ap3_student_t", "ap3_fisher", "kl_predictions")
+_ORDERED = [measure.column for measure in catalogue.MEASURES if measure.headline]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ap3.figures import look
+from ap3.measuring import catalogue
 from ap3.measuring.bounds import BOUNDS
 from ap3.report import captions
 from ap3.report.captions import Caption
@@ -24,13 +25,7 @@ _PERFORMANCE = {
 }
 _PAIRS = {"modes": "modes at one ratio", "ratios": "ratios at one mode", "all": "any two"}
 _PHASES = {"pruned": "before fine-tuning", "tuned": "after it"}
-_LAWS = {
-    "gaussian": "Gaussian",
-    "nondiagonal": "Gaussian, Σ not diagonal",
-    "student_t": "Student-t",
-    "fisher": "Fisher",
-    "fisher_diagonal": "diagonal Fisher",
-}
+_LAWS = {one.law_name: one.name.removeprefix("AP3 ") for one in catalogue.MEASURES if one.law}
 _HEADINGS = {"model": "network", "dataset": "data set", "pd": "PD of", "among": "pairs"}
 _WORDS: dict[str, Callable[[Any], str]] = {
     "model": look.name_title,

@@ -9,7 +9,7 @@ from ap3.stages import latent_options, options
 
 
 def bounds(
-    layers: latent_options.Layers,
+    finetuned: latent_options.Tuned,
     checkpoint: options.CheckpointFile,
     features: latent_options.FeaturesFile,
     covariance: latent_options.CovarianceFile,
@@ -27,17 +27,18 @@ def bounds(
 ) -> None:
     """Evaluate Cor. 2.6, Lemma 3.1, Cor. 3.2, Def. 2.7 and Thm. 3.6 under every latent law.
 
-    Example: ap3 bounds finetuned/*.safetensors --checkpoint baseline.safetensors
+    Example: ap3 bounds finetuned.safetensors --checkpoint baseline.safetensors
     --features features.safetensors --covariance covariance.safetensors --out bounds.csv
     """
     import pandas as pd
     from threadpoolctl import threadpool_limits
 
     from ap3.files import csv_tables
+    from ap3.finetuning.trajectory import log_of, read_log
     from ap3.machine.progress import counted
     from ap3.measuring.bounds import LOG, bounds_of
     from ap3.measuring.reference import Reference
-    from ap3.pruning.layers import Layer
+    from ap3.pruning.pruned import Pruned
     from ap3.training import splits
 
     frozen = latent_options.is_head(scope)
@@ -47,13 +48,9 @@ def bounds(
         reference = Reference.read(
             checkpoint, train, covariance, df, groups, examples, scales=scales
         )
+        tuned, log = Pruned(finetuned, reference.origin), read_log(finetuned, *LOG)
         rows = [
-            bounds_of(
-                reference,
-                Layer.load(path, reference.layer.origin),
-                csv_tables.read(path.with_suffix(".csv"), "epoch", values=LOG),
-                frozen,
-            )
-            for path in counted(layers, "bounds")
+            bounds_of(reference, network, log_of(log, network), frozen)
+            for network in counted(tuned.values(), "bounds", len(tuned))
         ]
     csv_tables.write(pd.concat(rows, ignore_index=True), out)

@@ -27,9 +27,10 @@ def covariance(
 
     from ap3.config.seeds import derive
     from ap3.measuring.covariance import make_covariance
-    from ap3.pruning.layers import Layer
+    from ap3.pruning.pruned import read_unpruned
 
-    layer = Layer.of_checkpoint(checkpoint)
-    names = (layer.origin.dataset, layer.origin.model, "covariance")
+    baseline = read_unpruned(checkpoint)
+    size = baseline.layers[baseline.only_layer].weight.size
+    names = (baseline.origin.dataset, baseline.origin.model, "covariance")
     with threadpool_limits(threads):
-        make_covariance(out, layer.weight.size, rotation, derive(seed, *names))
+        make_covariance(out, size, rotation, derive(seed, *names))

@@ -8,13 +8,14 @@ import typer
 
 def depth(
     layers: Annotated[
-        list[Path], typer.Argument(help="VARIANT.layers.csv, as `ap3 finetune` writes them.")
+        list[Path],
+        typer.Argument(help="finetuned.layers.csv of every baseline, as `ap3 finetune` writes it."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for layers.csv and layers_summary.csv.")],
 ) -> None:
     """Join the distances of all layers, and see how each goes with that of the layer before.
 
-    Example: ap3 depth results/fashion_all/*/*/*/finetuned/*.layers.csv --out tables
+    Example: ap3 depth results/fashion_all/*/*/*/finetuned.layers.csv --out tables
     """
     from ap3.explaining import depth as layerwise
     from ap3.files import csv_tables

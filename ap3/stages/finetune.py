@@ -9,11 +9,15 @@ from ap3.stages import options
 
 
 def finetune(
-    pruned: Annotated[
-        list[Path], typer.Argument(help="Pruned layers, as `ap3 prune` writes them.")
-    ],
+    pruned: Annotated[Path, typer.Argument(help="Pruned variants, as `ap3 prune` writes them.")],
     checkpoint: options.CheckpointFile,
-    out: Annotated[Path, typer.Option(help="Folder for VARIANT.csv and VARIANT.safetensors.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Where the states of all epochs go (safetensors); the log (CSV), "
+            "and how far each layer has moved, go beside it."
+        ),
+    ],
     epochs: options.Epochs,
     batch_size: options.BatchSize,
     learning_rate: options.LearningRate,
@@ -37,24 +41,22 @@ def finetune(
 ) -> None:
     """Fine-tune pruned variants: only the last layer (--features) or the whole network (--data).
 
-    A row of VARIANT.csv is an epoch, 0 before fine-tuning: loss, accuracy and PD on both splits,
-    in evaluation mode. Where the whole network learns, VARIANT.layers.csv says how far each layer
-    has moved, and VARIANT.outcomes.safetensors how every test example fares at the end; where only
-    the last layer does, it multiplies in float32 whatever the precision.
+    A row of the log is an epoch of a variant, 0 before fine-tuning: loss, accuracy and PD on both
+    splits, in evaluation mode. Where the whole network learns, OUT.layers.csv says how far each
+    layer has moved, and OUT.outcomes.safetensors how every test example fares at the end; where
+    only the last layer does, it multiplies in float32 whatever the precision.
 
-    Example: ap3 finetune pruned/*.safetensors --checkpoint baseline.safetensors
-    --features features.safetensors --epochs 3 --batch-size 32 --learning-rate 0.05 --out finetuned
+    Example: ap3 finetune pruned.safetensors --checkpoint baseline.safetensors
+    --features features.safetensors --epochs 3 --batch-size 32 --learning-rate 0.05
+    --out finetuned.safetensors
     """
     from dataclasses import asdict
 
-    import pandas as pd
-
     from ap3.errors import UserError
-    from ap3.files import csv_tables
     from ap3.files.storage import digest_of
+    from ap3.finetuning import trajectory
     from ap3.machine.device import processor
-    from ap3.measuring.outcomes import Outcomes
-    from ap3.pruning.layers import Layer
+    from ap3.pruning.pruned import Pruned, read_unpruned
     from ap3.study.code_digest import code_digest
     from ap3.training.resume import Resume, key_of
     from ap3.training.sgd import Recipe
@@ -65,49 +67,37 @@ def finetune(
         )
     sgd = epochs, batch_size, learning_rate, momentum, weight_decay
     recipe = Recipe(*sgd, augmentation, channels_last, compile)
-    baseline = Layer.of_checkpoint(checkpoint)
-    layers = [Layer.load(path, baseline.origin) for path in pruned]
-    precision = precision if data else "float32"
+    baseline = read_unpruned(checkpoint)
+    networks = list(Pruned(pruned, baseline.origin).values())
     key: dict[str, Any] = {
         "recipe": asdict(recipe),
-        "inputs": [digest_of(path) for path in (checkpoint, features, views, data) if path],
+        "inputs": [digest_of(path) for path in (pruned, checkpoint, features, views, data) if path],
         "code": code_digest("ap3.stages.finetune"),
     }
+
+    def resume(name: str, **more: Any) -> Resume:
+        return Resume(out.with_suffix(f".{name}.resume.safetensors"), key_of(**key, **more))
+
+    precision = precision if data else "float32"
     with processor(device, threads, precision) as where:
         key["arithmetic"] = [where.type, threads, precision]
         if features is not None:
             from ap3.finetuning.head_scope import through_head
             from ap3.training.features import Features
 
-            key["pruned"] = [digest_of(path) for path in pruned]
-            resumes = [Resume(out / "heads.resume.safetensors", key_of(**key))]
-            done = through_head(
-                layers, baseline, Features.load(features, views), recipe, where, resumes[0]
-            )
+            resumes = [resume("heads")]
+            seen = Features.load(features, views)
+            done = through_head(networks, baseline, seen, recipe, where, resumes[0])
         elif data is not None:
             from ap3.datasets.images import Images
             from ap3.finetuning.network_scope import through_network
             from ap3.models.checkpoint import Checkpoint
             from ap3.study.provenance import network_digest
 
-            network = Checkpoint.load(checkpoint, where, model)
-            key["network"] = network_digest(network.identity.model)
-            resumes = [
-                Resume(
-                    out / f"{layer.variant}.resume.safetensors",
-                    key_of(**key, pruned=digest_of(path)),
-                )
-                for layer, path in zip(layers, pruned, strict=True)
-            ]
-            done = through_network(layers, network, Images.load(data), recipe, where, resumes)
-    for trajectory in done:
-        name = str(trajectory.pruned.variant)
-        trajectory.layer.save(out / f"{name}.safetensors")
-        csv_tables.write(pd.DataFrame(trajectory.log), out / f"{name}.csv")
-        if trajectory.depth:
-            csv_tables.write(pd.DataFrame(trajectory.depth), out / f"{name}.layers.csv")
-            last = trajectory.outcomes["test"]
-            arrays = (part[None].cpu().numpy() for part in (last.loss, last.correct))
-            Outcomes(*arrays).write(out / f"{name}.outcomes.safetensors")
-    for resume in resumes:
-        resume.remove()
+            trained = Checkpoint.load(checkpoint, where, model)
+            key["network"] = network_digest(trained.identity.model)
+            resumes = [resume(str(one.variant)) for one in networks]
+            done = through_network(networks, trained, Images.load(data), recipe, where, resumes)
+    trajectory.save(out, done)
+    for one in resumes:
+        one.remove()

@@ -10,11 +10,9 @@ from ap3.errors import UserError
 if TYPE_CHECKING:
     from ap3.measuring.laws import Scales
 
-Layers = Annotated[
-    list[Path],
-    typer.Argument(
-        help="Fine-tuned layers, VARIANT.safetensors, each with its VARIANT.csv beside it."
-    ),
+Tuned = Annotated[
+    Path,
+    typer.Argument(help="Fine-tuned variants, as `ap3 finetune` writes them, the log beside them."),
 ]
 FeaturesFile = Annotated[
     Path, typer.Option(help="Features of the frozen trunk, as `ap3 features` writes them.")

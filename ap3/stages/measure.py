@@ -9,7 +9,7 @@ from ap3.stages import latent_options, options
 
 
 def measure(
-    layers: latent_options.Layers,
+    finetuned: latent_options.Tuned,
     checkpoint: options.CheckpointFile,
     features: latent_options.FeaturesFile,
     covariance: latent_options.CovarianceFile,
@@ -37,7 +37,7 @@ def measure(
 ) -> None:
     """Measure AP2, AP3 under every latent law (exactly), and their rivals, beside the PD.
 
-    Example: ap3 measure finetuned/*.safetensors --checkpoint baseline.safetensors
+    Example: ap3 measure finetuned.safetensors --checkpoint baseline.safetensors
     --features features.safetensors --covariance covariance.safetensors --out measures.csv
     """
     import pandas as pd
@@ -45,32 +45,32 @@ def measure(
 
     from ap3.config.variants import CONTROL
     from ap3.files import csv_tables
+    from ap3.finetuning.trajectory import log_of, read_log
     from ap3.machine.progress import counted
     from ap3.measuring.measure import measures_of
-    from ap3.measuring.outcomes import Outcomes
     from ap3.measuring.reference import Reference
     from ap3.measuring.sampling_noise import Evaluation
-    from ap3.pruning.layers import Layer
+    from ap3.pruning.pruned import Pruned
     from ap3.training import splits
+    from ap3.training.outcomes import read_outcomes
 
     frozen = latent_options.is_head(scope)
     scales = latent_options.scales(variance, beta, fisher_scale, damping, share)
     with threadpool_limits(threads):
         seen = splits.read(features)
-        baseline = Reference.read(
+        reference = Reference.read(
             checkpoint, seen["train"], covariance, df, groups, examples, law or (), scales
         )
-        evaluation = Evaluation(baseline.layer, seen)
-        origin = baseline.layer.origin
-        controls = {path: Layer.load(path, origin) for path in layers if path.stem == CONTROL}
-        control = next(iter(controls.values()), None)
+        tuned, log = Pruned(finetuned, reference.origin), read_log(finetuned)
+        stored = finetuned.with_suffix(".outcomes.safetensors")
+        last = {} if frozen else read_outcomes(stored)
+        evaluation = Evaluation(reference, seen)
+        control = tuned.get(CONTROL)
         measured = []
-        for path in counted(layers, "measure"):
-            tuned = controls.get(path) or Layer.load(path, origin)
-            log = csv_tables.read(path.with_suffix(".csv"), "epoch")
-            measured.append(measures_of(baseline, tuned, log, control, frozen, monte_carlo))
-            stored = path.with_suffix(".outcomes.safetensors")
-            evaluation.add(tuned, None if frozen else Outcomes.read(stored))
+        for network in counted(tuned.values(), "measure", len(tuned)):
+            mine = log_of(log, network)
+            measured.append(measures_of(reference, network, mine, control, frozen, monte_carlo))
+            evaluation.add(network, last.get(str(network.variant)))
         noise = evaluation.noise()
     csv_tables.write(pd.concat(measured, ignore_index=True), out)
     noise.save(out.with_suffix(".safetensors"))

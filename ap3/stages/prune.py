@@ -14,19 +14,20 @@ def prune(
         typer.Argument(help="Variants to make: MODE-RATIO such as lowest-0.3, or control."),
     ],
     checkpoint: options.CheckpointFile,
-    out: Annotated[Path, typer.Option(help="Folder for one VARIANT.safetensors each.")],
+    out: Annotated[Path, typer.Option(help="Where all variants go (safetensors).")],
 ) -> None:
-    """Prune the last layer; write weight, bias and mask of each variant.
+    """Prune the last layer; write its weights, bias and mask in each variant.
 
     A random mask follows from the names of data set, network, trial, mode and ratio and from the
     seed of the baseline, so it differs between trials and depends on no other variant.
 
-    Example: ap3 prune lowest-0.3 highest-0.3 control --checkpoint baseline.safetensors --out pruned
+    Example: ap3 prune lowest-0.3 highest-0.3 control --checkpoint baseline.safetensors
+    --out pruned.safetensors
     """
     from ap3.config.variants import Variant
-    from ap3.pruning.layers import Layer
-    from ap3.pruning.masks import prune_layer
+    from ap3.pruning import pruned
+    from ap3.pruning.masks import prune_network
 
-    baseline = Layer.of_checkpoint(checkpoint)
-    for chosen in map(Variant.parse, variant):
-        prune_layer(baseline, chosen).save(out / f"{chosen}.safetensors")
+    baseline = pruned.read_unpruned(checkpoint)
+    wanted = dict.fromkeys(map(Variant.parse, variant))
+    pruned.save(out, [prune_network(baseline, chosen) for chosen in wanted])

@@ -21,14 +21,14 @@ from ap3.datasets.images import Images
 from ap3.errors import UserError
 from ap3.files import csv_tables, state_dicts
 from ap3.measuring.covariance import load_covariance, make_covariance
-from ap3.measuring.outcomes import Outcomes
 from ap3.measuring.sampling_noise import Noise
 from ap3.models.checkpoint import Checkpoint
 from ap3.models.pretrained import Pretrained
-from ap3.pruning.layers import Layer
-from ap3.pruning.masks import prune_layer
+from ap3.pruning import pruned
+from ap3.pruning.masks import prune_network
 from ap3.training.baseline import train_baseline
 from ap3.training.features import Features, StoredViews, write, write_views
+from ap3.training.outcomes import Outcomes, read_outcomes, write_outcomes
 from ap3.training.sgd import Recipe
 
 CPU = torch.device("cpu")
@@ -48,11 +48,11 @@ def _compare(path: Path) -> None:
 READERS: dict[str, Callable[[Path], object]] = {
     "data.safetensors": Images.load,
     "baseline.safetensors": lambda path: Checkpoint.load(path, CPU),
-    "a last layer in baseline.safetensors": Layer.of_checkpoint,
-    "pruned.safetensors": Layer.load,
+    "a last layer in baseline.safetensors": pruned.read_unpruned,
+    "pruned.safetensors": lambda path: list(pruned.Pruned(path).values()),
     "features.safetensors": Features.load,
     "views.safetensors": _views,
-    "outcomes.safetensors": Outcomes.read,
+    "outcomes.safetensors": read_outcomes,
     "measures.safetensors": Noise.load,
     "covariance.safetensors": load_covariance,
     "weights.safetensors": Pretrained.load,
@@ -71,13 +71,16 @@ def make(folder: Path, data: Images, cifar: bytes) -> None:
     checkpoint, history = train_baseline(data, "small_vgg", 16, recipe, **options)
     data.save(folder / "data.safetensors")
     checkpoint.save(folder / "baseline.safetensors")
-    layer = Layer.of_checkpoint(folder / "baseline.safetensors")
-    prune_layer(layer, Variant("lowest", 0.5)).save(folder / "pruned.safetensors")
+    whole = pruned.read_unpruned(folder / "baseline.safetensors")
+    some = [prune_network(whole, Variant(mode, 0.5)) for mode in ("lowest", "random")]
+    pruned.save(folder / "pruned.safetensors", some)
     write(folder / "features.safetensors", checkpoint, data, CPU)
     write_views(folder / "views.safetensors", checkpoint, data, 2, "flip", CPU)
     outcomes = np.ones((1, 20), np.float32)
-    Outcomes(outcomes, outcomes).write(folder / "outcomes.safetensors")
-    make_covariance(folder / "covariance.safetensors", layer.mask.size, "fast", 0)
+    write_outcomes(folder / "outcomes.safetensors", {"control": Outcomes(outcomes, outcomes)})
+    make_covariance(
+        folder / "covariance.safetensors", whole.layers[whole.only_layer].mask.size, "fast", 0
+    )
     checkpoint.save(folder / "weights.safetensors")
     torch.save(checkpoint.model.state_dict(), folder / "weights.pt")
     csv_tables.write(pd.DataFrame(history), folder / "history.csv")

@@ -14,9 +14,10 @@ from kills import CONFIG
 
 from ap3.config.variants import Variant
 from ap3.files import csv_tables
+from ap3.finetuning import trajectory
 from ap3.finetuning.head_scope import through_head
-from ap3.pruning.layers import Layer
-from ap3.pruning.masks import prune_layer
+from ap3.pruning.masks import prune_network
+from ap3.pruning.pruned import read_unpruned
 from ap3.report import explorer, glance
 from ap3.report.results import Results
 from ap3.report.sheets import sheets
@@ -45,8 +46,8 @@ def _beside(path: Path) -> dict[str, Any]:
         name: path.with_name(f"{file}.safetensors")
         for name, file in (("checkpoint", "baseline"), ("features",) * 2, ("covariance",) * 2)
     }
-    layers = [path.with_name("control.safetensors")]
-    return inputs | {"layers": layers, "out": _made(path) / "m.csv"}
+    tuned = path.with_name("finetuned.safetensors")
+    return inputs | {"finetuned": tuned, "out": _made(path) / "m.csv"}
 
 
 def _page(path: Path) -> None:
@@ -60,12 +61,12 @@ def _page(path: Path) -> None:
 
 
 STAGES: dict[str, Callable[[Path], object]] = {
-    "the log of control.csv": lambda path: measure(**_beside(path)),
-    "the log for bounds in control.csv": lambda path: bounds(**_beside(path)),
+    "the log of finetuned.csv": lambda path: measure(**_beside(path)),
+    "the log for bounds in finetuned.csv": lambda path: bounds(**_beside(path)),
     "bounds with baseline.safetensors": lambda path: bounds(**_beside(path)),
     "bounds with features.safetensors": lambda path: bounds(**_beside(path)),
     "bounds with covariance.safetensors": lambda path: bounds(**_beside(path)),
-    "bounds with control.safetensors": lambda path: bounds(**_beside(path)),
+    "bounds with finetuned.safetensors": lambda path: bounds(**_beside(path)),
     "tables of measures.csv": lambda path: joined([path], _made(path)),
     "agreement of measures.csv": lambda path: agreement([path], _made(path), _made(path) / "a.pdf"),
     "figure of measures.csv": lambda path: figure("fig05", _made(path) / "f.pdf", [path]),
@@ -76,22 +77,19 @@ STAGES: dict[str, Callable[[Path], object]] = {
 """By what they take a file for; the last word is the file's name."""
 
 
-_MEASURED = [f"{name}.safetensors" for name in ("baseline", "features", "covariance", "control")]
-_MEASURED += ["control.csv"]
+_MEASURED = [f"{name}.safetensors" for name in ("baseline", "features", "covariance", "finetuned")]
+_MEASURED += ["finetuned.csv"]
 _BESIDE = {"measures.csv": ["measures.safetensors"], "bounds.csv": [], "layers.csv": []}
 
 
 def make(folder: Path, recipe: Recipe) -> None:
     """Measure variants of the baseline in `folder`, and make all tables of a study there."""
-    baseline = Layer.of_checkpoint(folder / "baseline.safetensors")
+    baseline = read_unpruned(folder / "baseline.safetensors")
     features = Features.load(folder / "features.safetensors")
-    layers = [prune_layer(baseline, Variant.parse(name)) for name in VARIANTS]
-    for trajectory in through_head(layers, baseline, features, recipe, torch.device("cpu")):
-        name = str(trajectory.pruned.variant)
-        trajectory.layer.save(folder / f"{name}.safetensors")
-        csv_tables.write(pd.DataFrame(trajectory.log), folder / f"{name}.csv")
-    inputs = _beside(folder / "control.csv")
-    inputs["layers"] = [folder / f"{name}.safetensors" for name in VARIANTS]
+    layers = [prune_network(baseline, Variant.parse(name)) for name in VARIANTS]
+    done = through_head(layers, baseline, features, recipe, torch.device("cpu"))
+    trajectory.save(folder / "finetuned.safetensors", done)
+    inputs = _beside(folder / "finetuned.csv")
     measure(**inputs | {"out": folder / "measures.csv"})
     bounds(**inputs | {"out": folder / "bounds.csv"})
     _make_layers(folder / "layers.csv")

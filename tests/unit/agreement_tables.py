@@ -5,7 +5,7 @@ import pandas as pd
 
 from ap3.explaining.trial_grids import DIFFERENCES, runs_of
 from ap3.measuring.sampling_noise import Noise
-from ap3.pruning.layers import Origin
+from ap3.pruning.pruned import Origin
 
 MODES, RATIOS = ("lowest", "highest"), (0.1, 0.5, 0.8)
 
@@ -51,7 +51,7 @@ def noises(made, shared=0.0, draws=60):
             noise = np.sqrt(shared) * common + np.sqrt(1 - shared) * own
             ends = signed[[0, -1], :, None] + error[[0, -1], :, None] * noise
             resampled[name] = ends.astype(np.float32)
-        found.append(Noise(Origin("d", "n", trial, 0, "fc"), names, covariance, resampled))
+        found.append(Noise(Origin("d", "n", trial, 0), names, covariance, resampled))
     return found
 
 

@@ -10,7 +10,7 @@ from checkout import MINI, Checkout, configured
 from ap3.datasets.images import Images
 from ap3.errors import UserError
 from ap3.measuring.covariance import load_covariance
-from ap3.pruning.layers import Layer
+from ap3.pruning.pruned import read_unpruned
 
 pytestmark = pytest.mark.slow
 
@@ -149,7 +149,7 @@ def test_a_second_checkout_trains_nothing(mini, second, planner):
     ("path", "read"),
     [
         ("results/data/digits.safetensors", Images.load),
-        (baseline(), Layer.of_checkpoint),
+        (baseline(), read_unpruned),
         (covariance(), load_covariance),
     ],
 )
@@ -204,6 +204,6 @@ def test_two_workflows_that_fill_a_cache_at_once_both_finish_right(tmp_path):
     paths = [checkout.folder / baseline() for checkout in checkouts]
     assert paths[0].resolve() == paths[1].resolve()
     assert paths[0].resolve().parent == tmp_path / "cache"
-    assert [Layer.of_checkpoint(path).origin.trial for path in paths] == [1, 1]
+    assert [read_unpruned(path).origin.trial for path in paths] == [1, 1]
     # Data, their part, the network and its history; nothing half-made is left.
     assert len(list((tmp_path / "cache").iterdir())) == 4

@@ -8,7 +8,7 @@ from checkout import MINI, Checkout, configured
 pytestmark = pytest.mark.slow
 
 BASELINE = "results/mini/digits/{}/trial1/baseline.safetensors"
-PRUNED = "results/mini/digits/{}/trial1/pruned/control.safetensors"
+PRUNED = "results/mini/digits/{}/trial1/pruned.safetensors"
 
 
 def test_a_network_that_diverges_is_named_and_the_other_goes_on(mini, cache, tmp_path):

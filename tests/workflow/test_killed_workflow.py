@@ -14,7 +14,7 @@ from checkout import Checkout
 
 pytestmark = pytest.mark.slow
 
-TARGET = "results/mini/digits/small_vgg/trial1/finetuned/control.csv"
+TARGET = "results/mini/digits/small_vgg/trial1/finetuned.csv"
 
 
 def refuse_another(checkout, victim):

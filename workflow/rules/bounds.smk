@@ -7,16 +7,8 @@ for study in STUDIES.values():
         name:
             f"bounds_{study.name}"
         input:
-            logs=expand(
-                f"{RUN}/finetuned/{{variant}}.csv",
-                variant=study.variants,
-                allow_missing=True,
-            ),
-            layers=expand(
-                f"{RUN}/finetuned/{{variant}}.safetensors",
-                variant=study.variants,
-                allow_missing=True,
-            ),
+            tuned=f"{RUN}/finetuned.safetensors",
+            log=f"{RUN}/finetuned.csv",
             checkpoint=f"{RUN}/baseline.safetensors",
             features=f"{RUN}/features.safetensors",
             covariance="results/{study}/{dataset}/{model}/covariance.safetensors",
@@ -36,10 +28,10 @@ for study in STUDIES.values():
             latent=latent(*LAWS, "examples"),
             scope=option("finetuning", "scope"),
             cpu_threads=option("threads"),
-            code=code_of("bounds"),
+            code=code_of("bounds", *catalogue.law_modules()),
         message:
             "Bounds of {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:
-            "ap3 bounds {input.layers} --checkpoint {input.checkpoint} --features {input.features}"
+            "ap3 bounds {input.tuned} --checkpoint {input.checkpoint} --features {input.features}"
             " --covariance {input.covariance} {params.scope} {params.latent}"
             " {params.cpu_threads} --out {output} 2> {log}"

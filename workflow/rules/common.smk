@@ -19,6 +19,7 @@ from ap3.files import results_lock
 from ap3.study.code_digest import code_digest
 from ap3.errors import UserError
 from ap3.figures import descriptions
+from ap3.measuring import catalogue
 from ap3.models.names import NO_WEIGHTS, is_file
 from ap3.study.provenance import (
     content_digest,

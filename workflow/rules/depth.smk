@@ -7,11 +7,7 @@ for study in STUDIES.values():
         name:
             f"depth_{study.name}"
         input:
-            [
-                path
-                for variant in study.variants
-                for path in runs(study, study.pairs, f"finetuned/{variant}.layers.csv")
-            ],
+            runs(study, study.pairs, "finetuned.layers.csv"),
         output:
             layers="results/{study}/tables/layers.csv",
             summary=reported(

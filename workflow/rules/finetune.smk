@@ -8,35 +8,15 @@ for study in STUDIES.values():
         name:
             f"finetune_{study.name}"
         input:
-            pruned=expand(
-                f"{RUN}/pruned/{{variant}}.safetensors",
-                variant=study.variants,
-                allow_missing=True,
-            ),
+            pruned=f"{RUN}/pruned.safetensors",
             checkpoint=f"{RUN}/baseline.safetensors",
             seen=(f"{RUN}/features.safetensors" if in_head else images_of),
             views=f"{RUN}/views.safetensors" if study.has_views else [],
         output:
-            logs=expand(
-                f"{RUN}/finetuned/{{variant}}.csv",
-                variant=study.variants,
-                allow_missing=True,
-            ),
-            layers=expand(
-                f"{RUN}/finetuned/{{variant}}.safetensors",
-                variant=study.variants,
-                allow_missing=True,
-            ),
-            depth=expand(
-                f"{RUN}/finetuned/{{variant}}.layers.csv",
-                variant=[] if in_head else study.variants,
-                allow_missing=True,
-            ),
-            outcomes=expand(
-                f"{RUN}/finetuned/{{variant}}.outcomes.safetensors",
-                variant=[] if in_head else study.variants,
-                allow_missing=True,
-            ),
+            tuned=f"{RUN}/finetuned.safetensors",
+            log=f"{RUN}/finetuned.csv",
+            depth=[] if in_head else f"{RUN}/finetuned.layers.csv",
+            outcomes=[] if in_head else f"{RUN}/finetuned.outcomes.safetensors",
         log:
             f"{RUN}/logs/finetune.log",
         wildcard_constraints:
@@ -52,7 +32,6 @@ for study in STUDIES.values():
             recipe=lambda w: options(study_of(w).finetuning_recipe(w.dataset, w.model)),
             what="--features" if in_head else "--data",
             views=lambda w, input: options({"views": input.get("views") or None}),
-            folder=subpath(output[0], parent=True),
             cpu_threads=option("threads"),
             precision=option("precision"),
             device=DEVICE,
@@ -65,4 +44,4 @@ for study in STUDIES.values():
             "ap3 finetune {input.pruned} --checkpoint {input.checkpoint} {params.what} {input.seen}"
             " --model {wildcards.model} {params.views}"
             " {params.recipe} {params.cpu_threads} {params.precision} {params.device}"
-            " --out {params.folder} 2> {log}"
+            " --out {output.tuned} 2> {log}"

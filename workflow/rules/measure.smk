@@ -8,21 +8,9 @@ for study in STUDIES.values():
         name:
             f"measure_{study.name}"
         input:
-            logs=expand(
-                f"{RUN}/finetuned/{{variant}}.csv",
-                variant=study.variants,
-                allow_missing=True,
-            ),
-            layers=expand(
-                f"{RUN}/finetuned/{{variant}}.safetensors",
-                variant=study.variants,
-                allow_missing=True,
-            ),
-            outcomes=expand(
-                f"{RUN}/finetuned/{{variant}}.outcomes.safetensors",
-                variant=[] if in_head else study.variants,
-                allow_missing=True,
-            ),
+            tuned=f"{RUN}/finetuned.safetensors",
+            log=f"{RUN}/finetuned.csv",
+            outcomes=[] if in_head else f"{RUN}/finetuned.outcomes.safetensors",
             checkpoint=f"{RUN}/baseline.safetensors",
             features=f"{RUN}/features.safetensors",
             covariance="results/{study}/{dataset}/{model}/covariance.safetensors",
@@ -46,10 +34,14 @@ for study in STUDIES.values():
             ),
             scope=option("finetuning", "scope"),
             cpu_threads=option("threads"),
-            code=code_of("measure", *own_modules(study.settings["latent"]["own"])),
+            code=code_of(
+                "measure",
+                *catalogue.modules(),
+                *own_modules(study.settings["latent"]["own"]),
+            ),
         message:
             "Measure {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:
-            "ap3 measure {input.layers} --checkpoint {input.checkpoint} --features {input.features}"
+            "ap3 measure {input.tuned} --checkpoint {input.checkpoint} --features {input.features}"
             " --covariance {input.covariance} {params.scope} {params.latent} {params.laws}"
             " {params.cpu_threads} --out {output.measures} 2> {log}"

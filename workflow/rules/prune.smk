@@ -1,5 +1,5 @@
 # Needs: a baseline. Gives: its last layer pruned by every mode at every ratio, and the control.
-# One rule per study, since each has variants of its own; one job makes all variants of a baseline.
+# One rule per study, since each has variants of its own.
 
 for study in STUDIES.values():
 
@@ -9,11 +9,7 @@ for study in STUDIES.values():
         input:
             checkpoint=f"{RUN}/baseline.safetensors",
         output:
-            layers=expand(
-                f"{RUN}/pruned/{{variant}}.safetensors",
-                variant=study.variants,
-                allow_missing=True,
-            ),
+            f"{RUN}/pruned.safetensors",
         log:
             f"{RUN}/logs/prune.log",
         wildcard_constraints:
@@ -25,9 +21,8 @@ for study in STUDIES.values():
             mem_mb=grown(4000),
         params:
             variants=" ".join(quote(str(variant)) for variant in study.variants),
-            folder=subpath(output[0], parent=True),
             code=code_of("prune", *own_modules(study.settings["pruning"]["modes"])),
         message:
             "Prune {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:
-            "ap3 prune {params.variants} --checkpoint {input.checkpoint} --out {params.folder} 2> {log}"
+            "ap3 prune {params.variants} --checkpoint {input.checkpoint} --out {output} 2> {log}"

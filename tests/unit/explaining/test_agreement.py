@@ -14,13 +14,14 @@ from scipy.stats import kendalltau, spearmanr
 from ap3.errors import UserError
 from ap3.explaining import agreement, mode_contrast, ratio_choice
 from ap3.explaining.rank_counts import centred_ranks, concordance, order, pairs, spearman
-from ap3.explaining.trial_grids import SEES, runs_of
+from ap3.explaining.trial_grids import runs_of
 from ap3.figures.agreement import draw
+from ap3.measuring.catalogue import SEES
 from ap3.measuring.sampling_noise import Noise
-from ap3.pruning.layers import Origin
+from ap3.pruning.pruned import Origin
 from ap3.stages.agreement import agreement as stage
 
-OTHER = Origin("d", "other", 1, 0, "fc")
+OTHER = Origin("d", "other", 1, 0)
 few = arrays(np.float64, 7, elements=st.integers(0, 4))
 EVERY = pairs(np.arange(7), np.arange(7))["all"]
 

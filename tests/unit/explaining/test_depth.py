@@ -11,6 +11,7 @@ from torch import nn
 
 from ap3.comparing.layer_table import compare
 from ap3.explaining import depth
+from ap3.finetuning.layer_distances import layer_distances
 from ap3.measuring.sampling_noise import Noise
 from ap3.stages.baseline import baseline
 from ap3.stages.covariance import covariance
@@ -29,7 +30,7 @@ def test_the_layers_and_distances_that_compare_finds():
     two = copy.deepcopy(one)
     for parameter in two.parameters():
         parameter.data += torch.randn_like(parameter)
-    table = depth.with_ap3(pd.DataFrame(depth.distances(one, two)))
+    table = depth.with_ap3(pd.DataFrame(layer_distances(one, two)))
     expected = compare(one.state_dict(), two.state_dict())
     for name in ("layer", "weights"):
         assert table[name].tolist() == expected[name].tolist()
@@ -56,12 +57,11 @@ def test_a_whole_network_from_pruning_to_the_table(tmp_path):
     blobs(train=16, test=8, size=16).save(data)
     history = tmp_path / "baseline.csv"
     baseline(data, "small_vit", checkpoint, history, image_size=16, device="cpu", **RECIPE)
-    prune(["control", "highest-0.5"], checkpoint, tmp_path / "pruned")
-    pruned = sorted((tmp_path / "pruned").iterdir())
-    tuned = tmp_path / "finetuned"
+    pruned, tuned = tmp_path / "pruned.safetensors", tmp_path / "finetuned.safetensors"
+    prune(["control", "highest-0.5"], checkpoint, pruned)
     finetune(pruned, checkpoint, tuned, data=data, device="cpu", **RECIPE)
     measured_with_its_noise(tuned, checkpoint, data, tmp_path)
-    stage([tuned / "control.layers.csv", tuned / "highest-0.5.layers.csv"], tmp_path / "tables")
+    stage([tuned.with_suffix(".layers.csv")], tmp_path / "tables")
     table = pd.read_csv(tmp_path / "tables" / "layers.csv")
     first = table[table["epoch"] == 0].set_index(["mode", "layer"])
     last = first.index.get_level_values("layer")[-1]
@@ -78,11 +78,11 @@ def measured_with_its_noise(tuned, checkpoint, data, folder):
     rotation, seen = folder / "covariance.safetensors", folder / "features.safetensors"
     features(data, checkpoint, seen, device="cpu")
     covariance(checkpoint, rotation, rotation="fast")
-    layers = [tuned / "control.safetensors", tuned / "highest-0.5.safetensors"]
-    measure(layers, checkpoint, seen, rotation, folder / "measures.csv", scope="all")
+    measure(tuned, checkpoint, seen, rotation, folder / "measures.csv", scope="all")
     noise = Noise.load(folder / "measures.safetensors")
-    for place, path in enumerate(layers):
-        log = pd.read_csv(path.with_suffix(".csv"))
+    logs = pd.read_csv(tuned.with_suffix(".csv"))
+    for place, mode in enumerate(("control", "highest")):
+        log = logs[logs["mode"] == mode]
         for name in ("test_pd_loss", "test_pd_accuracy"):
             error = np.sqrt(noise.covariance[name][:, place, place])
             np.testing.assert_allclose(error, log[f"{name}_se"], rtol=1e-3, atol=1e-6)

@@ -14,8 +14,8 @@ from ap3.finetuning.head_scope import through_head
 from ap3.finetuning.heads import Heads
 from ap3.machine.memory import Pieces
 from ap3.models.preprocessing import View
-from ap3.pruning.layers import Layer
-from ap3.pruning.masks import prune_layer
+from ap3.pruning.masks import prune_network
+from ap3.pruning.pruned import read_unpruned
 from ap3.training.baseline import train_baseline
 from ap3.training.evaluation import logits_of
 from ap3.training.features import Features, write
@@ -92,8 +92,8 @@ def heads(tmp_path):
     checkpoint, _ = train_baseline(blobs(), "small_vgg", 16, RECIPE, **options)
     checkpoint.save(tmp_path / "c.safetensors")
     write(tmp_path / "f.safetensors", checkpoint, blobs(), CPU)
-    baseline = Layer.of_checkpoint(tmp_path / "c.safetensors")
-    layers = [prune_layer(baseline, Variant.parse(name)) for name in ("control", "lowest-0.5")]
+    baseline = read_unpruned(tmp_path / "c.safetensors")
+    layers = [prune_network(baseline, Variant.parse(name)) for name in ("control", "lowest-0.5")]
     features, logits = Features.load(tmp_path / "f.safetensors"), Heads.logits
 
     def tune(monkeypatch, room):
@@ -113,7 +113,8 @@ def test_all_heads_are_tuned_and_evaluated_in_pieces(heads, monkeypatch, capsys,
     whole = heads(monkeypatch, 1000)
     assert "memory is short" not in capsys.readouterr().err
     for one, other in zip(whole, heads(monkeypatch, room), strict=True):
-        np.testing.assert_allclose(one.layer.weight, other.layer.weight, rtol=1e-4, atol=1e-6)
+        weights = [tuned.layers[tuned.only_layer].weight for tuned in (one.tuned, other.tuned)]
+        np.testing.assert_allclose(*weights, rtol=1e-4, atol=1e-6)
         assert [row["test_accuracy"] for row in one.log] == [
             row["test_accuracy"] for row in other.log
         ]

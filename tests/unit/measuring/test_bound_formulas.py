@@ -16,7 +16,6 @@ from ap3.latent import (
     default_spectrum,
 )
 from ap3.measuring import bound_formulas
-from ap3.measuring.bounds import spread_of
 from ap3.measuring.head_loss import HeadLoss
 
 positive = st.floats(1e-3, 1e3)
@@ -46,7 +45,7 @@ def test_what_is_rederived_holds(seed, size, bias):
     slack = bound_formulas.bias_bound(other_bias - made.bias)
     slope, curvature = np.linalg.norm(gradient), made.loss.curvature_bound
     for law in laws_at(made.weight, seed):
-        kl, spread = law.kl(law.at(other)), spread_of(law)
+        kl, spread = law.kl(law.at(other)), law.spread
         distance2, trace = np.square(other - made.weight).sum(), 2 * spread.trace
         tiny = 1 + 1e-9
         assert kl * tiny >= bound_formulas.corollary_2_6(distance2, trace)
@@ -77,7 +76,7 @@ def test_what_is_printed_can_fail():
     assert pd_loss == pytest.approx(20 - np.log(2), rel=1e-6)
     eigenvalue, _ = SATURATED.top_eigenvalue(PRUNED, bias)
     law = IsotropicGaussian(UNPRUNED, variance=200.0)  # ε = 1 < 2
-    kl, spread = law.kl(law.at(PRUNED)), spread_of(law)
+    kl, spread = law.kl(law.at(PRUNED)), law.spread
     assert kl == 1
     assert bound_formulas.lemma_3_1_printed(kl, 2 * spread.trace, eigenvalue) < 1e-5 < pd_loss
     assert (

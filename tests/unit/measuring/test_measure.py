@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from head_problems import ORIGIN, log_of, problem, tuned
+from head_problems import ORIGIN, laws_of, layer_of, log_of, problem, tuned
 
 from ap3.errors import UserError
 from ap3.files import storage
 from ap3.measuring.head_loss import predictions_kl
-from ap3.measuring.laws import AUTO, Laws, Scales
+from ap3.measuring.laws import AUTO, Scales
 from ap3.measuring.measure import measures_of
 from ap3.measuring.reference import Reference
 from ap3.metrics import ap2, cosine_distance
@@ -19,16 +19,17 @@ from ap3.training.splits import Split
 
 MADE = problem(2)
 REFERENCE = MADE.reference()
-LAYER, CONTROL = tuned(MADE), tuned(MADE, seed=7, name="control")
-LOG = log_of(MADE, LAYER)
-TABLE = measures_of(REFERENCE, LAYER, LOG, CONTROL)
-LAWS = REFERENCE.laws.by_name()
+TUNED, CONTROL = tuned(MADE), tuned(MADE, seed=7, name="control")
+LAYER, CONTROL_LAYER = layer_of(TUNED), layer_of(CONTROL)
+LOG = log_of(MADE, TUNED)
+TABLE = measures_of(REFERENCE, TUNED, LOG, CONTROL)
+LAWS = laws_of(REFERENCE)
 
 
 def test_every_law_and_distance():
     assert list(TABLE["epoch"]) == [0, 1, 2]
     assert set(TABLE["mode"]) == {"random"}
-    assert TABLE["pruned"].unique() == (LAYER.mask == 0).sum()
+    assert TABLE["pruned"].unique() == (~LAYER.mask).sum()
     np.testing.assert_array_equal(TABLE["ap2"], ap2(MADE.weight, LAYER.weight))
     np.testing.assert_array_equal(
         TABLE["cosine_distance"], cosine_distance(MADE.weight, LAYER.weight)
@@ -53,10 +54,8 @@ def test_scales_are_recorded_and_say_the_laws():
 
 def test_scales_may_be_numbers():
     given = Scales(variance=0.5, beta=0.25, fisher_scale=3.0, damping=0.125, share="scale")
-    rotation, spectrum = LAWS["nondiagonal"].rotation, LAWS["nondiagonal"].spectrum
-    about = REFERENCE.layer, MADE.features, rotation, spectrum, 4.0, 3
-    laws = Laws.of_baseline(*about, given)
-    assert laws.scales == {
+    asked = Reference.of(ORIGIN, "fc", {"fc": MADE.layer(scales=given)}, MADE.loss)
+    assert asked.scales == {
         "gaussian_variance": 0.5,
         "nondiagonal_scale": 0.25,
         "student_t_scale": pytest.approx(LAWS["student_t"].scale * 2**0.5),
@@ -64,7 +63,6 @@ def test_scales_may_be_numbers():
         "fisher_diagonal_scale": 3.0,
         "fisher_damping": 0.125,
     }
-    assert Laws.of_baseline(*about).scales == REFERENCE.laws.scales
 
 
 def test_scales_on_the_command_line():
@@ -78,7 +76,7 @@ def test_scales_on_the_command_line():
 
 
 def test_share_of_the_magnitude_that_was_pruned():
-    expected = np.square(MADE.weight[LAYER.mask == 0]).sum() / np.square(MADE.weight).sum()
+    expected = np.square(MADE.weight[~LAYER.mask]).sum() / np.square(MADE.weight).sum()
     assert TABLE["magnitude_pruned"].unique() == pytest.approx([expected])
     # Before fine-tuning it is the relative AP2.
     assert TABLE["relative_frobenius"][0] ** 2 == pytest.approx(expected)
@@ -105,9 +103,9 @@ def test_taylor_against_automatic_differentiation():
 def test_taylor_fisher_and_predictions_agree_for_small_changes():
     """All three are ½ΔᵀFΔ to second order, Taylor with the slope added."""
     step = 1e-4 * np.random.default_rng(0).normal(size=MADE.weight.shape)
-    layer = tuned(MADE, epochs=1, name="control")
-    layer.weight[0] = MADE.weight + step
-    row = measures_of(REFERENCE, layer, log_of(MADE, layer)).iloc[0]
+    network = tuned(MADE, epochs=1, name="control")
+    layer_of(network).weight[0] = MADE.weight + step
+    row = measures_of(REFERENCE, network, log_of(MADE, network)).iloc[0]
     slope = float((REFERENCE.gradient * step).sum())
     bend = row["ap3_fisher"] / row["fisher_scale"] - 0.5 * row["fisher_damping"] * row["ap2"]
     assert row["taylor"] - slope == pytest.approx(bend, rel=1e-6)
@@ -121,33 +119,33 @@ def with_bias(layer):
 def test_predictions():
     exact = predictions_kl(MADE.features, with_bias(REFERENCE.layer), with_bias(LAYER))
     np.testing.assert_array_equal(TABLE["kl_predictions"], exact)
-    moved = measures_of(REFERENCE, LAYER, LOG, CONTROL, frozen=False)
+    moved = measures_of(REFERENCE, TUNED, LOG, CONTROL, frozen=False)
     assert moved[["kl_predictions", "kl_predictions_from_control"]].isna().all(axis=None)
 
 
 def test_from_the_control_is_between_the_two_layers():
     np.testing.assert_allclose(
         TABLE["ap2_from_control"],
-        [ap2(one, two) for one, two in zip(CONTROL.weight, LAYER.weight, strict=True)],
+        [ap2(one, two) for one, two in zip(CONTROL_LAYER.weight, LAYER.weight, strict=True)],
     )
     for name, law in LAWS.items():
         exact = [
             law.at(one).kl(law.at(two))
-            for one, two in zip(CONTROL.weight, LAYER.weight, strict=True)
+            for one, two in zip(CONTROL_LAYER.weight, LAYER.weight, strict=True)
         ]
         np.testing.assert_allclose(TABLE[f"ap3_{name}_from_control"], exact, rtol=1e-9)
-    exact = predictions_kl(MADE.features, with_bias(CONTROL), with_bias(LAYER))
+    exact = predictions_kl(MADE.features, with_bias(CONTROL_LAYER), with_bias(LAYER))
     np.testing.assert_array_equal(TABLE["kl_predictions_from_control"], exact)
     own = measures_of(REFERENCE, CONTROL, log_of(MADE, CONTROL), CONTROL)
     columns = [name for name in own if name.endswith("_from_control")]
     assert len(columns) == 7
     assert (own[columns] == 0).all(axis=None)
-    assert not [n for n in measures_of(REFERENCE, LAYER, LOG) if n.endswith("_from_control")]
+    assert not [n for n in measures_of(REFERENCE, TUNED, LOG) if n.endswith("_from_control")]
 
 
 def test_monte_carlo_at_the_last_epoch_only():
-    table = measures_of(REFERENCE, LAYER, LOG, points=2000)
-    again = measures_of(REFERENCE, LAYER, LOG, points=2000)
+    table = measures_of(REFERENCE, TUNED, LOG, points=2000)
+    again = measures_of(REFERENCE, TUNED, LOG, points=2000)
     pd.testing.assert_frame_equal(table, again)
     assert table["ap3_student_t_mc"].notna().tolist() == [False, False, True]
     last = table.iloc[-1]
@@ -157,7 +155,7 @@ def test_monte_carlo_at_the_last_epoch_only():
 
 def test_a_log_of_another_length():
     with pytest.raises(UserError, match="0 to 2, but has 2 rows"):
-        measures_of(REFERENCE, LAYER, LOG[:2])
+        measures_of(REFERENCE, TUNED, LOG[:2])
 
 
 def test_scope():
@@ -188,7 +186,7 @@ def test_reading_a_sample(tmp_path):
     np.testing.assert_array_equal(some.loss.labels, MADE.labels[rows])
     again = Reference.read(*given, examples=10)
     np.testing.assert_array_equal(again.loss.features, some.loss.features)
-    assert whole.layer.origin == ORIGIN
+    assert whole.origin == ORIGIN
 
 
 def test_features_of_another_layer(tmp_path):

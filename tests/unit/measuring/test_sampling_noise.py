@@ -5,16 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from head_problems import ORIGIN, problem, tuned
+from head_problems import ORIGIN, layer_of, problem, tuned
 
-from ap3.config.variants import Variant
 from ap3.errors import UserError
 from ap3.files import storage
 from ap3.finetuning import performance
-from ap3.measuring.outcomes import Outcomes
 from ap3.measuring.sampling_noise import Evaluation, Noise, covariance_of_means, resampled_means
-from ap3.pruning.layers import Layer
 from ap3.training.evaluation import PerExample
+from ap3.training.outcomes import Outcomes, read_outcomes, write_outcomes
 from ap3.training.splits import Split
 
 MADE = problem(4, examples=70)
@@ -27,8 +25,7 @@ def evaluation():
         "train": Split(MADE.features.astype(np.float32), MADE.labels),
         "test": Split(HELD_OUT.features.astype(np.float32), HELD_OUT.labels),
     }
-    parts = Variant("control", 0.0), np.ones_like(MADE.weight), MADE.weight, MADE.bias
-    return Evaluation(Layer(ORIGIN, *parts), splits)
+    return Evaluation(MADE.reference(), splits)
 
 
 def judged(weight, bias, split):
@@ -39,7 +36,7 @@ def judged(weight, bias, split):
 @pytest.mark.parametrize("block", [7, 2**22])
 def test_outcomes_are_those_of_fine_tuning(block, monkeypatch):
     monkeypatch.setattr("ap3.latent.vectors.BLOCK", block)
-    layer = tuned(MADE)
+    layer = layer_of(tuned(MADE))
     found = Outcomes.of(layer.weight, layer.bias, Split(MADE.features, MADE.labels))
     for epoch in range(3):
         expected = judged(layer.weight[epoch], layer.bias[epoch], MADE)
@@ -56,27 +53,29 @@ def test_equal_logits_count_for_the_first_class():
 def test_outcomes_survive_the_disk(tmp_path):
     path, rng = tmp_path / "o.safetensors", np.random.default_rng(0)
     made = Outcomes(rng.random((1, 13)), rng.integers(2, size=(1, 13)).astype(float))
-    made.write(path)
-    again = Outcomes.read(path)
+    write_outcomes(path, {"lowest-0.3": made, "control": made})
+    assert set(read_outcomes(path)) == {"lowest-0.3", "control"}
+    again = read_outcomes(path)["control"]
     np.testing.assert_array_equal(again.loss, made.loss.astype(np.float32))
     np.testing.assert_array_equal(again.correct, made.correct)
     storage.save(path, {"mask": np.zeros(3)})
     with pytest.raises(UserError, match="holds no outcomes"):
-        Outcomes.read(path)
+        read_outcomes(path)
     with pytest.raises(UserError, match="holds no noise"):
         Noise.load(path)
 
 
 def test_ten_thousand_outcomes_fit_beside_a_variant(tmp_path):
     path = tmp_path / "o.safetensors"
-    Outcomes(np.ones((1, 10_000)), np.ones((1, 10_000))).write(path)
+    write_outcomes(path, {"control": Outcomes(np.ones((1, 10_000)), np.ones((1, 10_000)))})
     assert path.stat().st_size < 50_000
 
 
 def test_covariances_give_the_standard_errors_of_the_log(evaluation):
-    layers = [tuned(MADE, name="control"), tuned(MADE, seed=3)]
-    for layer in layers:
-        evaluation.add(layer)
+    networks = [tuned(MADE, name="control"), tuned(MADE, seed=3)]
+    for network in networks:
+        evaluation.add(network)
+    layers = [layer_of(network) for network in networks]
     noise = evaluation.noise(resamples=10)
     assert noise.variants == ["control", "random-0.4"]
     for split, made in (("train", MADE), ("test", HELD_OUT)):
@@ -97,8 +96,8 @@ def test_covariances_give_the_standard_errors_of_the_log(evaluation):
 
 def test_a_resample_is_a_resample(evaluation):
     """The mean over the resamples is the PD, their spread its standard error."""
-    layer = tuned(MADE)
-    evaluation.add(layer)
+    layer = layer_of(tuned(MADE))
+    evaluation.add(tuned(MADE))
     noise = evaluation.noise(resamples=4000)
     found = noise.resampled["test_pd_loss"][1, 0]
     assert found.shape == (4000,)
@@ -128,7 +127,7 @@ def test_every_variant_sees_the_same_resample_whatever_the_others(block, monkeyp
 def test_all_trials_see_the_same_resample(evaluation):
     evaluation.add(tuned(MADE))
     one = evaluation.noise(resamples=5)
-    evaluation.baseline = replace(evaluation.baseline, origin=replace(ORIGIN, trial=2))
+    evaluation.reference = replace(evaluation.reference, origin=replace(ORIGIN, trial=2))
     two = evaluation.noise(resamples=5)
     np.testing.assert_array_equal(one.resampled["test_pd_loss"], two.resampled["test_pd_loss"])
     assert (one.resampled["train_pd_loss"][1] != one.resampled["test_pd_loss"][1]).any()

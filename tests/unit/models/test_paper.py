@@ -10,7 +10,7 @@ from small_data import blobs
 
 from ap3.files import storage
 from ap3.models.checkpoint import Checkpoint
-from ap3.pruning.layers import Layer
+from ap3.pruning.pruned import Pruned, PrunedLayer, read_unpruned
 from ap3.stages.baseline import baseline
 from ap3.stages.bounds import bounds
 from ap3.stages.covariance import covariance
@@ -46,8 +46,9 @@ def test_a_network_of_the_paper_goes_all_the_way(folder, model, size, head, inpu
     history, crops = folder / "baseline.csv", {"augmentation": "crop-flip", "device": "cpu"}
     baseline(data, model, checkpoint, history, image_size=size, **crops, **RECIPE)
     assert len(pd.read_csv(history)) == 1
-    layer = Layer.of_checkpoint(checkpoint)
-    assert layer.origin.layer == head
+    whole = read_unpruned(checkpoint)
+    assert whole.only_layer == head
+    layer = whole.layers[head]
     assert layer.weight.shape == (2, inputs)
 
     seen, augmented = folder / "features.safetensors", folder / "views.safetensors"
@@ -60,17 +61,15 @@ def test_a_network_of_the_paper_goes_all_the_way(folder, model, size, head, inpu
     assert (cropped[0] != arrays["train"]).any()
     check_features(checkpoint, arrays)
 
-    prune(VARIANTS, checkpoint, folder / "pruned")
-    pruned = [folder / "pruned" / f"{variant}.safetensors" for variant in VARIANTS]
-    tuned = folder / "finetuned"
+    pruned, tuned = folder / "pruned.safetensors", folder / "finetuned.safetensors"
+    prune(VARIANTS, checkpoint, pruned)
     finetune(pruned, checkpoint, tuned, features=seen, views=augmented, **crops, **RECIPE)
 
     rotation, out = folder / "covariance.safetensors", folder / "measures.csv"
     covariance(checkpoint, rotation, rotation="fast")
-    layers = [tuned / path.name for path in pruned]
-    measure(layers, checkpoint, seen, rotation, out, groups=100)
-    check_measures(pd.read_csv(out), pruned, layers, layer)
-    bounds(layers, checkpoint, seen, rotation, folder / "bounds.csv", groups=100)
+    measure(tuned, checkpoint, seen, rotation, out, groups=100)
+    check_measures(pd.read_csv(out), Pruned(pruned), Pruned(tuned), layer)
+    bounds(tuned, checkpoint, seen, rotation, folder / "bounds.csv", groups=100)
     assert set(pd.read_csv(folder / "bounds.csv")["epoch"]) == {0, 1}
 
 
@@ -85,17 +84,18 @@ def check_features(checkpoint: Path, arrays) -> None:
         torch.testing.assert_close(layer(torch.from_numpy(arrays["test"])), expected)
 
 
-def check_measures(table: pd.DataFrame, pruned: list[Path], tuned: list[Path], layer: Layer):
+def check_measures(table: pd.DataFrame, pruned: Pruned, tuned: Pruned, layer: PrunedLayer):
     assert len(table) == 2 * len(VARIANTS)
-    for before, after in zip(pruned, tuned, strict=True):
-        start, states = Layer.load(before), Layer.load(after)
+    for name, network in pruned.items():
+        (start,), (states,) = (one.layers.values() for one in (network, tuned[name]))
+        variant = network.variant
         assert states.weight.shape == (2, *layer.weight.shape)
-        assert (states.weight[:, states.mask == 0] == 0).all()
+        assert (states.weight[:, ~states.mask] == 0).all()
         assert (states.weight[0] == start.weight).all()
-        assert (states.weight[1] != states.weight[0])[states.mask == 1].any()
-        rows = table[(table["mode"] == start.variant.mode) & (table.ratio == start.variant.ratio)]
+        assert (states.weight[1] != states.weight[0])[states.mask].any()
+        rows = table[(table["mode"] == variant.mode) & (table.ratio == variant.ratio)]
         distance = ((states.weight.astype(float) - layer.weight) ** 2).sum((1, 2))
         assert rows.ap2.to_numpy() == pytest.approx(distance, rel=1e-6, abs=1e-12)
-        assert rows.pruned.tolist() == [round(start.variant.ratio * layer.weight.size)] * 2
+        assert rows.pruned.tolist() == [round(variant.ratio * layer.weight.size)] * 2
     control = table[(table["mode"] == "control") & (table.epoch == 0)].squeeze()
     assert control.ap2 == control.test_pd_loss == control.test_pd_accuracy == 0

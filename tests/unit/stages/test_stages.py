@@ -10,7 +10,7 @@ from pypdf import PdfReader
 from small_data import blobs
 
 from ap3.errors import UserError
-from ap3.pruning.layers import Layer
+from ap3.pruning.pruned import Pruned, read_unpruned
 from ap3.stages.agreement import agreement
 from ap3.stages.baseline import baseline
 from ap3.stages.bounds import bounds
@@ -48,11 +48,11 @@ def _measured(run, data, trial):
         data, checkpoint=checkpoint, history=run / "baseline.csv", epochs=4, **names, **LEARNING
     )
     features(data, checkpoint, seen, device="cpu")
-    prune(VARIANTS, checkpoint, run / "pruned")
+    prune(VARIANTS, checkpoint, run / "pruned.safetensors")
     finetune(
-        [run / "pruned" / f"{name}.safetensors" for name in VARIANTS],
+        run / "pruned.safetensors",
         checkpoint,
-        run / "finetuned",
+        run / "finetuned.safetensors",
         EPOCHS,
         features=seen,
         **LEARNING,
@@ -63,7 +63,7 @@ def _measured(run, data, trial):
 
 
 def tuned(run):
-    return [run / "finetuned" / f"{name}.safetensors" for name in VARIANTS]
+    return run / "finetuned.safetensors"
 
 
 def known(run):
@@ -83,9 +83,9 @@ def test_the_features_are_those_of_every_image(folder):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_what_was_pruned_is_zero_at_every_epoch(folder, name):
     run = folder / "trial1"
-    before = Layer.of_checkpoint(run / "baseline.safetensors")
-    after = Layer.load(run / "finetuned" / f"{name}.safetensors")
-    kept = after.mask.astype(bool)
+    (before,) = read_unpruned(run / "baseline.safetensors").layers.values()
+    (after,) = Pruned(tuned(run))[name].layers.values()
+    kept = after.mask
     assert after.weight.shape == (EPOCHS + 1, *before.weight.shape)
     assert (~kept).sum() == (0 if name == "control" else kept.size // 2)
     assert not after.weight[:, ~kept].any()
@@ -94,18 +94,21 @@ def test_what_was_pruned_is_zero_at_every_epoch(folder, name):
 
 def test_ap2_is_the_squared_distance_to_the_baseline(folder):
     run = folder / "trial2"
-    before = Layer.of_checkpoint(run / "baseline.safetensors").weight.astype(float)
+    (whole,) = read_unpruned(run / "baseline.safetensors").layers.values()
+    before = whole.weight.astype(float)
     measured = pd.read_csv(run / "measures.csv")
-    for name in VARIANTS:
-        after = Layer.load(run / "finetuned" / f"{name}.safetensors").weight.astype(float)
+    for name, network in Pruned(tuned(run)).items():
+        (layer,) = network.layers.values()
+        after = layer.weight.astype(float)
         rows = measured[measured["mode"] == name.partition("-")[0]].sort_values("epoch")
         expected = np.square(after - before).sum(axis=(1, 2))
         np.testing.assert_allclose(rows["ap2"], expected, rtol=1e-12)
 
 
 def test_the_log_starts_before_fine_tuning(folder):
-    log = pd.read_csv(folder / "trial1/finetuned/control.csv")
-    assert list(log["epoch"]) == [0, 1, 2]
+    log = pd.read_csv(folder / "trial1/finetuned.csv")
+    assert list(log["epoch"]) == [0, 1, 2] * len(VARIANTS)
+    log = log[log["mode"] == "control"]
     assert (log.loc[0, ["train_pd_loss", "test_pd_loss", "test_pd_accuracy"]] == 0).all()
 
 
@@ -174,9 +177,10 @@ def test_layers_of_another_baseline_are_refused(folder, tmp_path):
     for stage in (measure, bounds):
         with pytest.raises(UserError, match=refusal):
             stage(tuned(one), *known(two)[1:], tmp_path / "out.csv")
-    pruned, seen = [one / "pruned/control.safetensors"], two / "features.safetensors"
+    pruned, seen = one / "pruned.safetensors", two / "features.safetensors"
+    out = tmp_path / "finetuned.safetensors"
     with pytest.raises(UserError, match=refusal):
-        finetune(pruned, two / "baseline.safetensors", tmp_path, 1, features=seen, **LEARNING)
+        finetune(pruned, two / "baseline.safetensors", out, 1, features=seen, **LEARNING)
     assert not list(tmp_path.iterdir())
 
 
@@ -199,8 +203,8 @@ def train(folder):
 
 def tune(folder, **what):
     run = folder / "trial1"
-    pruned = [run / "pruned" / f"{name}.safetensors" for name in ("control", "lowest-0.5")]
-    finetune(pruned, run / "baseline.safetensors", run / "finetuned", 1, **what, **LEARNING)
+    pruned, out = run / "pruned.safetensors", run / "finetuned.safetensors"
+    finetune(pruned, run / "baseline.safetensors", out, 1, **what, **LEARNING)
 
 
 WRITERS = {
@@ -216,7 +220,7 @@ WRITERS = {
         device="cpu",
     ),
     "prune": lambda folder: prune(
-        VARIANTS, folder / "trial1/baseline.safetensors", folder / "trial1/pruned"
+        VARIANTS, folder / "trial1/baseline.safetensors", folder / "trial1/pruned.safetensors"
     ),
     "finetune": lambda folder: tune(folder, features=folder / "trial1/features.safetensors"),
     "finetune all": lambda folder: tune(folder, data=folder / "data.safetensors"),

@@ -13,8 +13,8 @@ from ap3.files.storage import load
 from ap3.finetuning.head_scope import through_head
 from ap3.finetuning.network_scope import through_network
 from ap3.models.checkpoint import Checkpoint
-from ap3.pruning.layers import Layer
-from ap3.pruning.masks import prune_layer
+from ap3.pruning.masks import prune_network
+from ap3.pruning.pruned import read_unpruned
 from ap3.training import resume
 from ap3.training.baseline import train_baseline
 from ap3.training.features import Features, write, write_views
@@ -92,8 +92,8 @@ def test_a_training_that_is_stopped_again_and_again_arrives(tmp_path, stop_after
 def pruned_layers(folder):
     checkpoint, _ = trained(model="small_vgg")
     checkpoint.save(folder / "c.safetensors")
-    baseline = Layer.of_checkpoint(folder / "c.safetensors")
-    layers = [prune_layer(baseline, Variant.parse(name)) for name in ("control", "lowest-0.5")]
+    baseline = read_unpruned(folder / "c.safetensors")
+    layers = [prune_network(baseline, Variant.parse(name)) for name in ("control", "lowest-0.5")]
     return checkpoint, baseline, layers
 
 
@@ -101,8 +101,9 @@ def assert_same_trajectories(some, others):
     for one, other in zip(some, others, strict=True):
         assert one.log == other.log
         assert one.depth == other.depth
-        assert (one.layer.weight == other.layer.weight).all()
-        assert (one.layer.bias == other.layer.bias).all()
+        for name, layer in one.tuned.layers.items():
+            assert (layer.weight == other.tuned.layers[name].weight).all()
+            assert (layer.bias == other.tuned.layers[name].bias).all()
 
 
 @pytest.mark.parametrize("epochs", [2, 4, 6])

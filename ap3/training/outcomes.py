@@ -5,6 +5,7 @@ features and the layer's states say it all. Where the whole network was fine-tun
 the outcomes at the last epoch are stored, 33 bits an example.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,8 +15,7 @@ from numpy.typing import NDArray
 
 from ap3.errors import UserError
 from ap3.files import storage
-from ap3.latent.vectors import slices
-from ap3.pruning.layers import FloatArray
+from ap3.latent.vectors import FloatArray, slices
 from ap3.training.splits import Split
 
 Single = NDArray[np.float32]
@@ -49,23 +49,39 @@ class Outcomes:
             made[:, :, rows] = _judge(logits, split.labels[rows])
         return cls(*made)
 
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what `write` wrote."""
-        arrays, _ = storage.load(path)
-        if set(arrays) != {"loss", "correct"}:
-            raise UserError(f"{path} holds no outcomes; give a file made by ap3 finetune.")
-        with storage.holding(path, "outcomes"):
-            loss = arrays["loss"]
-            if arrays["correct"].shape[-1] != -(-loss.shape[-1] // 8):
-                raise ValueError("losses and correctness are of different examples")
-            correct = np.unpackbits(arrays["correct"], axis=-1, count=loss.shape[-1])
-            return cls(loss, correct.astype(np.float32))
 
-    def write(self, path: Path) -> None:
-        """Write the outcomes, a bit each for what is correct."""
-        correct = np.packbits(self.correct.astype(bool), axis=-1)
-        storage.save(path, {"loss": self.loss.astype(np.float32), "correct": correct})
+def write_outcomes(path: Path, outcomes: Mapping[str, Outcomes]) -> None:
+    """Write the outcomes of several variants, by name, a bit each for what is correct."""
+    arrays: storage.Arrays = {}
+    for name, found in outcomes.items():
+        arrays[f"loss.{name}"] = found.loss.astype(np.float32)
+        arrays[f"correct.{name}"] = np.packbits(found.correct.astype(bool), axis=-1)
+    storage.save(path, arrays)
+
+
+def read_outcomes(path: Path) -> dict[str, Outcomes]:
+    """Read what `write_outcomes` wrote.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged, or holds something else.
+    """
+    arrays, _ = storage.load(path)
+    names = [name.removeprefix("loss.") for name in arrays if name.startswith("loss.")]
+    if set(arrays) != {f"{part}.{name}" for part in ("loss", "correct") for name in names}:
+        raise UserError(f"{path} holds no outcomes; give a file made by ap3 finetune.")
+    with storage.holding(path, "outcomes"):
+        return {
+            name: _unpacked(arrays[f"loss.{name}"], arrays[f"correct.{name}"]) for name in names
+        }
+
+
+def _unpacked(loss: Single, bits: NDArray[np.uint8]) -> Outcomes:
+    if bits.shape[-1] != -(-loss.shape[-1] // 8):
+        raise ValueError("losses and correctness are of different examples")
+    correct = np.unpackbits(bits, axis=-1, count=loss.shape[-1])
+    return Outcomes(loss, correct.astype(np.float32))
 
 
 def _judge(logits: Single, labels: NDArray[Any]) -> tuple[Single, NDArray[Any]]:
