@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.vectors import Vector, as_vector, over_rows
 
 
@@ -48,7 +48,9 @@ def relative_frobenius(baseline: Any, weights: Any) -> Any:
     """
     norm = np.linalg.norm(as_vector(baseline))
     if norm == 0:
-        raise UserError("a distance relative to all-zero weights has no value; check the baseline.")
+        raise InvalidValueError(
+            "a distance relative to all-zero weights has no value; check the baseline."
+        )
     distance = np.sqrt(ap2(baseline, weights)) / norm
     return distance if np.ndim(distance) else float(distance)
 
@@ -82,7 +84,7 @@ def _one_or_many(measure: Callable[[Vector], Vector], baseline: Any, weights: An
         return float(measure(as_vector(weights)[np.newaxis])[0])
     if tuple(weights.shape[1:]) == shape:
         return over_rows(measure, weights, size)
-    raise UserError(
+    raise InvalidValueError(
         f"weights must have the baseline's shape {shape}, or (E, …) for a stack of them, "
         f"but have shape {tuple(weights.shape)}."
     )

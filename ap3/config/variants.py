@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 
 CONTROL = "control"
 
@@ -38,7 +38,7 @@ class Variant:
                 raise ValueError("files are named by variants")
             return cls(mode, float(ratio))
         except ValueError as error:
-            raise UserError(
+            raise InvalidValueError(
                 f"{name!r} names no variant; expected MODE-RATIO such as lowest-0.3, or {CONTROL}."
             ) from error
 

@@ -7,7 +7,7 @@ from ap3.config import user_code
 from ap3.config.schema import nearest
 from ap3.datasets import sources
 from ap3.datasets.dataset import DataSet
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 
 _REGISTRY = (
     DataSet("digits", train=1_437, test=360),
@@ -42,4 +42,6 @@ def get(name: str) -> DataSet:
     if user_code.is_own(name):
         return DataSet(name)
     known = ", ".join(names())
-    raise UserError(f"there is no data set {name!r}; known are {known}{nearest(name, names())}")
+    raise InvalidValueError(
+        f"there is no data set {name!r}; known are {known}{nearest(name, names())}"
+    )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ap3.datasets.images import Images
 from ap3.datasets.raw.archives import read_tar
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError
 
 _LIMIT = 256 * 2**20
 _SHAPE = (3, 32, 32)
@@ -55,7 +55,7 @@ def read(name: str, raw: Path, layout: Layout) -> Images:
         test = _batch(members[layout.test], layout.labels)
     # A damaged pickle may fail in any way; none of them is worth a traceback.
     except Exception as error:
-        raise UserError(
+        raise InvalidFileError(
             f"{archive} does not hold the batches of {name} ({error!r}); fetch it again."
         ) from error
     pixels, labels = (np.concatenate(parts) for parts in zip(*train, strict=True))

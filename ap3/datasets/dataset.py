@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ap3.config import user_code
 from ap3.datasets.raw.checksum import check
 from ap3.datasets.sources import RemoteFile
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError, InvalidTypeError, InvalidValueError
 
 if TYPE_CHECKING:
     from ap3.datasets.images import Images
@@ -52,7 +52,9 @@ class DataSet:
             if file.name == name:
                 return file
         known = ", ".join(file.name for file in self.files) or "none: a package ships its data"
-        raise UserError(f"{self.name} has no raw file {name!r}; its raw files are: {known}.")
+        raise InvalidValueError(
+            f"{self.name} has no raw file {name!r}; its raw files are: {known}."
+        )
 
     def decode(self, raw: Path | None = None) -> "Images":
         """Read the data set from the folder `raw`, after checking every file's digest.
@@ -74,7 +76,7 @@ class DataSet:
         images: Images = import_module(self.module).decode(raw)
         found = len(images.train_labels), len(images.test_labels)
         if found != (self.train, self.test):
-            raise UserError(
+            raise InvalidFileError(
                 f"{self.name} must hold {self.train} training and {self.test} test images, but the "
                 f"files in {raw} hold {found[0]} and {found[1]}; fetch them again."
             )
@@ -85,7 +87,7 @@ class DataSet:
 
         images = user_code.load(self.name, "data set", ())()
         if not isinstance(images, Images):
-            raise UserError(
+            raise InvalidTypeError(
                 f"the data set {self.name!r} returned {type(images).__name__}, but must return "
                 "ap3.datasets.images.Images."
             )
@@ -94,5 +96,5 @@ class DataSet:
     def _check_files(self, raw: Path | None) -> None:
         for file in self.files:
             if raw is None:
-                raise UserError(f"{self.name} needs the folder that holds its {file.name}.")
+                raise InvalidValueError(f"{self.name} needs the folder that holds its {file.name}.")
             check(raw / file.name, file)

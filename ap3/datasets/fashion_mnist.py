@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ap3.datasets.images import Images
 from ap3.datasets.raw.archives import gunzip
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError
 
 _CLASSES = (
     "T-shirt/top",
@@ -47,13 +47,13 @@ def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
     start = 4 + 4 * ndim
     header = bytes([0, 0, _UNSIGNED_BYTES, ndim])
     if not content.startswith(header) or len(content) < start:
-        raise UserError(f"{path} is no IDX file of bytes with {ndim} axes; fetch it again.")
+        raise InvalidFileError(f"{path} is no IDX file of bytes with {ndim} axes; fetch it again.")
     shape = struct.unpack(f">{ndim}I", content[4:start])
     pixels = np.frombuffer(content, np.uint8, offset=start)
     try:
         return pixels.reshape(shape)
     except ValueError as error:
-        raise UserError(
+        raise InvalidFileError(
             f"{path} must hold {'×'.join(map(str, shape))} bytes as its header says, but holds "
             f"{len(pixels)}; fetch it again."
         ) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError, InvalidValueError
 from ap3.files import storage
 
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -44,7 +44,7 @@ class Images:
         self._check_split("training", self.train_images, self.train_labels)
         self._check_split("test", self.test_images, self.test_labels)
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
-            raise UserError(
+            raise InvalidValueError(
                 f"{self.name}: all images must have one size, but those for training are "
                 f"{_size(self.train_images)} and those for testing {_size(self.test_images)}; "
                 "fetch the files again."
@@ -66,7 +66,9 @@ class Images:
         """
         arrays, metadata = storage.load(path)
         if set(arrays) != set(_ARRAYS) or not {"dataset", "classes"} <= set(metadata):
-            raise UserError(f"{path} holds no decoded data set; give a file made by `ap3 data`.")
+            raise InvalidFileError(
+                f"{path} holds no decoded data set; give a file made by `ap3 data`."
+            )
         with storage.holding(path, "decoded data set"):
             return cls(metadata["dataset"], tuple(map(str, metadata["classes"])), **arrays)
 
@@ -79,7 +81,9 @@ class Images:
             or _missing_class(labels, self.classes)
         )
         if problem:
-            raise UserError(f"{self.name}, {split} split: {problem}; fetch the files again.")
+            raise InvalidValueError(
+                f"{self.name}, {split} split: {problem}; fetch the files again."
+            )
 
 
 def _wrong_form(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str | None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ap3.datasets.images import Images
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 
 
 def subset_of(images: Images, examples: int) -> Images:
@@ -28,7 +28,7 @@ def subset_of(images: Images, examples: int) -> Images:
 
     count, classes = len(images.train_labels), len(images.classes)
     if not classes <= examples <= count - classes:
-        raise UserError(
+        raise InvalidValueError(
             f"{images.name} has {count} training images of {classes} classes, so {classes} to "
             f"{count - classes} examples can be taken, not {examples}; change examples."
         )

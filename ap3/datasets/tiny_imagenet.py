@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ap3.datasets.images import Images
 from ap3.datasets.raw.archives import Zip, open_zip
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError
 from ap3.machine.progress import counted
 
 _FOLDER = "tiny-imagenet-200"
@@ -47,7 +47,9 @@ def _validation_files(archive: Zip) -> _Labelled:
     lines = _lines(archive, "val/val_annotations.txt")
     rows = [line.split("\t") for line in lines]
     if any(len(row) < 2 for row in rows):
-        raise UserError(f"{archive.path}: val_annotations.txt must name an image and its class.")
+        raise InvalidFileError(
+            f"{archive.path}: val_annotations.txt must name an image and its class."
+        )
     return [(f"{_FOLDER}/val/images/{name}", wnid) for name, wnid, *_ in rows]
 
 
@@ -59,7 +61,9 @@ def _split(
     labels = np.empty(len(files), np.int64)
     for row, (name, wnid) in enumerate(counted(files, "images")):
         if wnid not in number:
-            raise UserError(f"{archive.path}: {name} is of class {wnid}, which wnids.txt lacks.")
+            raise InvalidFileError(
+                f"{archive.path}: {name} is of class {wnid}, which wnids.txt lacks."
+            )
         pixels[row] = _pixels(archive, name).transpose(2, 0, 1)
         labels[row] = number[wnid]
     return pixels, labels
@@ -76,8 +80,12 @@ def _pixels(archive: Zip, name: str) -> NDArray[np.uint8]:
                 return np.asarray(image.convert("RGB"))
             found = "×".join(map(str, image.size))
     except OSError as error:
-        raise UserError(f"{archive.path}: {name} is no whole JPEG image ({error}).") from error
-    raise UserError(f"{archive.path}: {name} must be {_SIZE}×{_SIZE} pixels, but is {found}.")
+        raise InvalidFileError(
+            f"{archive.path}: {name} is no whole JPEG image ({error})."
+        ) from error
+    raise InvalidFileError(
+        f"{archive.path}: {name} must be {_SIZE}×{_SIZE} pixels, but is {found}."
+    )
 
 
 def _class_names(archive: Zip, ids: list[str]) -> tuple[str, ...]:

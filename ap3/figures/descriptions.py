@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from ap3.config.schema import mistakes, nearest
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError, InvalidValueError
 from ap3.figures.roles import Roles
 
 KINDS = ("curves", "comparison", "schematic")
@@ -127,14 +127,14 @@ def describe(figure: str | Path, changes: Mapping[str, Any] | None = None) -> De
     try:
         return _parse(path.stem, path.read_text(encoding="utf-8"), changes or {})
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
+        raise InvalidFileError(
             f"the figure description {path} cannot be read ({error}); correct the path or the file."
         ) from error
 
 
 def _packaged(name: str) -> str:
     if name not in names():
-        raise UserError(
+        raise InvalidValueError(
             f"there is no figure {name!r}; the figures are {names()[0]} to {names()[-1]}, or give "
             f"the path of a YAML file of your own{nearest(name, names())}"
         )
@@ -145,7 +145,7 @@ def _parse(name: str, text: str, changes: Mapping[str, Any]) -> Description:
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UserError(
+        raise InvalidFileError(
             f"{name}: the description is no YAML ({' '.join(str(error).split())})."
         ) from error
     if isinstance(content, dict):
@@ -162,12 +162,12 @@ def _check(name: str, content: Any) -> None:
     """Refuse, a sentence for each mistake, what the schema of the description's kind does not allow."""
     kind = content.get("kind") if isinstance(content, dict) else None
     if kind not in KINDS:
-        raise UserError(
+        raise InvalidFileError(
             f"{name}: expected a mapping whose key 'kind' is one of {', '.join(KINDS)}, and found "
             f"{kind!r}{nearest(kind, KINDS)}"
         )
     if wrong := mistakes(content, _schemas()[kind], whole="the description"):
-        raise UserError(f"{name}: {' '.join(wrong)}")
+        raise InvalidFileError(f"{name}: {' '.join(wrong)}")
 
 
 @cache

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ap3.config.schema import nearest
 from ap3.config.variants import CONTROL, mode_order
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.figures.descriptions import Description
 from ap3.figures.roles import Roles
 from ap3.files import csv_tables
@@ -86,7 +86,7 @@ def _rows_of(
     if mine.empty:
         pairs = measures[["model", "dataset"]].drop_duplicates().itertuples(index=False)
         held = ", ".join(f"{model} on {dataset}" for model, dataset in pairs) or "no rows"
-        raise UserError(
+        raise InvalidValueError(
             f"{description.name} needs the measures of {network} on {data_set} from epoch "
             f"{description.first_epoch} on, and the tables given hold {held}; give those of that "
             "pair too."
@@ -105,7 +105,7 @@ def _grid(description: Description, rows: pd.DataFrame) -> tuple[list[str], list
     modes = list(description.modes) or sorted(set(pruned["mode"]), key=mode_order)
     ratios = sorted(description.ratios or set(pruned["ratio"]))
     if not (modes and ratios):
-        raise UserError(
+        raise InvalidValueError(
             f"{description.name} finds no pruned variant in the measures; give tables that hold "
             "some, or name others in the description."
         )
@@ -119,7 +119,7 @@ def _variants(modes: list[str], ratios: list[float], control: bool) -> list[tupl
 def _check_columns(figure: str, measures: pd.DataFrame, needed: list[str]) -> None:
     for column in needed:
         if column not in measures:
-            raise UserError(
+            raise InvalidValueError(
                 f"{figure} needs the column {column!r}, and the measures have none of that name; "
                 "make the tables again, or correct the description"
                 f"{nearest(column, measures.columns)}"
@@ -131,7 +131,7 @@ def _check_values(figure: str, rows: pd.DataFrame, drawn: list[str]) -> None:
         values = pd.to_numeric(rows[column], errors="coerce")
         bad = rows[~(np.isfinite(values) & (values >= 0))]
         if len(bad):
-            raise UserError(
+            raise InvalidValueError(
                 f"{figure} draws finite values that are not negative, and {column} is "
                 f"{bad.iloc[0][column]} for {_said(bad.iloc[0].to_dict())}; look at that run."
             )
@@ -146,14 +146,14 @@ def _check_complete(
     found = pd.MultiIndex.from_frame(rows[index])
     if missing := sorted(expected - set(found)):
         first = rows.iloc[0].to_dict() | dict(zip(index, missing[0], strict=True))
-        raise UserError(
+        raise InvalidValueError(
             f"{figure} misses {len(missing)} rows of the measures, the first of them for "
             f"{_said(first)}; give every trial, mode and ratio, or name those to draw in the "
             "description."
         )
     if found.has_duplicates:
         twice = rows[found.duplicated()].iloc[0]
-        raise UserError(
+        raise InvalidValueError(
             f"{figure} finds {_said(twice.to_dict())} twice in the measures; give each table once."
         )
 

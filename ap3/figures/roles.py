@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 
 ANY = "*"
 
@@ -51,7 +51,7 @@ def _look_up(mapping: Mapping[str, str], role: str, what: str, figure: str) -> s
     if role in mapping or ANY in mapping:
         return mapping.get(role, mapping.get(ANY, ""))
     mapped = ", ".join(f"{role}={name}" for role, name in mapping.items()) or "nothing"
-    raise UserError(
+    raise InvalidValueError(
         f"{figure} needs the {what} {role!r}, which is not mapped (mapped: {mapped}); "
         f"map {role!r} to one of the study's own, or leave {figure} out."
     )
@@ -62,11 +62,13 @@ def _pairs(entries: Iterable[str]) -> dict[str, str]:
     for entry in entries:
         role, _, name = entry.partition("=") if "=" in entry else (ANY, "", entry)
         if not (role and name):
-            raise UserError(
+            raise InvalidValueError(
                 f"expected NAME or ROLE=NAME, such as vgg=vgg16, and found {entry!r}; write it so."
             )
         if role in mapping:
             which = "every role" if role == ANY else f"the role {role!r}"
-            raise UserError(f"{which} is given twice ({mapping[role]}, {name}); give it once.")
+            raise InvalidValueError(
+                f"{which} is given twice ({mapping[role]}, {name}); give it once."
+            )
         mapping[role] = name
     return mapping

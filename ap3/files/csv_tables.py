@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError, InvalidValueError, MissingFileError
 from ap3.files.storage import write_atomically
 
 ROW = ("dataset", "model", "trial", "mode", "ratio", "epoch")
@@ -42,13 +42,17 @@ def read(path: Path, *keys: str, values: Collection[str] = ()) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, low_memory=False, dtype=dict.fromkeys(_NAMES, "str"))
     except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; make it first, or correct the path.") from error
+        raise MissingFileError(
+            f"{path} does not exist; make it first, or correct the path."
+        ) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())
-        raise UserError(f"{path} is no CSV table ({said}); delete it and make it again.") from error
+        raise InvalidFileError(
+            f"{path} is no CSV table ({said}); delete it and make it again."
+        ) from error
     missing = [column for column in (*keys, *values) if column not in table.columns]
     if missing:
-        raise UserError(
+        raise InvalidFileError(
             f"{path} lacks the columns {', '.join(missing[:3])}{', …' if missing[3:] else ''}; "
             "delete it and make it again."
         )
@@ -76,15 +80,15 @@ def read_all(paths: Iterable[Path], *keys: str, values: Collection[str] = ()) ->
     found = [read(path, *keys, values=values) for path in paths]
     for path, table in zip(paths, found, strict=True):
         if table.empty:
-            raise UserError(f"{path} has no rows; delete it and make it again.")
+            raise InvalidValueError(f"{path} has no rows; delete it and make it again.")
     if not found:
-        raise UserError("expected at least one table, and found none; give the CSV files.")
+        raise InvalidValueError("expected at least one table, and found none; give the CSV files.")
     joined = pd.concat(found, ignore_index=True)
     twice = joined.duplicated([*keys])
     if twice.any():
         path = np.repeat([*map(str, paths)], [len(table) for table in found])[twice][0]
         row = ", ".join(map(str, joined.loc[twice.idxmax(), [*keys]]))
-        raise UserError(
+        raise InvalidFileError(
             f"{path} has a row that was there before ({row}); give each table once, and make "
             "again one that has rows twice."
         )
@@ -95,7 +99,7 @@ def _refuse(path: Path, column: str, wrong: pd.Series, cells: pd.Series, belongs
     """Refuse a table for the first cell of a column that is `wrong`, if any is."""
     if wrong.any():
         place = int(wrong.to_numpy().argmax())
-        raise UserError(
+        raise InvalidFileError(
             f"{path} is damaged: where {belongs}, in line {place + 2} of the column {column}, it "
             f"has {str(cells.iloc[place])[:40]!r}; delete it and make it again."
         )

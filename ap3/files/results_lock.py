@@ -18,6 +18,10 @@ _LOCK = ".lock"
 _RUN = "AP3_RUN"  # the token and the lock file of the workflow that started this process
 
 
+class TakenError(UserError, BlockingIOError):
+    """Another workflow is writing to the results folder."""
+
+
 class SupersededError(UserError):
     """A later workflow has taken the results folder, so this process may no longer write."""
 
@@ -40,6 +44,8 @@ def take(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         check_writable(folder)  # which an old lock in it does not tell
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
+    except UserError:
+        raise
     except OSError as error:
         raise _closed(folder, error) from error
     try:
@@ -47,7 +53,7 @@ def take(folder: Path) -> None:
     except BlockingIOError as error:
         _, _, owner = file.read().strip().partition(" ")
         file.close()
-        raise UserError(
+        raise TakenError(
             f"another workflow is writing to {folder} ({owner or 'just started'}); wait until it "
             "ends, or stop it."
         ) from error

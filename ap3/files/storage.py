@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ap3.errors import SystemRefusedError, UserError
+from ap3.errors import InvalidFileError, MissingFileError, SystemRefusedError, UserError
 from ap3.files import results_lock
 
 Arrays = dict[str, NDArray[Any]]
@@ -53,6 +53,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+    except UserError:
+        raise
     except (OSError, SafetensorError) as error:
         # Without the name of the temporary file, which an OSError would add.
         why = getattr(error, "strerror", None) or error
@@ -106,21 +108,23 @@ def load(path: Path, only: Collection[str] | None = None) -> tuple[Arrays, dict[
             names = [name for name in file.keys() if only is None or name in only]  # noqa: SIM118
             arrays = {name: file.get_tensor(name) for name in names}
     except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; make it first, or correct the path.") from error
+        raise MissingFileError(
+            f"{path} does not exist; make it first, or correct the path."
+        ) from error
     except (SafetensorError, OSError, AttributeError, TypeError, ValueError) as error:
         # The last three: numbers of a type that NumPy has not.
-        raise UserError(
+        raise InvalidFileError(
             f"{path.resolve()} cannot be read as a safetensors file ({error}); delete it and make it "
             "again."
         ) from error
     if entry is None:
-        raise UserError(
+        raise InvalidFileError(
             f"{path.resolve()} carries no content digest, so ap3 did not write it; give a file made "
             "by ap3."
         )
     expected, _, described = entry.partition(" ")
     if only is None and _digest(arrays, described) != expected:
-        raise UserError(
+        raise InvalidFileError(
             f"{path.resolve()} is damaged: its content does not match the digest in its header; "
             "delete it and make it again."
         )
@@ -140,7 +144,7 @@ def holding(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
+        raise InvalidFileError(
             f"{path.resolve()} holds no {what} ({type(error).__name__}: "
             f"{' '.join(str(error).split())}); delete it and make it again."
         ) from error

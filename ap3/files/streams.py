@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from safetensors import SafetensorError, safe_open
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError
 from ap3.files import storage
 from ap3.files.storage import ENTRY, Arrays, announced, write_atomically
 
@@ -95,7 +95,7 @@ def verify(path: Path) -> None:
         }
         places = {name: found["data_offsets"][0] for name, found in header.items()}
         if _digest(file, forms, places, 8 + length, described) != expected:
-            raise UserError(
+            raise InvalidFileError(
                 f"{path.resolve()} is damaged: its content does not match the digest in its "
                 "header; delete it and make it again."
             )
@@ -107,7 +107,7 @@ def row(path: Path, name: str, index: int) -> NDArray[Any]:
         with safe_open(path, framework="numpy") as file:
             read: NDArray[Any] = file.get_slice(name)[index]
     except (SafetensorError, OSError) as error:
-        raise UserError(
+        raise InvalidFileError(
             f"{path} cannot be read as a safetensors file ({error}); delete it and make it again."
         ) from error
     return read

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.calibration import FULL_PRUNING_KL
 from ap3.latent.fisher import DiagonalFisherGaussian, FisherGaussian, SoftmaxCurvature
 from ap3.latent.gaussian import IsotropicGaussian
@@ -96,7 +96,7 @@ def auto_fisher_scale(
 def _kl_of_pruning_all(law: Law) -> float:
     kl = float(law.kl_many(np.broadcast_to(0.0, (1, law.weights.size)))[0])
     if kl <= 0:
-        raise UserError(
+        raise InvalidValueError(
             "a scale can't be had from a baseline whose location is all zero; "
             "give the scale as a number, or check the checkpoint."
         )

@@ -5,7 +5,7 @@ import operator
 import numpy as np
 from numpy.typing import NDArray
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.vectors import Vector
 
 
@@ -59,5 +59,7 @@ def whole_groups(groups: int) -> int:
     except TypeError:
         count = 0
     if count < 1:
-        raise UserError(f"groups must be a whole number of at least 1, or none, but is {groups!r}.")
+        raise InvalidValueError(
+            f"groups must be a whole number of at least 1, or none, but is {groups!r}."
+        )
     return count

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError, MissingPackageError
 from ap3.latent.vectors import BLOCK, Vector
 
 LogRatios = Callable[[int], Vector]
@@ -47,7 +47,9 @@ def mean_in_chunks(log_ratios: LogRatios, n: int, width: int) -> Estimate:
     Estimate(value=3.0, standard_error=0.0, n=10)
     """
     if n < 2:
-        raise UserError(f"a Monte Carlo estimate needs at least 2 points, but {n} are asked for.")
+        raise InvalidValueError(
+            f"a Monte Carlo estimate needs at least 2 points, but {n} are asked for."
+        )
     step = max(1, BLOCK // width)
     done, mean, squares = 0, 0.0, 0.0
     while done < n:
@@ -117,12 +119,12 @@ def student_t_kl_pyro(
         import torch
         from pyro.distributions import MultivariateStudentT
     except ImportError as error:
-        raise UserError(
+        raise MissingPackageError(
             "the Pyro estimate needs pyro-ppl, which is not installed; install ap3[pyro]."
         ) from error
     dim = location.size
     if dim > _LARGEST_DENSE:
-        raise UserError(
+        raise InvalidValueError(
             f"Pyro's Student-t holds a dense matrix per point and takes at most {_LARGEST_DENSE} "
             f"dimensions here, but the law has {dim}; group the weights, or take "
             'estimator="reduced".'

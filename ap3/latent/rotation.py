@@ -6,7 +6,7 @@ import numpy as np
 from scipy.fft import dct, idct
 from scipy.linalg import eigh
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.vectors import BLOCK, Vector, as_float64, slices
 
 # The permutation is read in parts of 2¹⁶, since NumPy turns what it indexes with into int64.
@@ -66,10 +66,12 @@ class DenseRotation:
         """
         V = as_float64(matrix, "the rotation matrix")
         if V.ndim != 2 or V.shape[0] != V.shape[1] or not V.size:
-            raise UserError(f"a rotation must be a square matrix, but this has shape {V.shape}.")
+            raise InvalidValueError(
+                f"a rotation must be a square matrix, but this has shape {V.shape}."
+            )
         x = np.random.default_rng(0).standard_normal(len(V))
         if not np.allclose(V @ (x @ V), x, rtol=0, atol=1e-8):
-            raise UserError(
+            raise InvalidValueError(
                 "a rotation must be an orthogonal matrix, but V Vᵀ is not the identity here; "
                 "store DenseRotation.matrix in float64 and give that."
             )

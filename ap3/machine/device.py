@@ -15,7 +15,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 
 PRECISIONS = ("float32", "tf32", "bfloat16")
 
@@ -46,7 +46,9 @@ def processor(
         If a card is asked for where there is none, or the precision is unknown.
     """
     if precision not in PRECISIONS:
-        raise UserError(f"precision is {precision!r}, but must be one of {', '.join(PRECISIONS)}.")
+        raise InvalidValueError(
+            f"precision is {precision!r}, but must be one of {', '.join(PRECISIONS)}."
+        )
     torch.set_num_threads(threads)
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -117,9 +119,9 @@ def _cards(name: str) -> list[int]:
     kind, _, index = name.partition(":")
     count = torch.cuda.device_count()
     if kind != "cuda" or (index and not index.isdigit()):
-        raise UserError(f"device is {name!r}, but must be auto, cpu, cuda or cuda:N.")
+        raise InvalidValueError(f"device is {name!r}, but must be auto, cpu, cuda or cuda:N.")
     if count == 0 or (index and int(index) >= count):
-        raise UserError(
+        raise InvalidValueError(
             f"device {name!r} was asked for, but torch sees {count} CUDA cards; use auto or cpu."
         )
     return [int(index)] if index else list(range(count))

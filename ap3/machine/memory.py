@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 
-from ap3.errors import UserError
+from ap3.errors import SystemRefusedError
 
 Result = TypeVar("Result")
 
@@ -50,7 +50,7 @@ class Pieces:
                 result = run(self.count)
             except torch.OutOfMemoryError as error:
                 if size // (2 * self.count) < _SMALLEST:
-                    raise UserError(
+                    raise SystemRefusedError(
                         f"the card's memory is too small {self.what}, even with "
                         f"{-(-size // self.count)} images at a time; choose a smaller image_size or "
                         "network, or device: cpu."

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError, InvalidValueError
 from ap3.files import storage
 from ap3.latent.rotation import DenseRotation, FastRotation, Rotation
 from ap3.latent.spectral import default_spectrum
@@ -18,7 +18,9 @@ def make_covariance(path: Path, n: int, rotation: str, seed: int) -> None:
     that one the seed is kept.
     """
     if rotation not in ROTATIONS:
-        raise UserError(f"the rotation is {rotation!r}, but must be one of {', '.join(ROTATIONS)}.")
+        raise InvalidValueError(
+            f"the rotation is {rotation!r}, but must be one of {', '.join(ROTATIONS)}."
+        )
     arrays = {"spectrum": default_spectrum(n)}
     if rotation == "dense":
         arrays["matrix"] = DenseRotation.draw(n, seed).matrix
@@ -36,7 +38,7 @@ def load_covariance(path: Path) -> tuple[Rotation, Vector]:
     arrays, metadata = storage.load(path)
     kind = metadata.get("rotation")
     if kind not in ROTATIONS:
-        raise UserError(f"{path} holds no covariance; give a file made by ap3 covariance.")
+        raise InvalidFileError(f"{path} holds no covariance; give a file made by ap3 covariance.")
     with storage.holding(path, "covariance"):
         spectrum = arrays["spectrum"]
         if kind == "dense":

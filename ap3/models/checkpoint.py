@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ap3.config.user_code import is_own
 from ap3.datasets.images import Images
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError, InvalidValueError
 from ap3.files import storage
 from ap3.models.names import NO_WEIGHTS
 from ap3.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, View
@@ -68,7 +68,7 @@ class Checkpoint:
         """
         trained, given = self.identity, len(data.classes)
         if (data.name, given) != (trained.dataset, trained.classes):
-            raise UserError(
+            raise InvalidValueError(
                 f"{trained.model} was trained on {trained.dataset} ({trained.classes} classes), but "
                 f"the data is {data.name} ({given} classes); give the data set of the checkpoint."
             )
@@ -95,7 +95,7 @@ class Checkpoint:
         arrays, metadata = storage.load(path)
         identity = read_identity(path, metadata)
         if is_own(identity.model) and identity.model != own_model:
-            raise UserError(
+            raise InvalidValueError(
                 f"{path} names the code {identity.model} as its network, which a file alone does "
                 f"not get run; if you trust it, add --model {identity.model}."
             )
@@ -122,7 +122,7 @@ def read_identity(path: Path, metadata: dict[str, Any]) -> Identity:
             raise ValueError(f"images of {identity.image_size} pixels")
         return identity
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(
+        raise InvalidFileError(
             f"{path} is no checkpoint of ap3 (its metadata names no network); give a file made by "
             "ap3 baseline."
         ) from error
@@ -136,7 +136,7 @@ def load_state(model: nn.Module, state: dict[str, Tensor], source: object) -> No
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     if expected != found:
-        raise UserError(
+        raise InvalidFileError(
             f"{source} holds the weights of another network than {type(model).__name__}: "
             f"{_differences(expected, found)}."
         )

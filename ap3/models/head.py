@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ap3.errors import UserError
+from ap3.errors import InvalidTypeError, InvalidValueError
 
 
 @torch.no_grad()
@@ -48,14 +48,14 @@ def find_head(model: nn.Module, image_size: int) -> str:
         for hook in hooks:
             hook.remove()
     if not isinstance(final, Tensor):
-        raise UserError(
+        raise InvalidTypeError(
             f"{type(model).__name__} returns {type(final).__name__}, but must return one tensor, a "
             "number for each class."
         )
     for name, (output, version) in reversed(outputs.items()):
         if _is_untouched(output, version, final):
             return name
-    raise UserError(
+    raise InvalidValueError(
         f"{type(model).__name__} does not end in a linear layer, and only a last linear layer can "
         f"be pruned; its linear layers are: {', '.join(linear) or 'none'}."
     )
@@ -94,7 +94,7 @@ def fit_head(model: nn.Module, name: str, classes: int) -> None:
         replace_head(model, name, head)
     parameters = {own for own, _ in head.named_parameters()}
     if not parameters <= {"weight", "bias"}:
-        raise UserError(
+        raise InvalidValueError(
             f"the last linear layer of {type(model).__name__}, {name}, has the parameters "
             f"{', '.join(sorted(parameters))}, but must have a weight and a bias of its own to be "
             "pruned; take its parametrization off."
@@ -113,7 +113,7 @@ def linear(model: nn.Module, name: str) -> nn.Linear:
     """
     layer = model.get_submodule(name)
     if not isinstance(layer, nn.Linear):
-        raise UserError(
+        raise InvalidTypeError(
             f"{name} of {type(model).__name__} is a {type(layer).__name__}, but a linear layer is "
             "expected; give the name of one."
         )

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.machine.device import send
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -50,7 +50,7 @@ class View:
         """
         if how not in AUGMENTATIONS:
             known = ", ".join(AUGMENTATIONS)
-            raise UserError(f"augmentation is {how!r}, but must be one of {known}.")
+            raise InvalidValueError(f"augmentation is {how!r}, but must be one of {known}.")
         flip = "flip" in how
         if "crop" in how:
             pixels = random_resized_crop(images, self.size, generator, flip)

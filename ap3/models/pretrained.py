@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError
 from ap3.files import state_dicts, storage
 from ap3.models.checkpoint import load_state, read_identity
 from ap3.models.preprocessing import View
@@ -116,7 +116,7 @@ def _view(metadata: dict[str, Any], path: Path) -> View | None:
 def _check_finite(state: State, name: str) -> None:
     wrong = [tensor for tensor, values in state.items() if not values.isfinite().all()]
     if wrong:
-        raise UserError(
+        raise InvalidFileError(
             f"{name} holds values that are not finite, in {', '.join(wrong[:3])}"
             f"{', …' if len(wrong) > 3 else ''}; choose other weights."
         )

@@ -8,7 +8,7 @@ from torchvision.models import WeightsEnum
 
 from ap3.datasets.raw.fetch import fetch
 from ap3.datasets.sources import RemoteFile
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.models.names import are_known, is_known
 from ap3.models.preprocessing import View
 from ap3.models.pretrained import Pretrained
@@ -46,10 +46,10 @@ def find(model: str, weights: str) -> WeightsEnum:
     """
     known, hint = is_known(model)
     if not known:
-        raise UserError(f"the network is {model!r}, but {hint}")
+        raise InvalidValueError(f"the network is {model!r}, but {hint}")
     known, hint = are_known(weights, model)
     if not known:
-        raise UserError(f"the weights of {model} are {weights!r}, but {hint}")
+        raise InvalidValueError(f"the weights of {model} are {weights!r}, but {hint}")
     return models.get_model_weights(model)[weights]
 
 

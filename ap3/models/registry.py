@@ -12,7 +12,7 @@ from torch import nn
 
 from ap3.config import user_code
 from ap3.config.schema import nearest
-from ap3.errors import UserError
+from ap3.errors import InvalidTypeError, InvalidValueError, MissingPackageError, UserError
 from ap3.models.head import find_head, fit_head
 from ap3.models.names import FACTORIES, is_known
 
@@ -51,7 +51,7 @@ def build(name: str, classes: int, image_size: int) -> nn.Module:
     except UserError:
         raise
     except Exception as error:  # whatever a network objects to, in its own way
-        raise UserError(
+        raise InvalidValueError(
             f"{name} cannot be built for {classes} classes and images of {image_size} × "
             f"{image_size} pixels ({' '.join(str(error).split()) or type(error).__name__}); "
             "choose another image_size or another network."
@@ -73,7 +73,7 @@ def _from_torchvision(name: str) -> Factory:
 
     known, hint = is_known(name)
     if not known:
-        raise UserError(f"the network is {name!r}, but {hint}")
+        raise InvalidValueError(f"the network is {name!r}, but {hint}")
 
     def make(classes: int, image_size: int) -> nn.Module:
         options: dict[str, Any] = {}
@@ -94,10 +94,14 @@ def _from_timm(name: str) -> Factory:
     try:
         import timm
     except ImportError as error:
-        raise UserError(f"timm:{name} needs timm; install it into the environment.") from error
+        raise MissingPackageError(
+            f"timm:{name} needs timm; install it into the environment."
+        ) from error
     if not timm.is_model(name):
         hint = nearest(name, timm.list_models())
-        raise UserError(f"timm has no network called {name!r}; choose one that it has{hint}")
+        raise InvalidValueError(
+            f"timm has no network called {name!r}; choose one that it has{hint}"
+        )
     return lambda classes, image_size: timm.create_model(
         name, pretrained=False, num_classes=classes
     )
@@ -110,7 +114,7 @@ def _import(path: str) -> Factory:
     def make(classes: int, image_size: int) -> nn.Module:
         model = factory(classes, image_size)
         if not isinstance(model, nn.Module):
-            raise UserError(
+            raise InvalidTypeError(
                 f"the network factory {path!r} returned {type(model).__name__}, but must return a "
                 "torch.nn.Module."
             )

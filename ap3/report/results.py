@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError, MissingFileError
 from ap3.explaining.trial_grids import DIFFERENCES
 from ap3.files import csv_tables
 from ap3.machine.job_log import Record
@@ -70,7 +70,9 @@ class Results:
         drawn = {name: folder / "figures" / f"{name}.png" for name in _figures(study)}
         missing = [str(path) for path in drawn.values() if not path.exists()]
         if missing:
-            raise UserError(f"{missing[0]} does not exist; make the figures of the study first.")
+            raise MissingFileError(
+                f"{missing[0]} does not exist; make the figures of the study first."
+            )
         records = list(_records(folder, study))
         return cls(study, {"measures": measures} | summaries, drawn, records)
 
@@ -81,11 +83,11 @@ def _study(folder: Path) -> Study:
         settings = json.loads(path.read_text(encoding="utf-8"))
         return Study(settings.pop("name"), settings)
     except FileNotFoundError as error:
-        raise UserError(
+        raise MissingFileError(
             f"{path} does not exist; give the folder of a study that snakemake has made."
         ) from error
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(
+        raise InvalidFileError(
             f"{path} holds no settings of a study ({error}); delete it and run snakemake again."
         ) from error
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.stages import latent_options
 
 
@@ -36,7 +36,7 @@ def compare(
     Example: ap3 compare baseline.safetensors pruned.safetensors
     """
     if as_json and as_csv:
-        raise UserError("--json and --csv were both given; choose one.")
+        raise InvalidValueError("--json and --csv were both given; choose one.")
     from ap3.comparing import printing
     from ap3.comparing.layer_table import compare as compare_weights
     from ap3.files.state_dicts import read

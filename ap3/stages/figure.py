@@ -111,19 +111,19 @@ def _completed(roles: "Roles", table: "DataFrame") -> "Roles":
 def _changes(entries: list[str]) -> dict[str, object]:
     import yaml
 
-    from ap3.errors import UserError
+    from ap3.errors import InvalidValueError
 
     changes = {}
     for entry in entries:
         key, equals, value = entry.partition("=")
         if not equals:
-            raise UserError(
+            raise InvalidValueError(
                 f"--set expects KEY=VALUE, such as pd=loss, and found {entry!r}; write it so."
             )
         try:
             changes[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise UserError(
+            raise InvalidValueError(
                 f"--set {key}: {value!r} is no YAML value; write it as in the description."
             ) from error
     return changes

@@ -16,12 +16,12 @@ def report(
 
     Example: ap3 report results/demo --out report.html
     """
-    from ap3.errors import UserError
+    from ap3.errors import MissingPackageError
 
     try:
         from ap3.report.page import render
     except ImportError as error:
-        raise UserError(
+        raise MissingPackageError(
             f"the report needs {error.name}, which is not installed; run pip install 'ap3[report]'."
         ) from error
     from ap3.files.storage import write_atomically

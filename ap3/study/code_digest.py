@@ -24,7 +24,7 @@ from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError
 
 SILENT = frozenset(
     {
@@ -239,7 +239,7 @@ def _parsed(module: str) -> ast.Module:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
-        raise UserError(f"{path}, line {line}, is no Python; correct the line.") from error
+        raise InvalidFileError(f"{path}, line {line}, is no Python; correct the line.") from error
     tree.body = [node for node in tree.body if not _is_for_types(node)]
     if module in TABLES:
         tree.body = [node for node in tree.body if not isinstance(node, ast.Assign)]

@@ -9,7 +9,7 @@ from ap3 import datasets
 from ap3.config import user_code
 from ap3.config.schema import in_one_spelling, mistakes, nearest, with_defaults
 from ap3.config.variants import MODES, Variant, variants
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError, UserError
 from ap3.figures import descriptions
 from ap3.figures.roles import Roles
 from ap3.models.names import NO_WEIGHTS, are_known, is_known
@@ -136,7 +136,7 @@ class Study:
         absent = needed - set(self.pairs)
         if absent:
             dataset, model = sorted(absent)[0]
-            raise UserError(
+            raise InvalidValueError(
                 f"{figure} needs {model} on {dataset}, which study {self.name!r} does not train; "
                 f"add the place of {dataset} to the data of that network, or leave {figure} out."
             )
@@ -170,7 +170,7 @@ def read_studies(config: Mapping[str, Any], schema: dict[str, Any]) -> dict[str,
                 f"{nearest(config['study'], studies)}"
             )
     if wrong:
-        raise UserError("\n".join(wrong))
+        raise InvalidValueError("\n".join(wrong))
     return studies
 
 

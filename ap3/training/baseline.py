@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ap3.config.seeds import derive
 from ap3.datasets.images import Images
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.machine.device import resident
 from ap3.machine.progress import Progress
 from ap3.models.checkpoint import Checkpoint, Identity
@@ -109,7 +109,7 @@ def _view(model: str, image_size: int | None, pretrained: Pretrained | None) -> 
     found = pretrained.view if pretrained else None
     size = image_size or (found.size if found else None)
     if size is None:
-        raise UserError(
+        raise InvalidValueError(
             f"the input size of {model} is not known, as no weights tell it; give image_size."
         )
     return replace(found, size=size) if found else View(size)
@@ -120,7 +120,7 @@ def split(count: int, validation: float, seed: int) -> tuple[Tensor, Tensor]:
     held = round(validation * count)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     if validation and not 0 < held < count:
-        raise UserError(
+        raise InvalidValueError(
             f"holding out {validation:g} of {count} training images leaves one side empty; "
             "change validation."
         )

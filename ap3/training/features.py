@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ap3.config.seeds import derive
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError, InvalidValueError
 from ap3.files import storage, streams
 from ap3.machine.progress import counted
 from ap3.models.head import linear, without_head
@@ -82,7 +82,9 @@ class StoredViews:
         self.path = path
         _, metadata = streams.load(path, only=())
         if "views" not in metadata:
-            raise UserError(f"{path} holds no augmented views; give a file made by ap3 views.")
+            raise InvalidFileError(
+                f"{path} holds no augmented views; give a file made by ap3 views."
+            )
         with storage.holding(path, "augmented views"):
             self.number = len(range(metadata["views"]))
 
@@ -147,7 +149,9 @@ def write_views(
     """
     checkpoint.check_data(data)
     if dtype not in DTYPES:
-        raise UserError(f"views can be stored as {' or '.join(DTYPES)}, but not as {dtype!r}.")
+        raise InvalidValueError(
+            f"views can be stored as {' or '.join(DTYPES)}, but not as {dtype!r}."
+        )
     identity = checkpoint.identity
     names = (data.name, identity.model, identity.trial, "views")
     generator = torch.Generator().manual_seed(derive(identity.seed, *names))

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError, UserError
 from ap3.files import results_lock, storage
 
 SECONDS = "AP3_RESUME_SECONDS"
@@ -34,7 +34,7 @@ def _pause() -> float:
     try:
         return float(asked)
     except ValueError:
-        raise UserError(
+        raise InvalidValueError(
             f"the environment variable {SECONDS} holds a number of seconds, but is {asked!r}; "
             "change or unset it."
         ) from None

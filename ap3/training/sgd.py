@@ -54,7 +54,7 @@ class Recipe:
     compile: bool = False
 
 
-class DivergedError(UserError):
+class DivergedError(UserError, ArithmeticError):
     """Training has left the finite numbers; says when, and what to try."""
 
 
@@ -64,7 +64,7 @@ def naming(title: str) -> Iterator[None]:
     try:
         yield
     except DivergedError as error:
-        raise UserError(f"{title} diverged: {error}.") from error
+        raise DivergedError(f"{title} diverged: {error}.") from error
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError
 from ap3.files import storage
 
 SPLITS = ("train", "test")
@@ -37,6 +37,6 @@ def read(path: Path) -> dict[str, Split]:
     """
     arrays, _ = storage.load(path)
     if set(arrays) != {f"{name}{part}" for name in SPLITS for part in ("", "_labels")}:
-        raise UserError(f"{path} holds no features; give a file made by ap3 features.")
+        raise InvalidFileError(f"{path} holds no features; give a file made by ap3 features.")
     with storage.holding(path, "features with their labels"):
         return {name: Split(arrays[name], arrays[f"{name}_labels"]) for name in SPLITS}

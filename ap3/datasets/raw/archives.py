@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError, MissingFileError, UserError
 
 _BROKEN = (
     OSError,
@@ -34,7 +34,9 @@ def gunzip(path: Path, limit: int) -> bytes:
     with _one_sentence(path), gzip.open(path) as stream:
         content = stream.read(limit + 1)
     if len(content) > limit:
-        raise UserError(f"{path} inflates to more than {limit} bytes; delete it, fetch it again.")
+        raise InvalidFileError(
+            f"{path} inflates to more than {limit} bytes; delete it, fetch it again."
+        )
     return content
 
 
@@ -57,7 +59,7 @@ def read_tar(path: Path, wanted: Collection[str], limit: int) -> dict[str, bytes
                 found[member.name] = stream.read()
     for name in wanted:
         if name not in found:
-            raise UserError(f"{path} holds no {name}; delete it and fetch it again.")
+            raise InvalidFileError(f"{path} holds no {name}; delete it and fetch it again.")
     return found
 
 
@@ -86,7 +88,7 @@ class Zip:
             try:
                 return self._archive.read(name)
             except KeyError as error:
-                raise UserError(
+                raise InvalidFileError(
                     f"{self.path} holds no {name}; delete it and fetch it again."
                 ) from error
 
@@ -113,7 +115,7 @@ def open_zip(path: Path, limit: int) -> Iterator[Zip]:
 def _refuse_outside(path: Path, name: str, *, plain: bool) -> None:
     parts = PurePosixPath(name.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts or not plain:
-        raise UserError(
+        raise InvalidFileError(
             f"{path} is refused: its member {name!r} is a link or leads outside of the archive; "
             "delete the file and fetch it again."
         )
@@ -123,7 +125,7 @@ def _refuse_bomb(path: Path, member: zipfile.ZipInfo, limit: int) -> None:
     # Python inflates the other methods without a bound on memory.
     bounded = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
     if member.file_size > limit or not bounded:
-        raise UserError(
+        raise InvalidFileError(
             f"{path} is refused: its member {member.filename!r} may inflate to more than {limit} "
             "bytes; delete the file and fetch it again."
         )
@@ -133,10 +135,12 @@ def _refuse_bomb(path: Path, member: zipfile.ZipInfo, limit: int) -> None:
 def _one_sentence(path: Path, member: str = "") -> Iterator[None]:
     try:
         yield
+    except UserError:
+        raise
     except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; fetch it first.") from error
+        raise MissingFileError(f"{path} does not exist; fetch it first.") from error
     except _BROKEN as error:
         where = f"{path} ({member})" if member else path
-        raise UserError(
+        raise InvalidFileError(
             f"{where} is cut short or damaged ({error}); delete it and fetch it again."
         ) from error

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from ap3.datasets.sources import RemoteFile
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError, MissingFileError
 
 
 def matches(path: Path, file: RemoteFile) -> bool:
@@ -21,11 +21,11 @@ def check(path: Path, file: RemoteFile, origin: object = None) -> None:
         If it is missing or its digest differs.
     """
     if not path.is_file():
-        raise UserError(f"{path} does not exist; fetch it first.")
+        raise MissingFileError(f"{path} does not exist; fetch it first.")
     found = _sha256(path)
     if not found.startswith(file.sha256):
         size = f"{file.size} bytes and " if file.size else ""
-        raise UserError(
+        raise InvalidFileError(
             f"{origin or path.resolve()} is refused, as it is not (all of) the {file.name} of {file.dataset}:"
             f" it has {path.stat().st_size} bytes and SHA-256 {found}, expected were "
             f"{size}{' or '.join(file.sha256)}; get it anew."

@@ -9,7 +9,7 @@ import urllib3
 
 from ap3.datasets.raw.progress import progress
 from ap3.datasets.sources import RemoteFile
-from ap3.errors import UserError
+from ap3.errors import DownloadError
 
 # A server is given up after as many failures in a row that brought nothing new.
 _TRIES = 5
@@ -36,7 +36,7 @@ def complete(file: RemoteFile, part: Path) -> None:
             failures = failures + 1 if _size(part) <= furthest else 1
             furthest = max(furthest, _size(part))
             if failures == _TRIES or not _may_pass(error):
-                raise UserError(
+                raise DownloadError(
                     f"{file.name} could not be downloaded from {file.url} ({_cause(error)}); check "
                     "the connection, or put the file into a folder and name that as data_dir."
                 ) from error

@@ -10,7 +10,7 @@ from ap3.datasets.raw.checksum import check, matches
 from ap3.datasets.raw.download import complete
 from ap3.datasets.raw.turn import turn
 from ap3.datasets.sources import RemoteFile
-from ap3.errors import SystemRefusedError, UserError
+from ap3.errors import MissingFileError, SystemRefusedError, UserError
 from ap3.files.storage import write_atomically
 
 _PIECE = 1 << 20  # bytes
@@ -35,7 +35,7 @@ def fetch(file: RemoteFile, target: Path, data_dir: Path | None = None) -> None:
 
 def _find(file: RemoteFile, data_dir: Path) -> Path:
     if not data_dir.is_dir():
-        raise UserError(
+        raise MissingFileError(
             f"data_dir is {data_dir}, which is no folder; bring it back (is its disk mounted?), "
             f"correct it, or leave it empty to download {file.name}."
         )
@@ -43,7 +43,7 @@ def _find(file: RemoteFile, data_dir: Path) -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise UserError(
+    raise MissingFileError(
         f"data_dir has no {file.name}: neither {places[0]} nor {places[1]} is a file; put it there "
         f"(it comes from {file.url}), or leave data_dir empty to download it."
     )
@@ -93,6 +93,8 @@ def _download(file: RemoteFile, target: Path) -> None:
 def _disk_faults_explained(target: Path, part: Path) -> Iterator[None]:
     try:
         yield
+    except UserError:
+        raise
     except OSError as error:
         if error.errno == errno.ENOSPC:
             part.unlink(missing_ok=True)
