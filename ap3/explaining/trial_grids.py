@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ap3.config.variants import CONTROL, Variant
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.vectors import Vector
 from ap3.measuring import catalogue
 from ap3.measuring.sampling_noise import Noise
@@ -127,7 +127,7 @@ def _runs(
     variants, grids = _grid(rows[~is_control], trials, epochs)
     _, control = _grid(rows[is_control], trials, epochs)
     if not grids or not control:
-        raise UserError(
+        raise InvalidValueError(
             f"the measures of {model} on {dataset} must hold the same variants and epochs in every "
             "trial, each once, and the control; give all tables of the study."
         )
@@ -153,7 +153,7 @@ def _noises(
         and all(len(of_epochs) == epochs for of_epochs in noise.covariance.values())
     ]
     if len(known) < len(noises):
-        raise UserError(
+        raise InvalidValueError(
             f"the noise of {whose} must be known for every trial, variant and epoch; measure again."
         )
     places = [[list(noise.variants).index(name) for name in names] for noise in known]

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.finetuning.heads import Heads, finetune_heads
 from ap3.finetuning.trajectory import Trajectory, order
 from ap3.machine.device import resident, send
@@ -91,7 +91,7 @@ def _check(features: Features, baseline: PrunedNetwork) -> None:
     classes, width = baseline.layers[baseline.only_layer].weight.shape
     seen, last = features.train.shape[1], int(features.train_labels.max())
     if seen != width or last >= classes:
-        raise UserError(
+        raise InvalidValueError(
             f"the last layer of {baseline.origin} sees {width} numbers and tells {classes} "
             f"classes, but the features are of {seen} numbers and {last + 1} classes; give what "
             "ap3 features made of that checkpoint."

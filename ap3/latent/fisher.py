@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.gaussian import DiagonalGaussian, GaussianLaw
 from ap3.latent.spread import Spread
 from ap3.latent.top_eigenvalue import top_eigenvalue
@@ -64,7 +64,7 @@ class SoftmaxCurvature:
         if self._given_damping is not None:
             return self._given_damping
         if self.trace <= 0:
-            raise UserError(
+            raise InvalidValueError(
                 "the curvature is zero (no features, or predictions that are certain), so that no "
                 "damping follows from it; give damping as a number."
             )
@@ -189,18 +189,20 @@ class DiagonalFisherGaussian(DiagonalGaussian):
 def _layer_shape(features: Any, logits: Any) -> tuple[int, int]:
     """(C, d) of the layer between them."""
     if len(features.shape) != 2 or len(logits.shape) != 2 or features.shape[0] != logits.shape[0]:
-        raise UserError(
+        raise InvalidValueError(
             "features (N, d) and logits (N, C) must be tables with one row per example, but have "
             f"shapes {tuple(features.shape)} and {tuple(logits.shape)}."
         )
     if 0 in (*features.shape, *logits.shape):
-        raise UserError("features and logits must hold at least one example, but are empty.")
+        raise InvalidValueError(
+            "features and logits must hold at least one example, but are empty."
+        )
     return int(logits.shape[1]), int(features.shape[1])
 
 
 def _require_layer(weights: Vector, curvature: SoftmaxCurvature) -> None:
     if weights.size != curvature.size:
-        raise UserError(
+        raise InvalidValueError(
             f"the curvature is that of {curvature.size} weights, shape {curvature.shape}, but the "
             f"layer has {weights.size}; take the features that feed this layer."
         )

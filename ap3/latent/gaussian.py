@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import hyp2f1
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.law import Law
 from ap3.latent.monte_carlo import Estimate, gaussian_kl_monte_carlo
 from ap3.latent.spread import Spread
@@ -97,7 +97,7 @@ class DiagonalGaussian(GaussianLaw):
 
     def _require_diagonal(self, other: Law) -> "DiagonalGaussian":
         if not isinstance(other, DiagonalGaussian):
-            raise UserError(
+            raise InvalidValueError(
                 f"a Gaussian with diagonal covariance is compared with another such, but this is a "
                 f"{type(other).__name__}; build the second law with law.at(weights)."
             )

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ap3.errors import UserError
+from ap3.errors import InvalidTypeError, InvalidValueError
 from ap3.latent.monte_carlo import Estimate
 from ap3.latent.spread import UNKNOWN, Spread
 from ap3.latent.vectors import Vector, as_vector, over_rows
@@ -80,14 +80,14 @@ class Law(ABC):
 
     def _require_same(self, other: "Law") -> None:
         if type(self) is not type(other):
-            raise UserError(
+            raise InvalidTypeError(
                 f"AP3 compares two laws of one kind, but these are {type(self).__name__} and "
                 f"{type(other).__name__}; build the second with law.at(weights)."
             )
         as_vector(other.weights, self.weights.size)
         for name, value in self.shared.items():
             if not _equal(value, other.shared[name]):
-                raise UserError(
+                raise InvalidValueError(
                     f"two {type(self).__name__} laws must share their {name} to be compared, but "
                     "these differ in it; build the second with law.at(weights)."
                 )

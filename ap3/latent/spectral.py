@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.gaussian import GaussianLaw
 from ap3.latent.rotation import Rotation
 from ap3.latent.spread import Spread
@@ -62,7 +62,7 @@ class SpectralGaussian(GaussianLaw):
     def __init__(self, weights: Any, rotation: Rotation, spectrum: Any, scale: float) -> None:
         super().__init__(weights)
         if rotation.n != self.weights.size:
-            raise UserError(
+            raise InvalidValueError(
                 f"the rotation must have the order of the layer, {self.weights.size} weights, "
                 f"but has {rotation.n}; draw one for this layer."
             )

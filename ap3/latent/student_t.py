@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.grouping import group_means, whole_groups
 from ap3.latent.law import Law
 from ap3.latent.monte_carlo import Estimate, student_t_kl_pyro, student_t_kl_reduced
@@ -120,9 +120,9 @@ def shared_scale(
     if share == "scale":
         return float(np.sqrt(variance))
     if share != "covariance":
-        raise UserError(f'share must be "scale" or "covariance", but is {share!r}.')
+        raise InvalidValueError(f'share must be "scale" or "covariance", but is {share!r}.')
     if df <= 2:
-        raise UserError(
+        raise InvalidValueError(
             f"a Student-t law has a covariance for df above 2 only, but df is {df:g}; "
             'take a larger df, or share="scale".'
         )
@@ -218,7 +218,7 @@ class StudentT(Law):
                 self.location, other.location, self.df, self.scale, n, generator
             )
         if estimator != "reduced":
-            raise UserError(f'estimator must be "pyro" or "reduced", but is {estimator!r}.')
+            raise InvalidValueError(f'estimator must be "pyro" or "reduced", but is {estimator!r}.')
         distance = self.distances(other.weights[np.newaxis])[0]
         return student_t_kl_reduced(distance, self.df, self.dim, n, generator)
 
@@ -233,11 +233,11 @@ def _checked(distance: ArrayLike, df: ArrayLike, dim: ArrayLike) -> tuple[Vector
     values = as_float64(distance, "distance"), as_float64(df, "df"), as_float64(dim, "dim")
     distance, df, dim = values
     if (distance < 0).any() or (df <= 0).any() or (dim < 1).any():
-        raise UserError(
+        raise InvalidValueError(
             "a Student-t KL needs distance ≥ 0, df > 0 and dim ≥ 1; correct the one that is not."
         )
     if (distance > _LARGEST).any() or (df > _LARGEST).any():
-        raise UserError(
+        raise InvalidValueError(
             f"a Student-t KL takes a distance and a df of at most {_LARGEST:g}; for a larger df "
             "take the Gaussian law, which it has long become."
         )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ap3.errors import UserError
+from ap3.errors import InvalidTypeError, InvalidValueError
 
 Vector = NDArray[np.float64]
 FloatArray = NDArray[np.floating[Any]]
@@ -33,12 +33,14 @@ def as_float64(values: Any, name: str = "weights", copy: bool = False) -> Vector
     """
     array = to_numpy(values)
     if array.dtype.kind in "cOSUMm":
-        raise UserError(f"{name} must be real numbers, but are {array.dtype}; give a real array.")
+        raise InvalidTypeError(
+            f"{name} must be real numbers, but are {array.dtype}; give a real array."
+        )
     with np.errstate(over="ignore"):  # of more than double precision
         array = array.astype(np.float64, copy=copy)
     if not np.isfinite(array).all():
         count = array.size - np.count_nonzero(np.isfinite(array))
-        raise UserError(
+        raise InvalidValueError(
             f"{name} must be finite, but {count} of {array.size} are NaN or infinite; "
             "look for a diverged training or a damaged file."
         )
@@ -55,11 +57,11 @@ def as_vector(weights: Any, size: int | None = None) -> Vector:
     """
     vector = as_float64(weights, copy=True).reshape(-1)
     if vector.size == 0:
-        raise UserError(
+        raise InvalidValueError(
             "weights must hold at least one number, but are empty; give a layer's weights."
         )
     if size is not None and vector.size != size:
-        raise UserError(
+        raise InvalidValueError(
             f"the layers must have equally many weights, but one has {size} and the other "
             f"{vector.size}; compare a layer with its own pruned version."
         )
@@ -78,7 +80,7 @@ def over_rows(function: Callable[[Vector], Vector], stack: Any, size: int) -> Ve
     """
     stack = stack if hasattr(stack, "shape") else np.asarray(stack)
     if len(stack.shape) < 2 or int(np.prod(stack.shape[1:])) != size:
-        raise UserError(
+        raise InvalidValueError(
             f"a stack of weights must have shape (E, …) with {size} weights in each of E entries, "
             f"but has shape {tuple(stack.shape)}; put the epochs or variants on the first axis."
         )
@@ -107,7 +109,7 @@ def positive(value: float, name: str) -> float:
     except (TypeError, ValueError):
         number = np.nan
     if not 0 < number < np.inf:
-        raise UserError(f"{name} must be a positive, finite number, but is {value!r}.")
+        raise InvalidValueError(f"{name} must be a positive, finite number, but is {value!r}.")
     return number
 
 
@@ -115,9 +117,11 @@ def positive_vector(values: Any, size: int, name: str) -> Vector:
     """`values` as float64 of shape (size,), refused unless all are positive; copied if need be."""
     vector = as_float64(values, name).reshape(-1)
     if vector.size != size:
-        raise UserError(f"{name} must be {size} numbers, one per weight, but are {vector.size}.")
+        raise InvalidValueError(
+            f"{name} must be {size} numbers, one per weight, but are {vector.size}."
+        )
     if not (vector > 0).all():
-        raise UserError(f"{name} must be positive, but the smallest is {vector.min():g}.")
+        raise InvalidValueError(f"{name} must be positive, but the smallest is {vector.min():g}.")
     return vector
 
 
@@ -139,7 +143,7 @@ def to_numpy(values: Any) -> NDArray[Any]:
         try:
             return np.asarray(values)
         except ValueError as error:
-            raise UserError(
+            raise InvalidValueError(
                 "weights must be an array, but are sequences of unequal lengths; give one layer at "
                 "a time."
             ) from error

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.top_eigenvalue import largest_eigenvalue, top_eigenvalue
 from ap3.latent.vectors import Vector, as_float64, slices
 
@@ -47,7 +47,7 @@ class HeadLoss:
     def __init__(self, features: Any, labels: Any) -> None:
         self.features, self.labels = np.asarray(features), np.asarray(labels)
         if self.features.ndim != 2 or self.labels.shape != self.features.shape[:1]:
-            raise UserError(
+            raise InvalidValueError(
                 "features (N, d) and labels (N,) must hold one row and one label per example, but "
                 f"have shapes {self.features.shape} and {self.labels.shape}."
             )

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ap3.config import user_code
-from ap3.errors import UserError
+from ap3.errors import InvalidTypeError, InvalidValueError
 from ap3.latent import (
     DiagonalFisherGaussian,
     FisherGaussian,
@@ -157,13 +157,13 @@ def own_laws(names: Iterable[str], weight: Any) -> dict[catalogue.Measure, Law]:
     for name in names:
         law = user_code.load(name, "latent law", ("weights",))(weight)
         if not isinstance(law, Law):
-            raise UserError(
+            raise InvalidTypeError(
                 f"the latent law {name!r} returned {type(law).__name__}, but must return an "
                 "ap3.latent.Law."
             )
         measure = catalogue.own(user_code.function_of(name))
         if measure.column in {known.column for known in laws}:
-            raise UserError(
+            raise InvalidValueError(
                 f"two latent laws are called {user_code.function_of(name)!r}, and their columns "
                 "would be one; rename one of the functions."
             )

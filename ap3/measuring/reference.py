@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ap3.config.seeds import derive
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.law import Law
 from ap3.latent.vectors import Vector
 from ap3.measuring import catalogue
@@ -87,7 +87,7 @@ class Reference:
         head = baseline.only_layer
         layer = baseline.layers[head]
         if train.features.shape[1:] != layer.weight.shape[1:]:
-            raise UserError(
+            raise InvalidValueError(
                 f"the features are of shape {train.features.shape}, but the last layer of "
                 f"{checkpoint} sees {layer.weight.shape[1]} numbers; give what ap3 features made "
                 "of that checkpoint."

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ap3.config.seeds import derive
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError
 from ap3.files import storage
 from ap3.latent.vectors import Vector, slices
 from ap3.measuring.reference import Reference
@@ -78,7 +78,7 @@ class Noise:
             kind, _, name = key.partition(".")
             parts.get(kind, {})[name] = values
         if not all(parts.values()) or "variants" not in metadata:
-            raise UserError(f"{path} holds no noise of PDs; give what ap3 measure wrote.")
+            raise InvalidFileError(f"{path} holds no noise of PDs; give what ap3 measure wrote.")
         with storage.holding(path, "noise of PDs"):
             return cls(Origin(**metadata["origin"]), metadata["variants"], **parts)
 

@@ -13,7 +13,7 @@ from torch.nn.utils import prune
 from ap3.config import user_code
 from ap3.config.seeds import derive
 from ap3.config.variants import CONTROL, MODES, Variant
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.pruning.pruned import PrunedLayer, PrunedNetwork
 
 
@@ -72,7 +72,7 @@ def pruning_mask(weights: Tensor, mode: str, ratio: float, seed: int = 0) -> Ten
     tensor([1., 0., 0., 1.])
     """
     if not 0 <= ratio <= 1:
-        raise UserError(f"the pruning ratio is {ratio}, but must lie between 0 and 1.")
+        raise InvalidValueError(f"the pruning ratio is {ratio}, but must lie between 0 and 1.")
     amount = round(ratio * weights.numel())
     everything = torch.ones_like(weights)
     if mode == "lowest":
@@ -85,7 +85,7 @@ def pruning_mask(weights: Tensor, mode: str, ratio: float, seed: int = 0) -> Ten
     if user_code.is_own(mode):
         ranks = _ranks(_scores(mode, weights))
         return prune.L1Unstructured(amount).compute_mask(ranks, everything)
-    raise UserError(
+    raise InvalidValueError(
         f"the pruning mode is {mode!r}, but must be one of {', '.join(MODES)}, or "
         "package.module:function."
     )
@@ -96,7 +96,7 @@ def _scores(criterion: str, weights: Tensor) -> Tensor:
     scores = user_code.load(criterion, "pruning criterion", ("weights",))(weights.detach().clone())
     if not isinstance(scores, Tensor) or scores.shape != weights.shape or scores.isnan().any():
         found = f"shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else type(scores)
-        raise UserError(
+        raise InvalidValueError(
             f"the pruning criterion {criterion!r} must return a tensor of numbers of the weights' "
             f"shape {tuple(weights.shape)}, but returned {found} or NaN; correct it."
         )

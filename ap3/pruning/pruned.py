@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ap3.config.variants import CONTROL, Variant
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError, InvalidValueError
 from ap3.files import storage, streams
 from ap3.latent.vectors import FloatArray
 
@@ -90,7 +90,7 @@ class PrunedNetwork:
     def only_layer(self) -> str:
         """The name of the one layer, where one alone was pruned."""
         if len(self.layers) != 1:
-            raise UserError(
+            raise InvalidValueError(
                 f"one pruned layer is expected, but {self.origin} {self.variant} has "
                 f"{len(self.layers)}; fine-tune the whole network."
             )
@@ -106,7 +106,7 @@ class PrunedNetwork:
         """
         found, last = list(logged), len(next(iter(self.layers.values())).weight) - 1
         if found != list(range(last + 1)):
-            raise UserError(
+            raise InvalidValueError(
                 f"the log of {self.variant} must have a row for each epoch of its layers, 0 to "
                 f"{last}, but has {len(found)} rows of other epochs; fine-tune again."
             )
@@ -131,7 +131,7 @@ def read_unpruned(path: Path, layers: Sequence[str] | None = None) -> PrunedNetw
         origin = Origin(**{name: identity[name] for name in ("dataset", "model", "trial", "seed")})
         names = [str(identity["head"])] if layers is None else list(layers)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
+        raise InvalidFileError(
             f"{path} is no checkpoint of ap3 (its metadata does not name a baseline: {error}); "
             "give a file made by ap3 baseline."
         ) from error
@@ -203,7 +203,7 @@ class Pruned(Mapping[str, PrunedNetwork]):
         self.path = path
         _, about = streams.load(path, only=())
         if not {"origin", "variants", "shapes"} <= set(about):
-            raise UserError(
+            raise InvalidFileError(
                 f"{path} holds no pruned layers; give a file made by ap3 prune or ap3 finetune."
             )
         with storage.holding(path, "pruned layers"):
@@ -213,7 +213,7 @@ class Pruned(Mapping[str, PrunedNetwork]):
             if not (self.variants and self.shapes and "".join(self.shapes).isprintable()):
                 raise ValueError("names that cannot be printed, or none")
         if origin is not None and self.origin != origin:
-            raise UserError(
+            raise InvalidValueError(
                 f"{path} was pruned from {self.origin} (seed {self.origin.seed}), but the "
                 f"checkpoint is {origin} (seed {origin.seed}); give the layers of that checkpoint."
             )

@@ -52,7 +52,7 @@ def finetune(
     """
     from dataclasses import asdict
 
-    from ap3.errors import UserError
+    from ap3.errors import InvalidValueError
     from ap3.files.storage import digest_of
     from ap3.finetuning import trajectory
     from ap3.machine.device import processor
@@ -62,7 +62,7 @@ def finetune(
     from ap3.training.sgd import Recipe
 
     if (features is None) == (data is None):
-        raise UserError(
+        raise InvalidValueError(
             "give either --features (only the last layer learns) or --data (all layers learn)."
         )
     sgd = epochs, batch_size, learning_rate, momentum, weight_decay

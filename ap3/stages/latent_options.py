@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from ap3.measuring.laws import Scales
@@ -51,7 +51,7 @@ def scales(variance: str, beta: str, fisher_scale: str, damping: str, share: str
     from ap3.measuring.laws import Scales
 
     if share not in ("covariance", "scale"):
-        raise UserError(f"share is {share!r}, but must be covariance or scale.")
+        raise InvalidValueError(f"share is {share!r}, but must be covariance or scale.")
     given = {"variance": variance, "beta": beta, "fisher_scale": fisher_scale, "damping": damping}
     numbers = {name: _number_or_auto(name, text) for name, text in given.items()}
     return Scales(**numbers, share="scale" if share == "scale" else "covariance")
@@ -63,12 +63,12 @@ def _number_or_auto(name: str, text: str) -> float | None:
     except ValueError:
         number = 0.0
     if number is not None and not 0 < number < float("inf"):
-        raise UserError(f"{name} is {text!r}, but must be auto or a number above 0.")
+        raise InvalidValueError(f"{name} is {text!r}, but must be auto or a number above 0.")
     return number
 
 
 def is_head(scope: str) -> bool:
     """Say whether only the last layer was fine-tuned; a scope of another name is refused."""
     if scope not in ("head", "all"):
-        raise UserError(f"scope is {scope!r}, but must be head or all.")
+        raise InvalidValueError(f"scope is {scope!r}, but must be head or all.")
     return scope == "head"

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError
 from ap3.files import storage
 from ap3.latent.vectors import FloatArray, slices
 from ap3.training.splits import Split
@@ -70,7 +70,7 @@ def read_outcomes(path: Path) -> dict[str, Outcomes]:
     arrays, _ = storage.load(path)
     names = [name.removeprefix("loss.") for name in arrays if name.startswith("loss.")]
     if set(arrays) != {f"{part}.{name}" for part in ("loss", "correct") for name in names}:
-        raise UserError(f"{path} holds no outcomes; give a file made by ap3 finetune.")
+        raise InvalidFileError(f"{path} holds no outcomes; give a file made by ap3 finetune.")
     with storage.holding(path, "outcomes"):
         return {
             name: _unpacked(arrays[f"loss.{name}"], arrays[f"correct.{name}"]) for name in names
