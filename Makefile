@@ -57,6 +57,7 @@ lint: env
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 	mypy
+	python docs/docstrings.py
 
 soak: env
 	python tests/soak/soak.py --minutes $(MINUTES)

@@ -9,7 +9,7 @@ import sys
 import pytest
 from hypothesis import settings
 
-from ap3.machine.progress import CONSOLE
+from ap3.machine.terminal import console
 
 # A busy machine is no failure.
 settings.register_profile("unhurried", deadline=None)
@@ -34,7 +34,7 @@ def on_terminal(monkeypatch):
         with os.fdopen(slave, "w") as terminal, monkeypatch.context() as patch:
             patch.setattr(sys, "stderr", terminal)
             # Settled when it was made, away from any terminal.
-            patch.setattr(CONSOLE, "is_interactive", True)
+            patch.setattr(console(), "is_interactive", True)
             step()
         pieces = []
         # Linux ends a terminal that nobody writes to any more with an error.

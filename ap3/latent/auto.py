@@ -40,6 +40,15 @@ def auto_variance(weights: Any) -> float:
 def auto_scale(weights: Any, rotation: Rotation, spectrum: Any) -> float:
     """β = ωᵀVΛ⁻¹Vᵀω/3.8 of the Gaussian with Σ = β V Λ Vᵀ.
 
+    Parameters
+    ----------
+    weights
+        The baseline's, n in all.
+    rotation
+        V, of order n.
+    spectrum
+        Λ: n positive numbers.
+
     Examples
     --------
     >>> from ap3.latent import FastRotation
@@ -63,6 +72,17 @@ def auto_student_t_scale(
     be next to nothing. Pruning everything then has a KL of more than 1.9: 3.55 with 4 degrees of
     freedom in 100 groups, since the scale matrix is half the covariance.
 
+    Parameters
+    ----------
+    weights
+        The baseline's.
+    df
+        Degrees of freedom ν.
+    groups
+        Number of group means; None for the weights themselves.
+    share
+        Whether the Student-t has the Gaussian's covariance, or its scale matrix.
+
     Examples
     --------
     >>> round(auto_student_t_scale([7.6, 0.0], df=4, groups=None, share="scale") ** 2, 12)
@@ -83,6 +103,15 @@ def auto_fisher_scale(
     law: type[FisherGaussian] | type[DiagonalFisherGaussian] = FisherGaussian,
 ) -> float:
     """Factor c = 3.8 / ωᵀ(F + λI)ω of the Fisher law, or of its diagonal one.
+
+    Parameters
+    ----------
+    weights
+        The baseline's last layer, (C, d).
+    curvature
+        F + λI of that layer.
+    law
+        `FisherGaussian`, or `DiagonalFisherGaussian`.
 
     Examples
     --------

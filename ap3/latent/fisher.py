@@ -171,7 +171,10 @@ class FisherGaussian(GaussianLaw):
 class DiagonalFisherGaussian(DiagonalGaussian):
     """N(ω, Σ) with Σ⁻¹ = c (diag F + λI): the Fisher law with no ties between weights.
 
-    Parameters are those of `FisherGaussian`.
+    Parameters
+    ----------
+    weights, curvature, scale
+        As `FisherGaussian` takes them.
 
     Examples
     --------

@@ -21,7 +21,17 @@ _LARGEST_DENSE = 2048
 
 @dataclass(frozen=True)
 class Estimate:
-    """A Monte Carlo mean: its value, its standard error, and the number of points."""
+    """A Monte Carlo mean.
+
+    Attributes
+    ----------
+    value
+        The mean.
+    standard_error
+        Of the mean.
+    n
+        Number of points.
+    """
 
     value: float
     standard_error: float
@@ -109,6 +119,8 @@ def student_t_kl_pyro(
         Both laws have the scale matrix scale² I.
     n
         Points; the paper takes 600,000.
+    generator
+        What the points are drawn with.
 
     Raises
     ------
@@ -159,6 +171,8 @@ def student_t_kl_reduced(
         Degrees of freedom ν and dimension d.
     n
         Points.
+    generator
+        What the points are drawn with.
     """
 
     def log_ratios(count: int) -> Vector:

@@ -40,6 +40,9 @@ _ROUNDING = 8 * np.finfo(np.float64).eps
 def student_t_kl(distance: ArrayLike, df: ArrayLike, dim: ArrayLike) -> Any:
     """KL between two multivariate Student-t laws that differ in location only.
 
+    Takes numbers or arrays that broadcast together; many distances at one (ν, d) share their
+    quadrature.
+
     Parameters
     ----------
     distance
@@ -48,8 +51,6 @@ def student_t_kl(distance: ArrayLike, df: ArrayLike, dim: ArrayLike) -> Any:
         Degrees of freedom ν > 0.
     dim
         Dimension d ≥ 1.
-
-    Numbers or arrays that broadcast together; many distances at one (ν, d) share their quadrature.
 
     Returns
     -------
@@ -76,6 +77,15 @@ def student_t_kl_with_error(distance: ArrayLike, df: ArrayLike, dim: ArrayLike) 
 
     The error adds up the difference to the rule at twice the step, a bound on both tails, and
     rounding.
+
+    Parameters
+    ----------
+    distance, df, dim
+        As `student_t_kl` takes them.
+
+    Returns
+    -------
+    two floats, or two arrays of the broadcast shape, in nats
 
     Examples
     --------

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Self
 
-LONG = 2.0  # seconds: what takes longer says so on a terminal
+from ap3.machine.terminal import LONG, console
+
 _PACKAGES = ("numpy", "scipy", "pandas", "matplotlib", "torch", "torchvision")
 _LINE = re.compile(
     r"^ap3 (?P<stage>\w+): (?P<seconds>[\d.]+) s, (?P<megabytes>\d+) MB, on (?P<device>.+?)"
@@ -98,9 +99,7 @@ def _waiting(name: str) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    from ap3.machine.progress import CONSOLE
-
-    with CONSOLE.status(f"ap3 {name}"):
+    with console().status(f"ap3 {name}"):
         yield
 
 

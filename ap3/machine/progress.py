@@ -6,16 +6,12 @@ from collections.abc import Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Self, TypeVar
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ap3.machine.job_log import LONG
+from ap3.machine.terminal import LONG, console
 
 T = TypeVar("T")
-
-CONSOLE = Console(stderr=True)
-"""The one terminal that bars are drawn on, so that several can stand under one another."""
 
 
 def counted(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
@@ -32,7 +28,7 @@ def counted(items: Iterable[T], title: str, total: int | None = None) -> Iterato
         yield from items
         return
     columns = (*Bar.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Bar(*columns, console=CONSOLE, transient=True)
+    bar = Bar(*columns, console=console(), transient=True)
     task = bar.add_task(title, total=len(items) if isinstance(items, Sized) else total)
     start = time.monotonic()
     try:
@@ -67,7 +63,7 @@ class Progress:
             BarColumn(),
             TextColumn("epoch {task.completed}/{task.total} {task.fields[note]}"),
             TimeRemainingColumn(),
-            console=CONSOLE,
+            console=console(),
             disable=not sys.stderr.isatty(),
         )
 

@@ -33,6 +33,7 @@ SILENT = frozenset(
         "ap3.machine.interruption",
         "ap3.comparing.printing",
         "ap3.machine.progress",
+        "ap3.machine.terminal",
         "ap3.study.provenance",
         "ap3.machine.job_log",
     }

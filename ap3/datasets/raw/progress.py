@@ -7,7 +7,7 @@ from functools import partial
 
 from rich.progress import DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-from ap3.machine.progress import CONSOLE
+from ap3.machine.terminal import console
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def progress(name: str, size: int, have: int) -> Iterator[Callable[[int], object
         return
     numbers = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     columns = (*Progress.get_default_columns()[:2], *numbers)
-    with Progress(*columns, console=CONSOLE) as bar:
+    with Progress(*columns, console=console()) as bar:
         task = bar.add_task(name, total=size, completed=have)
         yield partial(bar.advance, task)
 
