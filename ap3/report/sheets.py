@@ -10,8 +10,8 @@ import pandas as pd
 from ap3.figures import look
 from ap3.measuring import catalogue
 from ap3.measuring.bounds import BOUNDS
-from ap3.report import captions
-from ap3.report.captions import Caption
+from ap3.study import captions
+from ap3.study.captions import Caption
 
 _PERFORMANCE = {
     "train_pd_loss": "PD, training loss",

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from ap3 import datasets
+from ap3.figures import descriptions
 from ap3.models.names import FACTORIES
 from ap3.study.code_digest import code_digest, digest
 
@@ -37,6 +38,18 @@ def dataset_digest(name: str) -> str:
 def content_digest(*paths: Path) -> str:
     """Digest what YAML files say, or style sheets, whatever their comments and layout."""
     return digest(*(json.dumps(_content(path), sort_keys=True) for path in paths))
+
+
+def figure_digest(*names: str) -> str:
+    """Digest declarative files of the figures: descriptions, their schema, the style sheet."""
+    return content_digest(*(Path(descriptions.__file__).with_name(name) for name in names))
+
+
+def page_digest() -> str:
+    """Digest what the page of a report is filled into, and what is said on it."""
+    package = Path(datasets.__file__).parents[1]
+    captions = (package / "study/captions").glob("*.rst")
+    return content_digest(*sorted([*(package / "report").glob("page.*"), *captions]))
 
 
 def library_versions() -> str:

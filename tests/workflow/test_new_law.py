@@ -62,7 +62,7 @@ def results(cache, tmp_path_factory):
     text = catalogue.read_text()
     assert text.count(before) == 1
     catalogue.write_text(text.replace(before, ENTRY + before))
-    done = checkout.run("--cache", "mini", "report", SNAKEMAKE_OUTPUT_CACHE=str(cache))
+    done = checkout.run("--cache", "--", "mini", "report", SNAKEMAKE_OUTPUT_CACHE=str(cache))
     assert done.returncode == 0, done.stdout + done.stderr
     return checkout.folder / "results/mini"
 

@@ -4,8 +4,8 @@
 
 rule agreement:
     input:
-        measures=lambda w: runs(study_of(w), study_of(w).pairs, "measures.csv"),
-        noise=lambda w: runs(study_of(w), study_of(w).pairs, "measures.safetensors"),
+        measures=runs_of("measure", "measures"),
+        noise=runs_of("measure", "noise"),
     output:
         tables=expand("results/{{study}}/tables/{table}.csv", table=EXPLAINED),
         summaries=[
@@ -16,9 +16,12 @@ rule agreement:
         ],
         pdf=report(
             "results/{study}/figures/agreement.pdf",
-            caption=str(captions.file("agreement")),
+            caption=str(door.caption_file("agreement")),
             category="Figures",
-            labels={"figure": "agreement", "shows": captions.read("agreement").title},
+            labels={
+                "figure": "agreement",
+                "shows": door.read_caption("agreement").title,
+            },
         ),
         png="results/{study}/figures/agreement.png",
     log:
@@ -31,7 +34,7 @@ rule agreement:
     params:
         folder=subpath(output[0], parent=True),
         code=code_of("agreement"),
-        look=figure_content("paper.mplstyle"),
+        look=door.figure_digest("paper.mplstyle"),
     message:
         "What explains the PD of study {wildcards.study}"
     shell:

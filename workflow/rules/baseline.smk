@@ -36,7 +36,7 @@ rule baseline:
         device=DEVICE,
         code=code_of("baseline"),
         network=network_code,
-        libraries=library_versions(),
+        libraries=door.library_versions(),
     message:
         "Train {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
     shell:

@@ -7,11 +7,11 @@ for study in STUDIES.values():
         name:
             f"bounds_{study.name}"
         input:
-            tuned=f"{RUN}/finetuned.safetensors",
-            log=f"{RUN}/finetuned.csv",
-            checkpoint=f"{RUN}/baseline.safetensors",
-            features=f"{RUN}/features.safetensors",
-            covariance="results/{study}/{dataset}/{model}/covariance.safetensors",
+            tuned=output_of("finetune", study).tuned,
+            log=output_of("finetune", study).log,
+            checkpoint=rules.baseline.output.checkpoint,
+            features=rules.features.output[0],
+            covariance=rules.covariance.output[0],
         output:
             f"{RUN}/bounds.csv",
         log:
@@ -28,7 +28,7 @@ for study in STUDIES.values():
             latent=latent(*LAWS, "examples"),
             scope=option("finetuning", "scope"),
             cpu_threads=option("threads"),
-            code=code_of("bounds", *catalogue.law_modules()),
+            code=code_of("bounds", *door.law_modules()),
         message:
             "Bounds of {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:

@@ -1,68 +1,15 @@
-# What the rules share: the studies, and how a job finds its settings in them.
-# Needs: config. Gives: STUDIES, STUDY and the functions below; no rules.
+# What the rules share: paths, settings as options, digests, resources.
+# Needs: STUDIES and STUDY. Gives: the functions below; no rules.
 
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from shlex import quote
 
-import yaml
-from snakemake.utils import update_config
-
-from ap3 import datasets
-from ap3.config import user_code
-from ap3.files import results_lock
-from ap3.study.code_digest import code_digest
-from ap3.errors import UserError
-from ap3.figures import descriptions
-from ap3.measuring import catalogue
-from ap3.models.names import NO_WEIGHTS, is_file
-from ap3.study.provenance import (
-    content_digest,
-    dataset_digest,
-    library_versions,
-    network_digest,
-)
-from ap3.report import captions
-from ap3.report.cards import caption_of
-from ap3.study.settings import read_studies
-
-PUBLISHED = ("fashion", "paper", "replicates")
-
-
-def read_yaml(path):
-    """Read a file of the workflow, given relative to this one."""
-    return yaml.safe_load(Path(workflow.source_path(path)).read_text())
-
-
-def stop(sentence):
-    """End the workflow before any job, without the places in this file that an exception shows."""
-    logger.error(str(sentence))
-    sys.exit(1)
-
-
-# The published studies stand in files of their own; the configuration may change any key of them.
-merged = {}
-for name in PUBLISHED:
-    merged |= read_yaml(f"../studies/{name}.yaml")
-if isinstance(config.get("studies"), dict):
-    update_config(merged, config["studies"])
-    config["studies"] = merged
-
-try:
-    STUDIES = read_studies(config, read_yaml("../schemas/config.schema.yaml"))
-    NETWORKS = {
-        model: network_digest(model)
-        for study in STUDIES.values()
-        for _, model in study.pairs
-    }
-except UserError as error:
-    stop(f"The configuration is not right.\n{error}")
-STUDY = STUDIES[config["study"]]
+from ap3.study import door
 
 # The tables that say which measure explains the performance difference; each has a summary.
 EXPLAINED = ["agreement", "contrast", "choice"]
@@ -70,7 +17,10 @@ EXPLAINED = ["agreement", "contrast", "choice"]
 # All that a study may name, and those of the user's own.
 DATA_SETS = list(
     dict.fromkeys(
-        [*datasets.names(), *(name for s in STUDIES.values() for name, _ in s.pairs)]
+        [
+            *door.datasets.names(),
+            *(name for s in STUDIES.values() for name, _ in s.pairs),
+        ]
     )
 )
 
@@ -99,10 +49,10 @@ def take_results():
     jobs = workflow.dag.needrun_jobs()
     written = {Path(file).parent for job in jobs for file in (*job.output, *job.log)}
     try:
-        results_lock.take(Path("results"))
+        door.take_results_lock(Path("results"))
         for folder in sorted(written):
-            results_lock.check_writable(folder)
-    except UserError as error:
+            door.check_writable(folder)
+    except door.UserError as error:
         stop(error)
 
 
@@ -171,12 +121,12 @@ DATA_DIR = options({"data_dir": config.get("data_dir")})
 
 def code_of(stage, *others):
     """A params entry that changes when the code behind a stage does."""
-    return code_digest(f"ap3.stages.{stage}", *others)
+    return door.code_digest(f"ap3.stages.{stage}", *others)
 
 
 def own_modules(names):
     """The modules of the user's own functions among `names`."""
-    return [user_code.module_of(name) for name in names if user_code.is_own(name)]
+    return [door.module_of(name) for name in names if door.is_own(name)]
 
 
 def network_code(wildcards):
@@ -194,11 +144,11 @@ def images_of(wildcards):
 def weights_of(wildcards):
     """The file of pretrained weights that a job's network starts from, if any."""
     weights = study_of(wildcards).weights(wildcards.dataset, wildcards.model)
-    if weights == NO_WEIGHTS:
+    if weights == door.NO_WEIGHTS:
         return []
     return (
         weights
-        if is_file(weights)
+        if door.is_file(weights)
         else f"results/weights/{wildcards.model}/{weights}.safetensors"
     )
 
@@ -228,13 +178,30 @@ def grown(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
-def runs(study, pairs, file):
-    """The path of `file` for every trial of some (data set, network) pairs of a study."""
+def output_of(stage, study):
+    """The outputs of a stage that has a rule of its own in every study."""
+    return getattr(rules, f"{stage}_{study.name}").output
+
+
+def runs_of(stage, name):
+    """An input function: an output of a stage, for every baseline of the job's study."""
+
+    def look_up(wildcards):
+        study = study_of(wildcards)
+        outputs = output_of(stage, study)
+        path = outputs[name] if isinstance(name, int) else getattr(outputs, name)
+        return runs(study, study.pairs, path)
+
+    return look_up
+
+
+def runs(study, pairs, path):
+    """The output at `path` for every trial of some (data set, network) pairs of a study."""
     return [
-        path
+        run
         for dataset, model in pairs
-        for path in expand(
-            f"{RUN}/{file}",
+        for run in expand(
+            path,
             study=study.name,
             dataset=dataset,
             model=model,
@@ -248,10 +215,10 @@ def measures_of_figure(wildcards):
     study = study_of(wildcards)
     try:
         pairs = study.figure_pairs(wildcards.figure)
-    except UserError as error:
+    except door.UserError as error:
         # Snakemake would print any other exception of an input function with a traceback.
         raise SystemExit(f"ap3: {error}") from None
-    return runs(study, pairs, "measures.csv")
+    return runs(study, pairs, output_of("measure", study).measures)
 
 
 def settings_in_full(wildcards):
@@ -260,39 +227,26 @@ def settings_in_full(wildcards):
     return json.dumps({"name": study.name, **study.settings})
 
 
-def report_content():
-    """A digest of what the page of a report is filled into, and of what is said on it."""
-    folder = captions.FOLDER.parent
-    return content_digest(*sorted([*folder.glob("page.*"), *folder.glob("*/*.rst")]))
-
-
 def reported(path, name):
     """Put a table into Snakemake's own report, with what is said of it."""
     return report(
         path,
-        caption=str(captions.file(name)),
+        caption=str(door.caption_file(name)),
         category="Tables",
-        labels={"table": captions.read(name).title},
+        labels={"table": door.read_caption(name).title},
     )
 
 
 def labels_of_figure(wildcards):
     """What Snakemake's own report calls a figure: its number, and what it shows."""
-    said = caption_of(wildcards.figure, study_of(wildcards))
+    said = door.caption_of(wildcards.figure, study_of(wildcards))
     labels = {name: ", ".join(values) for name, values in said.labels.items()}
     return {"figure": wildcards.figure, "shows": said.title, **labels}
 
 
-def figure_content(*names):
-    """A digest of declarative files of the figures: descriptions, their schema, the style sheet."""
-    return content_digest(
-        *(Path(descriptions.__file__).with_name(name) for name in names)
-    )
-
-
 def roles_of_figure(wildcards):
     """The options that tell a figure which of the study's networks and data sets play its roles."""
-    roles, figure = study_of(wildcards).roles, descriptions.describe(wildcards.figure)
+    roles, figure = study_of(wildcards).roles, door.describe_figure(wildcards.figure)
     networks = [f"--network {role}={roles.networks[role]}" for role in figure.networks]
     return " ".join(
         networks + [f"--data {role}={roles.data[role]}" for role in figure.data]

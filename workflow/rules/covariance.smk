@@ -4,7 +4,7 @@
 
 rule covariance:
     input:
-        checkpoint="results/{study}/{dataset}/{model}/trial1/baseline.safetensors",
+        checkpoint=rules.baseline.output.checkpoint.replace("{trial}", "1"),
     output:
         "results/{study}/{dataset}/{model}/covariance.safetensors",
     log:

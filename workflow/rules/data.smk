@@ -5,7 +5,7 @@ rule data:
     input:
         lambda wildcards: expand(
             "results/data/raw/{{dataset}}/{file}",
-            file=[file.name for file in datasets.get(wildcards.dataset).files],
+            file=[file.name for file in door.datasets.get(wildcards.dataset).files],
         ),
     output:
         "results/data/{dataset}.safetensors",
@@ -23,7 +23,7 @@ rule data:
         ),
         dataset=named("dataset"),
         code=code_of("data"),
-        source=lambda wildcards: dataset_digest(wildcards.dataset),
+        source=lambda wildcards: door.dataset_digest(wildcards.dataset),
     message:
         "Decode {wildcards.dataset}"
     shell:

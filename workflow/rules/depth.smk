@@ -7,7 +7,7 @@ for study in STUDIES.values():
         name:
             f"depth_{study.name}"
         input:
-            runs(study, study.pairs, "finetuned.layers.csv"),
+            runs(study, study.pairs, output_of("finetune", study).depth),
         output:
             layers="results/{study}/tables/layers.csv",
             summary=reported(

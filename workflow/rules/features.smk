@@ -4,7 +4,7 @@
 rule features:
     input:
         data=images_of,
-        checkpoint=f"{RUN}/baseline.safetensors",
+        checkpoint=rules.baseline.output.checkpoint,
     output:
         f"{RUN}/features.safetensors",
     log:
@@ -23,7 +23,7 @@ rule features:
         device=DEVICE,
         code=code_of("features"),
         network=network_code,
-        libraries=library_versions(),
+        libraries=door.library_versions(),
     message:
         "Features of {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
     shell:

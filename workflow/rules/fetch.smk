@@ -16,7 +16,7 @@ rule fetch:
         data_dir=DATA_DIR,
     params:
         file=named("dataset", "file"),
-        sha256=lambda w: " ".join(datasets.get(w.dataset).file(w.file).sha256),
+        sha256=lambda w: " ".join(door.datasets.get(w.dataset).file(w.file).sha256),
         code=code_of("fetch"),
     message:
         "Fetch {wildcards.file} of {wildcards.dataset}"

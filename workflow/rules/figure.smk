@@ -15,15 +15,15 @@ rule figure:
     log:
         "results/{study}/logs/{figure}.log",
     wildcard_constraints:
-        figure="|".join(descriptions.names()),
+        figure="|".join(door.figure_names()),
     localrule: True
     conda:
         "../../envs/ap3.yaml"
     params:
-        caption=lambda w: caption_of(w.figure, study_of(w)).text,
+        caption=lambda w: door.caption_of(w.figure, study_of(w)).text,
         roles=roles_of_figure,
-        description=lambda w: figure_content(f"{w.figure}.yaml"),
-        look=figure_content("schema.yaml", "paper.mplstyle"),
+        description=lambda w: door.figure_digest(f"{w.figure}.yaml"),
+        look=door.figure_digest("schema.yaml", "paper.mplstyle"),
         code=code_of("figure"),
     message:
         "Draw {wildcards.figure} of study {wildcards.study}"

@@ -8,10 +8,10 @@ for study in STUDIES.values():
         name:
             f"finetune_{study.name}"
         input:
-            pruned=f"{RUN}/pruned.safetensors",
-            checkpoint=f"{RUN}/baseline.safetensors",
-            seen=(f"{RUN}/features.safetensors" if in_head else images_of),
-            views=f"{RUN}/views.safetensors" if study.has_views else [],
+            pruned=output_of("prune", study)[0],
+            checkpoint=rules.baseline.output.checkpoint,
+            seen=(rules.features.output[0] if in_head else images_of),
+            views=output_of("views", study)[0] if study.has_views else [],
         output:
             tuned=f"{RUN}/finetuned.safetensors",
             log=f"{RUN}/finetuned.csv",
@@ -37,7 +37,7 @@ for study in STUDIES.values():
             device=DEVICE,
             code=code_of("finetune"),
             network=network_code,
-            libraries=library_versions(),
+            libraries=door.library_versions(),
         message:
             "Fine-tune {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:

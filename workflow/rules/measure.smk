@@ -8,12 +8,12 @@ for study in STUDIES.values():
         name:
             f"measure_{study.name}"
         input:
-            tuned=f"{RUN}/finetuned.safetensors",
-            log=f"{RUN}/finetuned.csv",
-            outcomes=[] if in_head else f"{RUN}/finetuned.outcomes.safetensors",
-            checkpoint=f"{RUN}/baseline.safetensors",
-            features=f"{RUN}/features.safetensors",
-            covariance="results/{study}/{dataset}/{model}/covariance.safetensors",
+            tuned=output_of("finetune", study).tuned,
+            log=output_of("finetune", study).log,
+            outcomes=output_of("finetune", study).outcomes,
+            checkpoint=rules.baseline.output.checkpoint,
+            features=rules.features.output[0],
+            covariance=rules.covariance.output[0],
         output:
             measures=f"{RUN}/measures.csv",
             noise=f"{RUN}/measures.safetensors",
@@ -36,7 +36,7 @@ for study in STUDIES.values():
             cpu_threads=option("threads"),
             code=code_of(
                 "measure",
-                *catalogue.modules(),
+                *door.measure_modules(),
                 *own_modules(study.settings["latent"]["own"]),
             ),
         message:

@@ -7,7 +7,7 @@ for study in STUDIES.values():
         name:
             f"prune_{study.name}"
         input:
-            checkpoint=f"{RUN}/baseline.safetensors",
+            checkpoint=rules.baseline.output.checkpoint,
         output:
             f"{RUN}/pruned.safetensors",
         log:

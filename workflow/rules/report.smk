@@ -35,7 +35,7 @@ for study in STUDIES.values():
             "../../envs/ap3.yaml"
         params:
             folder=subpath(output[0], parent=True),
-            page=report_content(),
+            page=door.page_digest(),
             code=code_of("report"),
         message:
             "Report of the study"

@@ -3,7 +3,7 @@
 
 rule tables:
     input:
-        lambda w: runs(study_of(w), study_of(w).pairs, "measures.csv"),
+        runs_of("measure", "measures"),
     output:
         measures="results/{study}/tables/measures.csv",
         summary=reported("results/{study}/tables/summary.csv", "summary"),

@@ -4,15 +4,15 @@
 
 rule theory:
     input:
-        lambda w: runs(study_of(w), study_of(w).pairs, "bounds.csv"),
+        runs_of("bounds", 0),
     output:
         bounds="results/{study}/tables/bounds.csv",
         summary=reported("results/{study}/tables/bounds_summary.csv", "bounds_summary"),
         pdf=report(
             "results/{study}/figures/bounds.pdf",
-            caption=str(captions.file("bounds")),
+            caption=str(door.caption_file("bounds")),
             category="Figures",
-            labels={"figure": "bounds", "shows": captions.read("bounds").title},
+            labels={"figure": "bounds", "shows": door.read_caption("bounds").title},
         ),
         png="results/{study}/figures/bounds.png",
     log:
@@ -23,7 +23,7 @@ rule theory:
     params:
         folder=subpath(output[0], parent=True),
         code=code_of("theory"),
-        look=figure_content("paper.mplstyle"),
+        look=door.figure_digest("paper.mplstyle"),
     message:
         "The bounds of study {wildcards.study}"
     shell:

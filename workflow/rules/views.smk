@@ -10,7 +10,7 @@ for study in STUDIES.values():
             f"views_{study.name}"
         input:
             data=images_of,
-            checkpoint=f"{RUN}/baseline.safetensors",
+            checkpoint=rules.baseline.output.checkpoint,
         output:
             (
                 f"{RUN}/views.safetensors"
@@ -38,7 +38,7 @@ for study in STUDIES.values():
             device=DEVICE,
             code=code_of("views"),
             network=network_code,
-            libraries=library_versions(),
+            libraries=door.library_versions(),
         message:
             "Views of {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:

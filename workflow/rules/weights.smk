@@ -18,7 +18,7 @@ rule weights:
     params:
         weights=named("model", "weights"),
         code=code_of("weights"),
-        libraries=library_versions(),
+        libraries=door.library_versions(),
     message:
         "Fetch the weights {wildcards.weights} of {wildcards.model}"
     shell:

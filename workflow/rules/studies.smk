@@ -1,0 +1,43 @@
+# The studies of the configuration, read and checked before any rule.
+# Needs: config. Gives: STUDIES, STUDY, NETWORKS (digests of what builds each network) and `stop`; no rules.
+
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.utils import update_config
+
+from ap3.study import door
+
+PUBLISHED = ("fashion", "paper", "replicates")
+
+
+def read_yaml(path):
+    """Read a file of the workflow, given relative to this one."""
+    return yaml.safe_load(Path(workflow.source_path(path)).read_text(encoding="utf-8"))
+
+
+def stop(sentence):
+    """End the workflow before any job, without the places in this file that an exception shows."""
+    logger.error(str(sentence))
+    sys.exit(1)
+
+
+# The published studies stand in files of their own; the configuration may change any key of them.
+merged = {}
+for name in PUBLISHED:
+    merged |= read_yaml(f"../studies/{name}.yaml")
+if isinstance(config.get("studies"), dict):
+    update_config(merged, config["studies"])
+    config["studies"] = merged
+
+try:
+    STUDIES = door.read_studies(config, read_yaml("../schemas/config.schema.yaml"))
+    NETWORKS = {
+        model: door.network_digest(model)
+        for study in STUDIES.values()
+        for _, model in study.pairs
+    }
+except door.UserError as error:
+    stop(f"The configuration is not right.\n{error}")
+STUDY = STUDIES[config["study"]]
