@@ -68,12 +68,12 @@ def graph(study: Study) -> nx.DiGraph:
     """
     absent = set(_absent(study))
     present = [stage for stage in _NEEDS if stage not in absent]
-    in_head = study.settings["finetuning"]["scope"] == "head"
+    idle = set(_idle(study))
     whole = nx.DiGraph(
         (need, stage)
         for stage in present
         for need in _NEEDS[stage]
-        if need in present and (in_head or (need, stage) != ("features", "finetune"))
+        if need in present and (need, stage) not in idle
     )
     reduced = nx.DiGraph()
     reduced.add_nodes_from(present)
@@ -94,6 +94,14 @@ def _absent(study: Study) -> Iterator[str]:
         yield "views"
     if study.settings["finetuning"]["scope"] == "head":
         yield "depth"
+
+
+def _idle(study: Study) -> Iterator[tuple[str, str]]:
+    """Name the needs of a stage that this study has not."""
+    if study.settings["finetuning"]["scope"] == "all":
+        yield "features", "finetune"
+    if not any(study.figure_pairs(figure) for figure in study.figures):
+        yield "measure", "figure"
 
 
 def flow(study: Study, records: Sequence[Record]) -> Flow:
