@@ -40,6 +40,14 @@ class Images:
     test_images: NDArray[np.uint8]
     test_labels: NDArray[np.int64]
 
+    @property
+    def splits(self) -> dict[str, tuple[NDArray[np.uint8], NDArray[np.int64]]]:
+        """Images and labels of each split, by its name."""
+        return {
+            "train": (self.train_images, self.train_labels),
+            "test": (self.test_images, self.test_labels),
+        }
+
     def __post_init__(self) -> None:
         self._check_split("training", self.train_images, self.train_labels)
         self._check_split("test", self.test_images, self.test_labels)

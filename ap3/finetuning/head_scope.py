@@ -54,8 +54,11 @@ def through_head(
     whole = baseline.layers[name]
     _check(features, baseline)
     splits = {
-        "train": (resident(features.train, device), features.train_labels.to(device)),
-        "test": (resident(features.test, device), features.test_labels.to(device)),
+        name: (
+            resident(torch.from_numpy(split.features), device),
+            torch.from_numpy(split.labels).to(device),
+        )
+        for name, split in features.splits.items()
     }
     pieces = Pieces("in evaluating the last layers")
 
@@ -89,7 +92,8 @@ def through_head(
 
 def _check(features: Features, baseline: PrunedNetwork) -> None:
     classes, width = baseline.layers[baseline.only_layer].weight.shape
-    seen, last = features.train.shape[1], int(features.train_labels.max())
+    train = features.splits["train"]
+    seen, last = train.features.shape[1], int(train.labels.max())
     if seen != width or last >= classes:
         raise InvalidValueError(
             f"the last layer of {baseline.origin} sees {width} numbers and tells {classes} "

@@ -50,50 +50,59 @@ def through_network(
         If the network was trained on another data set.
     """
     checkpoint.check_data(data)
-    view = checkpoint.identity.view
     splits = {
-        "train": (data.train_images, data.train_labels),
-        "test": (data.test_images, data.test_labels),
+        name: (resident(torch.from_numpy(images), device), torch.from_numpy(labels).to(device))
+        for name, (images, labels) in data.splits.items()
     }
-    there = {
-        split: (resident(torch.from_numpy(images), device), torch.from_numpy(labels).to(device))
-        for split, (images, labels) in splits.items()
-    }
-
-    def judge(model: nn.Module) -> dict[str, PerExample]:
-        return {
-            split: PerExample.of(logits_of(model, images, view, device), labels)
-            for split, (images, labels) in there.items()
-        }
-
-    baseline = judge(checkpoint.model)
-    trajectories = []
+    tuner = _Tuner(checkpoint, splits, recipe, device)
     pairs = list(zip(networks, resumes or [Resume() for _ in networks], strict=True))
-    for pruned, resume in counted(pairs, "variants"):
-        model = copy.deepcopy(checkpoint.model)
+    return [tuner.tune(pruned, resume) for pruned, resume in counted(pairs, "variants")]
+
+
+class _Tuner:
+    """What fine-tuning one variant has in common with the others of a baseline."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        splits: Mapping[str, tuple[Tensor, Tensor]],
+        recipe: Recipe,
+        device: torch.device,
+    ) -> None:
+        self.checkpoint, self.splits, self.recipe = checkpoint, splits, recipe
+        self.device, self.view = device, checkpoint.identity.view
+        self.baseline = self._judge(checkpoint.model)
+
+    def tune(self, pruned: PrunedNetwork, resume: Resume) -> Trajectory:
+        """Fine-tune one variant, from a copy of the baseline."""
+        model = copy.deepcopy(self.checkpoint.model)
         put_into(model, pruned)
-        trajectory = Trajectory(pruned, baseline)
-
-        def record(model: nn.Module = model, trajectory: Trajectory = trajectory) -> None:
-            trajectory.record(state_of(model, trajectory.pruned), judge(model))
-            trajectory.record_depth(layer_distances(checkpoint.model, model))
-
-        record()
-        torch.manual_seed(seed(pruned.origin, "dropout"))
-        name = f"{pruned.origin} {pruned.variant}"
+        trajectory = Trajectory(pruned, self.baseline)
+        self._record(trajectory, model)
         resume.track(trajectory=trajectory)
         masks = {
-            layer: torch.from_numpy(found.mask).to(device) for layer, found in pruned.layers.items()
+            name: torch.from_numpy(layer.mask).to(self.device)
+            for name, layer in pruned.layers.items()
         }
-        draws, examples = order(pruned.origin), len(data.train_labels)
-        with naming(name), Progress(name, recipe.epochs, examples) as progress:
-            steps = finetune_network(model, masks, *there["train"], view, recipe, draws, resume)
-            for epoch in steps:
-                record()
+        name, (images, labels) = f"{pruned.origin} {pruned.variant}", self.splits["train"]
+        torch.manual_seed(seed(pruned.origin, "dropout"))
+        given = images, labels, self.view, self.recipe, order(pruned.origin), resume
+        with naming(name), Progress(name, self.recipe.epochs, len(labels)) as progress:
+            for epoch in finetune_network(model, masks, *given):
+                self._record(trajectory, model)
                 progress.advance(epoch.epoch, loss=epoch.train_loss, accuracy=epoch.train_accuracy)
-        resume.finish(recipe.epochs, "trajectory")
-        trajectories.append(trajectory)
-    return trajectories
+        resume.finish(self.recipe.epochs, "trajectory")
+        return trajectory
+
+    def _record(self, trajectory: Trajectory, model: nn.Module) -> None:
+        trajectory.record(state_of(model, trajectory.pruned), self._judge(model))
+        trajectory.record_depth(layer_distances(self.checkpoint.model, model))
+
+    def _judge(self, model: nn.Module) -> dict[str, PerExample]:
+        return {
+            split: PerExample.of(logits_of(model, images, self.view, self.device), labels)
+            for split, (images, labels) in self.splits.items()
+        }
 
 
 @torch.no_grad()

@@ -39,12 +39,12 @@ def bounds(
     from ap3.measuring.bounds import LOG, bounds_of
     from ap3.measuring.reference import Reference
     from ap3.pruning.pruned import Pruned
-    from ap3.training import splits
+    from ap3.training.splits import read_splits
 
     frozen = latent_options.is_head(scope)
     scales = latent_options.scales(variance, beta, fisher_scale, damping, share)
     with threadpool_limits(threads):
-        train = splits.read(features)["train"]
+        train = read_splits(features)["train"]
         reference = Reference.read(
             checkpoint, train, covariance, df, groups, examples, scales=scales
         )

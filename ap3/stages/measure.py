@@ -51,13 +51,13 @@ def measure(
     from ap3.measuring.reference import Reference
     from ap3.measuring.sampling_noise import Evaluation
     from ap3.pruning.pruned import Pruned
-    from ap3.training import splits
     from ap3.training.outcomes import read_outcomes
+    from ap3.training.splits import read_splits
 
     frozen = latent_options.is_head(scope)
     scales = latent_options.scales(variance, beta, fisher_scale, damping, share)
     with threadpool_limits(threads):
-        seen = splits.read(features)
+        seen = read_splits(features)
         reference = Reference.read(
             checkpoint, seen["train"], covariance, df, groups, examples, law or (), scales
         )

@@ -4,7 +4,7 @@ They are written while they are computed and, of the augmented views, one is rea
 that the disk bounds their number and not the memory.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,8 @@ from ap3.errors import InvalidFileError, InvalidValueError
 from ap3.files import storage, streams
 from ap3.machine.progress import counted
 from ap3.models.head import linear, without_head
-from ap3.training import splits
 from ap3.training.evaluation import outputs_of
+from ap3.training.splits import Split, read_splits
 
 if TYPE_CHECKING:  # reading features needs no torchvision, which takes seconds to import
     from ap3.datasets.images import Images
@@ -40,23 +40,18 @@ class Views(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Inputs of the last layer, on the CPU.
+    """Inputs of the last layer.
 
     Attributes
     ----------
-    train, test
-        Of the images as they are, (N, d), float32.
-    train_labels, test_labels
-        (N,).
+    splits
+        Of the images as they are, float32, with their labels, by the name of the split.
     views
-        Of each augmented view of the training images, (N, d), read from the disk when it is asked
-        for. Without augmentation there is one, which is `train`.
+        Of each augmented view of the training images, (N, d), on the CPU, read from the disk when
+        it is asked for. Without augmentation there is one: the training split as it is.
     """
 
-    train: Tensor
-    train_labels: Tensor
-    test: Tensor
-    test_labels: Tensor
+    splits: Mapping[str, Split]
     views: Views
 
     @classmethod
@@ -68,11 +63,9 @@ class Features:
         UserError
             If a file is missing, damaged, or holds something else.
         """
-        tensors = {}
-        for name, split in splits.read(path).items():
-            tensors[name] = torch.from_numpy(split.features)
-            tensors[f"{name}_labels"] = torch.from_numpy(split.labels)
-        return cls(**tensors, views=StoredViews(views) if views else tensors["train"][None])
+        found = read_splits(path)
+        still = torch.from_numpy(found["train"].features)[None]
+        return cls(found, StoredViews(views) if views else still)
 
 
 class StoredViews:
@@ -106,17 +99,13 @@ def write(path: Path, checkpoint: "Checkpoint", data: "Images", device: torch.de
     checkpoint.check_data(data)
     width = linear(checkpoint.model, checkpoint.identity.head).in_features
     view = checkpoint.identity.view
-    examples = {
-        "train": (data.train_images, data.train_labels),
-        "test": (data.test_images, data.test_labels),
-    }
     forms: dict[str, streams.Form] = {}
-    for split, (images, labels) in examples.items():
+    for split, (images, labels) in data.splits.items():
         forms[split] = ((len(images), width), "float32")
         forms[f"{split}_labels"] = (labels.shape, "int64")
 
     def blocks() -> Iterator[tuple[str, NDArray[Any]]]:
-        for split, (images, labels) in examples.items():
+        for split, (images, labels) in data.splits.items():
             yield f"{split}_labels", labels
             for seen in _seen(checkpoint, images, view.still, device):
                 yield split, seen

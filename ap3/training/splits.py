@@ -27,7 +27,7 @@ class Split:
             raise ValueError(f"types {self.features.dtype} and {self.labels.dtype}")
 
 
-def read(path: Path) -> dict[str, Split]:
+def read_splits(path: Path) -> dict[str, Split]:
     """Read both splits out of the file `path`, by name.
 
     Raises

@@ -201,13 +201,13 @@ def test_splits_are_read_whole(tmp_path):
     arrays |= {"test": np.zeros((3, 2)), "test_labels": np.arange(3)}
     path = tmp_path / "features.safetensors"
     storage.save(path, arrays)
-    for name, split in splits.read(path).items():
+    for name, split in splits.read_splits(path).items():
         np.testing.assert_array_equal(split.features, arrays[name])
         np.testing.assert_array_equal(split.labels, arrays[f"{name}_labels"])
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     with pytest.raises(UserError, match=f"{path} is damaged: "):
-        splits.read(path)
+        splits.read_splits(path)
     for wrong in ({"train": arrays["train"]}, arrays | {"test_labels": np.arange(2)}):
         storage.save(path, wrong)
         with pytest.raises(UserError, match="holds no features"):
-            splits.read(path)
+            splits.read_splits(path)

@@ -77,7 +77,10 @@ def of_trials(folder, name):
 
 def test_the_features_are_those_of_every_image(folder):
     seen = Features.load(folder / "trial1/features.safetensors")
-    assert (len(seen.train), len(seen.test)) == (40, 20)
+    assert {name: len(split.labels) for name, split in seen.splits.items()} == {
+        "train": 40,
+        "test": 20,
+    }
 
 
 @pytest.mark.parametrize("name", VARIANTS)

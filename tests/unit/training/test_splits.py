@@ -16,4 +16,4 @@ def test_features_of_another_type_are_refused(tmp_path, features, labels):
         arrays |= {name: np.ones((3, 2), features), f"{name}_labels": np.ones(3, labels)}
     storage.save(path, arrays)
     with pytest.raises(UserError, match="features with their labels"):
-        splits.read(path)
+        splits.read_splits(path)
