@@ -17,6 +17,12 @@ def with_ap3(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(ap3_gaussian=FULL_PRUNING_KL * table["ap2"] / known)
 
 
+def by_variant(table: pd.DataFrame) -> pd.DataFrame:
+    """Put the rows in the order of the variants, and those of one variant in that of the baselines."""
+    variant = table.groupby(["mode", "ratio"], sort=False).ngroup()
+    return table.iloc[variant.argsort(kind="stable")]
+
+
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Compare each layer's AP3 with that of the layer before, after fine-tuning has begun.
 

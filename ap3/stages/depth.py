@@ -22,6 +22,6 @@ def depth(
 
     keys = (*csv_tables.ROW, "layer", "depth")
     joined = csv_tables.read_all(layers, *keys, values=("norm2", "ap2"))
-    complete = layerwise.with_ap3(joined)
+    complete = layerwise.with_ap3(layerwise.by_variant(joined))
     csv_tables.write(complete, out / "layers.csv")
     csv_tables.write(layerwise.summarise(complete), out / "layers_summary.csv")
