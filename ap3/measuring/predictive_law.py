@@ -1,0 +1,107 @@
+"""The predictive law: distances between what two last layers predict, over the examples.
+
+Given the inputs, the labels' law has the weights as its parameters, and so it is a latent law in
+the sense of Def. 2.2. Its KL, the mean over examples of KL(p ‖ q), is an AP3, which sees the
+network's outputs and no label. p and q are the predictions before and after.
+
+A mean of KLs written as a sum of p log(p/q) loses its digits where p and q are close. Here each is a
+logarithm or a sum of terms that are never negative, and holds nearly all digits of any size.
+"""
+
+from typing import Any
+
+import numpy as np
+from scipy.special import logsumexp
+
+from ap3.latent.vectors import Vector
+from ap3.measuring.exponential_remainder import log_remainder
+from ap3.measuring.logit_change import LogitChange, means
+
+
+def forward_kl(made: LogitChange) -> Vector:
+    """KL(p ‖ q) of every example, (b, E), in nats.
+
+    With v = u − ⟨p, u⟩ and A the log-partition, KL = A(z + u) − A(z) − ⟨p, u⟩ = log Σ p eᵛ
+    = log(1 + Σ p φ(v)) with φ(v) = eᵛ − 1 − v ≥ 0, since Σ p v = 0.
+
+    Parameters
+    ----------
+    made
+        Logits and their change.
+    """
+    with np.errstate(under="ignore"):
+        excess = logsumexp(made.log_p + log_remainder(made.centred), axis=-1)
+    return np.asarray(np.logaddexp(0.0, excess))
+
+
+def reverse_kl(made: LogitChange) -> Vector:
+    """KL(q ‖ p) of every example, (b, E), in nats: the way back.
+
+    Parameters
+    ----------
+    made
+        Logits and their change.
+    """
+    return forward_kl(made.reverse)
+
+
+def jensen_shannon(made: LogitChange) -> Vector:
+    """½ KL(p ‖ m) + ½ KL(q ‖ m) with m = ½ (p + q), of every example, (b, E): at most log 2 nats.
+
+    Parameters
+    ----------
+    made
+        Logits and their change.
+    """
+    # log(q/p) = u − A(z + u) + A(z) = v − KL(p ‖ q), which is small where the change is.
+    ratio = made.centred - forward_kl(made)[..., np.newaxis]
+    return 0.5 * (_to_the_middle(made.log_p, ratio) + _to_the_middle(made.log_q, -ratio))
+
+
+def predictive_law(features: Any, reference: Any, others: Any) -> dict[str, Vector]:
+    """Mean KL(p ‖ q), KL(q ‖ p) and Jensen–Shannon divergence of two layers' predictions.
+
+    Parameters
+    ----------
+    features : array of shape (N, d)
+    reference : array of shape (C, d + 1), or (E, C, d + 1)
+        Weights with the bias as last column; one layer, or one for each of the others.
+    others : array of shape (E, C, d + 1)
+
+    Returns
+    -------
+    dict of arrays of shape (E,), in nats
+        `forward`, `reverse` and `jensen_shannon`.
+
+    Raises
+    ------
+    UserError
+        If the shapes do not fit, or a number is not finite.
+
+    Examples
+    --------
+    >>> even, sure = np.array([[0.0, 0.0], [0.0, 0.0]]), np.array([[0.0, np.log(3)], [0.0, 0.0]])
+    >>> found = predictive_law(np.ones((5, 1)), even, np.stack([even, sure]))
+    >>> {name: values.round(6).tolist() for name, values in found.items()}
+    {'forward': [0.0, 0.143841], 'reverse': [0.0, 0.130812], 'jensen_shannon': [0.0, 0.033822]}
+    """
+    return means(features, reference, others, DIVERGENCES)
+
+
+def _to_the_middle(log_p: Vector, ratio: Vector) -> Vector:
+    """KL(p ‖ m), m = ½ (p + q), from `ratio` = log(q/p).
+
+    Σ p (eʷ − 1 − w) with w = log(m/p), as Σ p (m/p − 1) = 0.
+    """
+    w = np.log1p(0.5 * np.expm1(np.minimum(ratio, _LARGE)))
+    with np.errstate(under="ignore"):
+        terms = np.exp(log_p + log_remainder(w))
+        # Of a class that p all but rules out nothing is left but p m/p.
+        terms = np.where(ratio > _LARGE, 0.5 * np.exp(log_p + ratio), terms)
+    return np.asarray(terms.sum(axis=-1))
+
+
+_LARGE = 300.0
+
+DIVERGENCES = {"forward": forward_kl, "reverse": reverse_kl, "jensen_shannon": jensen_shannon}
+"""The divergences of one example's predictions, by name, for `logit_change.means`."""

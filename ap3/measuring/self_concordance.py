@@ -1,0 +1,121 @@
+"""Bounds from both sides on what the slope leaves of the performance difference.
+
+PD is the slope at the baseline plus E KL(p ‖ q) (`ap3.measuring.slopes`). For one example let u be the
+change of its logits, v = u − ⟨p, u⟩, q = Var_p(u) = Σ p v² the quadratic form of the Fisher law, and
+ψ(x) = (eˣ − 1 − x)/x², which is positive and increasing.
+
+**Self-concordance.** f(t) = A(z + t u), A = log Σ exp, has f″ = Var(u) and f‴ = E(u − Eu)³ under the
+softmax of z + t u. So |f‴| ≤ R f″ with R = max u − min u, and q e^{−Rt} ≤ f″(t) ≤ q e^{Rt}. From
+KL = ∫₀¹ (1 − t) f″(t) dt it follows that ψ(−R) q ≤ KL ≤ ψ(R) q.
+
+**Bennett's inequality.** KL = log(1 + Σ p v² ψ(v)), and −a ≤ v ≤ b with a = ⟨p, u⟩ − min u and
+b = max u − ⟨p, u⟩. So log(1 + ψ(−a) q) ≤ KL ≤ log(1 + ψ(b) q). The upper one is below ψ(R) q
+always, and where ψ(R) q has an exponential, it grows like b; the lower one may be on either side.
+
+Both are exact to second order in u, and know no more of the example than q and two numbers.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ap3.latent.vectors import Vector
+from ap3.measuring.exponential_remainder import log_psi
+from ap3.measuring.logit_change import LogitChange, means
+
+
+def self_concordant_lower(made: LogitChange) -> Vector:
+    """ψ(−R) q of every example, (b, E), in nats.
+
+    Parameters
+    ----------
+    made
+        Logits and their change.
+    """
+    return np.exp(_log_variance(made) + log_psi(-np.ptp(made.change, axis=-1)))
+
+
+def self_concordant_upper(made: LogitChange) -> Vector:
+    """ψ(R) q of every example, (b, E), in nats; infinite where float64 cannot hold it.
+
+    Parameters
+    ----------
+    made
+        Logits and their change.
+    """
+    with np.errstate(over="ignore"):
+        return np.exp(_log_variance(made) + log_psi(np.ptp(made.change, axis=-1)))
+
+
+def bennett_lower(made: LogitChange) -> Vector:
+    """log(1 + ψ(−a) q) of every example, (b, E), in nats.
+
+    Parameters
+    ----------
+    made
+        Logits and their change.
+    """
+    exponent = _log_variance(made) + log_psi(made.centred.min(axis=-1))
+    return np.asarray(np.logaddexp(0.0, exponent))
+
+
+def bennett_upper(made: LogitChange) -> Vector:
+    """log(1 + ψ(b) q) of every example, (b, E), in nats: finite for any finite change.
+
+    Parameters
+    ----------
+    made
+        Logits and their change.
+    """
+    exponent = _log_variance(made) + log_psi(made.centred.max(axis=-1))
+    return np.asarray(np.logaddexp(0.0, exponent))
+
+
+def enclosed_kl(features: Any, reference: Any, others: Any) -> dict[str, Vector]:
+    """Enclose the mean KL(p ‖ q) of two layers' predictions, and so PD less its slope.
+
+    Parameters
+    ----------
+    features : array of shape (N, d)
+    reference : array of shape (C, d + 1), or (E, C, d + 1)
+        Weights with the bias as last column; one layer, or one for each of the others.
+    others : array of shape (E, C, d + 1)
+
+    Returns
+    -------
+    dict of arrays of shape (E,), in nats
+        `self_concordant_lower`, `self_concordant_upper`, `bennett_lower`, `bennett_upper`.
+
+    Raises
+    ------
+    UserError
+        If the shapes do not fit, or a number is not finite.
+
+    Examples
+    --------
+    >>> even, sure = np.array([[0.0, 0.0], [0.0, 0.0]]), np.array([[0.0, np.log(3)], [0.0, 0.0]])
+    >>> found = enclosed_kl(np.ones((1, 1)), even, sure[np.newaxis])  # the KL is 0.1438
+    >>> [round(float(values[0]), 4) for values in found.values()]
+    [0.108, 0.2253, 0.1193, 0.1678]
+    """
+    return means(features, reference, others, ENCLOSURES)
+
+
+def _log_variance(made: LogitChange) -> Vector:
+    """Log Var_p(u) of every example, (b, E); −∞ where nothing changes."""
+    with np.errstate(divide="ignore", under="ignore"):
+        # A class that p rules out to the last bit still counts, as its ψ may be huge.
+        logs = made.log_p + 2 * np.log(np.abs(made.centred))
+    top = logs.max(axis=-1, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore", under="ignore"):
+        return np.asarray(np.log(np.exp(logs - top).sum(axis=-1)) + top[..., 0])
+
+
+ENCLOSURES = {
+    "self_concordant_lower": self_concordant_lower,
+    "self_concordant_upper": self_concordant_upper,
+    "bennett_lower": bennett_lower,
+    "bennett_upper": bennett_upper,
+}
+"""The bounds on one example's KL, by name, for `logit_change.means`."""
