@@ -113,9 +113,10 @@ def of_laws(rng: np.random.Generator, cases: int) -> Iterator[Check]:
         for law, mean in zip((p, q), means, strict=True)
     ]
     variance = np.maximum(np.maximum(*variances), 1e-300)
-    distance2 = np.square(((p - q) * (values - values[:, :1])).sum(axis=1))
     kl = forward_kl(made)[:, 0]
-    # The digits of p − q and of the variances are lost where p or q is nearly certain.
+    apart = p * np.expm1(np.minimum(made.centred[:, 0] - kl[:, np.newaxis], 700.0))  # q − p
+    distance2 = np.square((apart * (values - values[:, :1])).sum(axis=1))
+    # The digits of the means and of the variances are lost where p or q is nearly certain.
     lost = 1 + 1e-3 / np.minimum(1.0, np.minimum(*variances) / np.square(np.ptp(values, axis=1)))
     yield "two-point law", two_point_kl(distance2, variance), kl, (1 + kl) * lost
     upper = two_point_distance2(kl, variance)
