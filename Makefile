@@ -2,6 +2,7 @@
 # make demo  the environment, and the main job
 # make report  the environment, and the study on one HTML page, twice: ours, and Snakemake's own
 # make test  the environment, and the tests
+# make test-newest  the unit tests that take seconds, on the newest Python found, in .venv-newest
 # make docs  the environment, and the documentation in build/docs
 # make test-slurm  a study on a Slurm cluster that the tests start on this machine
 # make soak  kill and fuzz for an hour, or MINUTES=20; the table goes to results/soak.csv
@@ -13,17 +14,24 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # The environment is current while this digest of what defines it is the one it was made from.
 PINS := $(shell cat pyproject.toml envs/constraints.txt | cksum | tr ' ' '-')
 READY := .venv/.made-from-$(PINS)
+READY_NEWEST := .venv-newest/.made-from-$(PINS)
+EXTRAS := .[workflow,progress,slurm,test,docs]
+INSTALL := -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '$(EXTRAS)'
+
+# Asked for only where it is used.
+PYTHON_NEWEST ?= $(shell $(PYTHON) tests/unit/pythons.py)
+NEWEST_TESTS ?= ap3 tests/unit
 
 MINUTES ?= 60
 
-.PHONY: env demo report test test-slurm soak bench lint docs
+.PHONY: env demo report test test-newest test-slurm soak bench lint docs
 
 env: $(READY)
 
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ap3 needs Python 3.11 or newer; found $$($(PYTHON) --version). Give another with make PYTHON=…" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '.[workflow,progress,slurm,test,docs]'
+	.venv/bin/python $(INSTALL)
 	@rm -f .venv/.made-from-*
 	@touch $@
 
@@ -38,6 +46,15 @@ report: env
 
 test: env lint
 	pytest
+
+test-newest: $(READY_NEWEST)
+	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" .venv-newest/bin/python -m pytest -n 2 -m 'not slow' $(NEWEST_TESTS)
+
+$(READY_NEWEST):
+	@test -n "$(PYTHON_NEWEST)" || { echo "No Python newer than 3.11 was found. Give one with make test-newest PYTHON_NEWEST=…" >&2; exit 1; }
+	$(PYTHON_NEWEST) -m venv --clear .venv-newest
+	.venv-newest/bin/python $(INSTALL)
+	@touch $@
 
 test-slurm: env
 	pytest -m slurm tests/slurm

@@ -3,6 +3,7 @@
 The stages import what they need when they run, so that help and light stages start at once.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Annotated
 
@@ -52,8 +53,9 @@ app = typer.Typer(
 
 def _help(stage: Callable[..., None]) -> str:
     """Take the help out of a docstring: no section for callers, the example in lines of its own."""
-    text, _, _ = (stage.__doc__ or "").partition("\n\n    Raises")
-    text, _, example = text.partition("\n\n    Example: ")
+    # Python 3.13 compiles docstrings without their indentation.
+    text, _, _ = inspect.cleandoc(stage.__doc__ or "").partition("\n\nRaises\n------")
+    text, _, example = text.partition("\n\nExample: ")
     paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
     return "\n\n".join([*paragraphs, "Example:", " ".join(example.split())])
 

@@ -1,4 +1,7 @@
-"""Other versions of Python on this machine that ap3 supports."""
+"""Other versions of Python on this machine that ap3 supports.
+
+Usage: python tests/unit/pythons.py, which prints the newest.
+"""
 
 import os
 import shutil
@@ -20,3 +23,7 @@ def other_pythons() -> list[str]:
             if done.returncode == 0:
                 found.setdefault(minor, candidate)
     return list(found.values())
+
+
+if __name__ == "__main__":
+    print(*other_pythons()[-1:])

@@ -116,10 +116,10 @@ def test_an_interruption_is_status_130():
 
 def test_what_waits_for_the_end_of_the_process_runs():
     code = """
-import atexit, sys, threading, time
+import atexit, sys, threading
 from ap3.cli import main
 atexit.register(print, "last words")
-threading.Thread(target=lambda: [time.sleep(0.5), print("of a thread")]).start()
+threading.Thread(target=lambda: [threading.main_thread().join(60), print("of a thread")]).start()
 print("no line", end="", file=sys.stderr)
 sys.argv = ["ap3", "--version"]
 main()
