@@ -14,19 +14,26 @@ class Interrupted(BaseException):
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """Raise `Interrupted` at either signal within the `with` block, unless it is ignored already."""
+    """Raise `Interrupted` at either signal within the `with` block, unless it is ignored already.
+
+    Once it is raised, further signals are ignored, for this process is cleaning up and about to
+    end: a workflow that is stopped may pass on what its jobs got as well.
+    """
     heeded = [
         number
         for number in (signal.SIGINT, signal.SIGTERM)
         if signal.getsignal(number) != signal.SIG_IGN
     ]
-    before = {number: signal.signal(number, _raise) for number in heeded}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in heeded:
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted
+
+    before = {number: signal.signal(number, stop) for number in heeded}
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _raise(number: int, frame: FrameType | None) -> None:
-    raise Interrupted
+            if signal.getsignal(number) == stop:
+                signal.signal(number, handler)

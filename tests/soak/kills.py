@@ -22,10 +22,14 @@ _PATIENCE = 600  # seconds
 KILL = "kill -9"
 KILL_ALL = "kill -9 of all at once"
 INTERRUPT = "Ctrl-C"
+TERMINATE = "SIGTERM"
+TERMINATE_ALL = "SIGTERM to all at once"
 WAYS = {
     KILL: (signal.SIGKILL, False),
     KILL_ALL: (signal.SIGKILL, True),
     INTERRUPT: (signal.SIGINT, True),
+    TERMINATE: (signal.SIGTERM, False),
+    TERMINATE_ALL: (signal.SIGTERM, True),
 }
 """How a command is stopped: by which signal, and whether all that it started gets it as well."""
 
@@ -106,9 +110,16 @@ class Victim:
 
     def reach(self, job: int) -> None:
         """Wait until a workflow has started its so-manieth job."""
-        while len(re.findall(r"^Job \d+: ", self.printed.read_text(), re.MULTILINE)) < job:
+        self._wait_for(r"^Job \d+: ", job)
+
+    def reach_the_end_of(self, job: int) -> None:
+        """Wait until a workflow has ended its so-manieth job, and is busy with noting that down."""
+        self._wait_for(r"^Finished jobid", job)
+
+    def _wait_for(self, line: str, times: int) -> None:
+        while len(re.findall(line, self.printed.read_text(), re.MULTILINE)) < times:
             assert self.process.poll() is None, self.printed.read_text()
-            time.sleep(0.05)
+            time.sleep(0.002)
 
     def stop(self, way: str) -> int:
         """Stop the process in one of `WAYS`; returns its status."""

@@ -10,7 +10,7 @@ import time
 
 import kills
 import pytest
-from checkout import Checkout
+from checkout import MINI, Checkout, configured
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def victims():
 def test_a_workflow_killed_and_interrupted_ends_with_the_same_files(mini, tmp_path, victims):
     checkout = Checkout.make(tmp_path / "hurt")
     command, chance = checkout.command(TARGET)["args"], random.Random(1)
-    for way in (kills.KILL, kills.INTERRUPT):
+    for way in (kills.KILL, kills.INTERRUPT, kills.TERMINATE):
         victims.append(kills.Victim(command, checkout.folder))
         victims[-1].reach(2)
         if way == kills.KILL:
@@ -54,3 +54,24 @@ def test_a_workflow_killed_and_interrupted_ends_with_the_same_files(mini, tmp_pa
     found = kills.contents(checkout.folder / "results")
     assert TARGET.removeprefix("results/") in found
     assert found == {path: expected.get(path) for path in found}
+
+
+@pytest.mark.parametrize("way", [kills.TERMINATE, kills.TERMINATE_ALL])
+def test_sigterm_stops_a_workflow_with_its_jobs(tmp_path, victims, way):
+    checkout = Checkout.make(tmp_path / "stopped", configured(MINI, {"networks.vgg.epochs": 10**6}))
+    target = "results/mini/digits/small_vgg/trial1/baseline.safetensors"
+    victims.append(kills.Victim(checkout.command(target)["args"], checkout.folder))
+    victims[-1].reach(2)
+    assert victims[-1].stop(way) == 1
+    victims[-1].outlive()
+    printed = victims[-1].printed.read_text()
+    assert "Terminating processes on user request" in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize("job", [1, 2])
+def test_sigterm_at_the_end_of_a_job_stops_a_workflow(tmp_path, victims, job):
+    checkout = Checkout.make(tmp_path / "stopped")
+    victims.append(kills.Victim(checkout.command(TARGET)["args"], checkout.folder))
+    victims[-1].reach_the_end_of(job)
+    assert victims[-1].stop(kills.TERMINATE) == 1

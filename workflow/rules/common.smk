@@ -1,13 +1,17 @@
 # What the rules share: paths, settings as options, digests, resources.
 # Needs: STUDIES and STUDY. Gives: the functions below; no rules.
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from shlex import quote
+
+import psutil
 
 from ap3.study import door
 
@@ -54,6 +58,26 @@ def take_results():
             door.check_writable(folder)
     except door.UserError as error:
         stop(error)
+
+
+def heed_sigterm():
+    """Let SIGTERM, by which clusters and containers stop a workflow, do what Ctrl-C does.
+
+    Snakemake's own handler waits for a lock that the thread it interrupts may hold: for ever, with
+    the results folder taken. Ctrl-C reaches the jobs as well, so this passes the signal on.
+    """
+    by_ctrl_c = signal.getsignal(signal.SIGINT)
+
+    def stop_all(number, frame):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+        if callable(by_ctrl_c):
+            signal.raise_signal(signal.SIGINT)
+        raise KeyboardInterrupt  # a shell's background process ignores SIGINT
+
+    signal.signal(signal.SIGTERM, stop_all)
 
 
 def study_of(wildcards):

@@ -48,6 +48,25 @@ def test_a_stage_that_is_stopped_says_so_and_goes_on_afterwards(folder, number):
     assert sorted(path.name for path in folder.iterdir()) == [resume.name, "data.safetensors"]
 
 
+def test_a_second_signal_does_not_disturb_the_end_of_a_stage():
+    code = """
+import os, signal
+from ap3.machine import interruption
+try:
+    with interruption.signals():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+except interruption.Interrupted:
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("cleaned up")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "cleaned up\n"), done.stderr
+
+
 @pytest.mark.parametrize("module", ["typer", "numpy", "torch"])
 def test_a_stage_that_is_stopped_while_it_imports_says_so(folder, module):
     code = f"""
