@@ -6,6 +6,7 @@ the same bits, on the CPU, as what was never killed.
 """
 
 import hashlib
+import io
 import json
 import os
 import sys
@@ -14,9 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
-from torch import Tensor
-from torch.optim import Optimizer
 
 from ap3.errors import InvalidValueError, UserError
 from ap3.files import results_lock, storage
@@ -84,8 +84,9 @@ class Resume:
             return self._decline(str(error))
         if about.get("key") != self.key:
             return self._decline("it was written with other settings, inputs or code")
-        for name in about["parts"]:
-            self._parts[name].load_state_dict(_unpack(about["parts"][name], arrays))
+        parts = torch.load(io.BytesIO(arrays["parts"].tobytes()), weights_only=True)
+        for name, state in parts.items():
+            self._parts[name].load_state_dict(state)
         print(f"{self.path}: going on after epoch {about['epoch']}.", file=sys.stderr)
         return int(about["epoch"])
 
@@ -105,10 +106,13 @@ class Resume:
     def _write(self, epoch: int, parts: Mapping[str, Stateful]) -> None:
         if self.path is None:
             return
-        arrays: storage.Arrays = {}
-        packed = {name: _pack(part.state_dict(), arrays) for name, part in parts.items()}
+        packed = io.BytesIO()
+        torch.save({name: part.state_dict() for name, part in parts.items()}, packed)
+        content = np.frombuffer(packed.getbuffer(), np.uint8)
         try:
-            storage.save(self.path, arrays, key=self.key, epoch=epoch, parts=packed)
+            storage.save(
+                self.path, {"parts": content}, key=self.key, epoch=epoch, parts=sorted(parts)
+            )
         except results_lock.SupersededError:
             raise
         except UserError as error:
@@ -158,25 +162,6 @@ class Draws:
             torch.cuda.set_rng_state(state["cuda"], self.device)
 
 
-class Momenta:
-    """An optimiser, whose buffers come back in the memory layout of their parameters."""
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        self.optimizer = optimizer
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the optimiser's state."""
-        return self.optimizer.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any], /) -> None:
-        """Put it back."""
-        self.optimizer.load_state_dict(state)
-        for parameter, buffers in self.optimizer.state.items():
-            for name, buffer in buffers.items():
-                if isinstance(buffer, Tensor) and buffer.shape == parameter.shape:
-                    buffers[name] = torch.empty_like(parameter).detach().copy_(buffer)
-
-
 class Rows:
     """A list of rows that a training adds to."""
 
@@ -190,27 +175,3 @@ class Rows:
     def load_state_dict(self, state: dict[str, Any], /) -> None:
         """Put them back."""
         self.rows[:] = state["rows"]
-
-
-def _pack(value: Any, arrays: storage.Arrays) -> Any:
-    """Write a state as JSON-able values; its tensors go into `arrays`, by number."""
-    if isinstance(value, Tensor):
-        name = str(len(arrays))
-        arrays[name] = value.detach().cpu().numpy()
-        return {"tensor": name}
-    if isinstance(value, Mapping):
-        return {"entries": [[key, _pack(entry, arrays)] for key, entry in value.items()]}
-    if isinstance(value, list | tuple):
-        return [_pack(entry, arrays) for entry in value]
-    return value
-
-
-def _unpack(value: Any, arrays: storage.Arrays) -> Any:
-    """Undo `_pack`; tensors come in memory of torch's own, whose alignment decides last bits."""
-    if isinstance(value, list):
-        return [_unpack(entry, arrays) for entry in value]
-    if not isinstance(value, dict):
-        return value
-    if "tensor" in value:
-        return torch.from_numpy(arrays[value["tensor"]]).clone()
-    return {key: _unpack(entry, arrays) for key, entry in value["entries"]}

@@ -17,7 +17,7 @@ from ap3.machine.device import at_least_float32, take
 from ap3.machine.memory import Pieces
 from ap3.machine.progress import counted
 from ap3.models.preprocessing import View
-from ap3.training.resume import Draws, Momenta, Resume
+from ap3.training.resume import Draws, Resume
 
 _PIXELS_AT_ONCE = 1 << 18  # three megabytes of three channels
 
@@ -138,7 +138,7 @@ def train(
     if recipe.compile:
         model.compile(dynamic=False)  # an epoch's batches have two sizes at most
     resume = resume or Resume()
-    resume.track(model=model, optimizer=Momenta(optimizer), schedule=schedule)
+    resume.track(model=model, optimizer=optimizer, schedule=schedule)
     resume.track(draws=Draws(generator, device))
     pieces = Pieces("in training")
     for epoch in range(resume.restore() + 1, recipe.epochs + 1):
