@@ -10,8 +10,23 @@ import numpy as np
 from ap3.latent.vectors import FloatArray, Vector, as_float64
 from ap3.measuring import catalogue
 from ap3.measuring.catalogue import Measure
+from ap3.measuring.curvature_laws import fisher_both_ends
+from ap3.measuring.laws import BaselineLayer
+from ap3.measuring.logit_change import means
+from ap3.measuring.output_distances import flipped, squared_change
+from ap3.measuring.predictive_law import DIVERGENCES
 from ap3.measuring.reference import Reference
-from ap3.pruning.pruned import PrunedNetwork
+from ap3.measuring.slopes import SLOPES
+from ap3.pruning.pruned import PrunedLayer, PrunedNetwork
+
+OUTPUTS = {
+    **DIVERGENCES,
+    **SLOPES,
+    "fisher_both_ends": fisher_both_ends,
+    "squared_change": squared_change,
+    "flipped": flipped,
+}
+"""Functions of how one example's logits change, by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +89,33 @@ class Case:
         """Those of the baseline, in the same order: (n,)."""
         return _side_by_side([self.reference.layers[name].weight.ravel() for name in self.weights])
 
+    @cached_property
+    def outputs(self) -> Mapping[str, Vector]:
+        """Means over the training examples of what `OUTPUTS` names, (E,) each, in one pass.
+
+        Only where the last layer alone has moved: its outputs follow from the features then.
+        """
+        loss = self.reference.loss
+        start, head = (with_bias(layer.weight, layer.shift) for layer in (self.start, self.head))
+        return means(loss.features, start, head, OUTPUTS, loss.labels)
+
+    @property
+    def head(self) -> PrunedLayer:
+        """The variant's last layer."""
+        return self.tuned.layers[self.reference.head]
+
+    @property
+    def start(self) -> PrunedLayer | BaselineLayer:
+        """What the last layer is measured from: the baseline's, or the control's."""
+        if self.control is not None:
+            return self.control.layers[self.reference.head]
+        return self.reference.layer
+
+    @property
+    def outputs_known(self) -> bool:
+        """Whether what the variant puts out follows from the baseline's features."""
+        return self.frozen and self.only_head
+
     @property
     def only_head(self) -> bool:
         """Whether the last layer, and no other, was pruned."""
@@ -82,3 +124,8 @@ class Case:
 
 def _side_by_side(parts: list[FloatArray]) -> FloatArray:
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+
+def with_bias(weight: FloatArray, bias: FloatArray) -> FloatArray:
+    """Weights with the bias as last column, (…, C, d + 1)."""
+    return np.concatenate([weight, bias[..., np.newaxis]], axis=-1)

@@ -81,6 +81,15 @@ def _law(
 _DISTANCES = "ap3.measuring.distances"
 _LAWS = "ap3.measuring.laws"
 _ESTIMATES = "ap3.measuring.loss_estimates"
+_OUTPUTS = "ap3.measuring.output_measures"
+
+
+def _of_outputs(
+    column: str, name: str, function: str = "", sees: Sees = "outputs", **more: Any
+) -> Measure:
+    given = {"from_control": True} | more
+    return Measure(column, name, sees, of=f"{_OUTPUTS}:{function or column}", **given)
+
 
 MEASURES: tuple[Measure, ...] = (
     Measure("ratio", "ratio pruned", fixed=True),
@@ -138,15 +147,18 @@ MEASURES: tuple[Measure, ...] = (
         scales={"fisher_diagonal_scale": "scale", "fisher_damping": "damping"},
     ),
     Measure("taylor", "Taylor, 2nd order", "features", of=f"{_ESTIMATES}:taylor", averaged=True),
-    Measure(
-        "kl_predictions",
-        "KL of predictions",
-        "outputs",
-        of=f"{_ESTIMATES}:kl_predictions",
-        from_control=True,
-        averaged=True,
-        headline=True,
-    ),
+    _of_outputs("kronecker_fisher", "Kronecker Fisher", "kronecker", sees="features"),
+    Measure("obd", "OBD", "features", of=f"{_ESTIMATES}:obd", fixed=True),
+    Measure("snip", "SNIP", "features", of=f"{_ESTIMATES}:snip", fixed=True),
+    Measure("wanda", "Wanda", "features", of=f"{_ESTIMATES}:wanda", fixed=True),
+    _of_outputs("kl_predictions", "KL of predictions", averaged=True, headline=True),
+    _of_outputs("kl_predictions_reverse", "KL of predictions, reversed"),
+    _of_outputs("jensen_shannon", "Jensen–Shannon of predictions"),
+    _of_outputs("fisher_both_ends", "Fisher at both ends"),
+    _of_outputs("mean_slope", "mean slope", from_control=False),
+    _of_outputs("output_change", "change of the logits"),
+    _of_outputs("cka_distance", "1 − CKA of the logits"),
+    _of_outputs("flips", "changed answers"),
 )
 """All measures but those by latent laws of the user's, in the order in which they are shown."""
 

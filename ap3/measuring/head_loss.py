@@ -88,42 +88,5 @@ class HeadLoss:
             yield rows, as_float64(self.features[rows], "features")
 
 
-def predictions_kl(features: Any, reference: Any, others: Any) -> Vector:
-    """Mean over examples of KL(softmax of one layer ‖ softmax of another), for many others.
-
-    Parameters
-    ----------
-    features : array of shape (N, d)
-    reference : array of shape (C, d + 1), or (E, C, d + 1)
-        Weights with the bias as last column; one layer, or one for each of the others.
-    others : array of shape (E, C, d + 1)
-
-    Returns
-    -------
-    array of shape (E,), in nats
-
-    Examples
-    --------
-    >>> even, sure = np.array([[0.0, 0.0], [0.0, 0.0]]), np.array([[0.0, np.log(3)], [0.0, 0.0]])
-    >>> predictions_kl(np.ones((5, 1)), even, np.stack([even, sure])).round(6)
-    array([0.      , 0.143841])
-    """
-    others = as_float64(others)
-    reference = as_float64(reference).reshape(-1, *others.shape[1:])
-    total, width = np.zeros(len(others)), (len(others) + len(reference)) * others.shape[1]
-    for rows in slices(len(features), 4 * width):
-        x = as_float64(features[rows], "features")
-        log_p, log_q = _log_predictions(x, reference), _log_predictions(x, others)
-        total += (np.exp(log_p) * (log_p - log_q)).sum(axis=(0, 2))
-    return np.maximum(total / len(features), 0.0)  # rounding can leave −1e-20
-
-
-def _log_predictions(x: Vector, layers: Vector) -> Vector:
-    """(batch, d) under (E, C, d + 1) → (batch, E, C)."""
-    flat = layers.reshape(-1, layers.shape[-1])
-    logits = x @ flat[:, :-1].T + flat[:, -1]
-    return np.asarray(log_softmax(logits.reshape(len(x), *layers.shape[:2]), axis=2))
-
-
 def _logits(x: Vector, weight: Any, bias: Any) -> Vector:
     return x @ as_float64(weight).T + as_float64(bias, "the bias")

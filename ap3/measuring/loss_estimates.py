@@ -1,11 +1,11 @@
-"""Measures that see what the last layer does: estimates of the loss, and of the predictions."""
+"""Estimates of what pruning does to the loss, from the baseline's slope, curvature and features."""
 
 import numpy as np
 
 from ap3.latent.fisher import FisherGaussian
-from ap3.latent.vectors import FloatArray, Vector, as_float64
+from ap3.latent.vectors import Vector, as_float64
+from ap3.measuring import weight_scores
 from ap3.measuring.case import Case
-from ap3.measuring.head_loss import predictions_kl
 from ap3.metrics import ap2
 
 
@@ -28,21 +28,28 @@ def taylor(case: Case) -> Vector | float:
     return np.asarray(slope + bend - damped)
 
 
-def kl_predictions(case: Case) -> Vector | float:
-    """Mean KL from the predictions of the baseline, or of the control, to the variant's: (E,).
-
-    On the training examples, in nats. NaN where the predictions do not follow from the baseline's
-    features: where other layers than the last are pruned or fine-tuned.
-    """
-    if not (case.frozen and case.only_head):
+def obd(case: Case) -> float:
+    """Σ ½ h_ii w_i² over the weights that were pruned: Optimal Brain Damage's saliency, in nats."""
+    curvature = case.reference.layer.curvature
+    if curvature is None or not case.only_head:
         return np.nan
-    head, reference = case.reference.head, case.reference
-    start = case.control.layers[head] if case.control else reference.layer
-    tuned = case.tuned.layers[head]
-    layers = [_with_bias(layer.weight, layer.shift) for layer in (start, tuned)]
-    return predictions_kl(reference.loss.features, *layers)
+    return _pruned(case, weight_scores.obd(case.reference.layer.weight, curvature.diagonal))
 
 
-def _with_bias(weight: FloatArray, bias: FloatArray) -> FloatArray:
-    """Weights with the bias as last column, (…, C, d + 1)."""
-    return np.concatenate([weight, bias[..., np.newaxis]], axis=-1)
+def snip(case: Case) -> float:
+    """Σ |w ∂L/∂w| over the weights that were pruned."""
+    if not case.only_head:
+        return np.nan
+    return _pruned(case, weight_scores.snip(case.reference.layer.weight, case.reference.gradient))
+
+
+def wanda(case: Case) -> float:
+    """Σ |w| ‖x‖ over the weights that were pruned, ‖x‖ over the training examples."""
+    if not case.only_head:
+        return np.nan
+    reference = case.reference
+    return _pruned(case, weight_scores.wanda(reference.layer.weight, reference.loss.features))
+
+
+def _pruned(case: Case, scores: Vector) -> float:
+    return float(weight_scores.removed(scores, case.head.mask))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ap3.errors import UserError
-from ap3.measuring.head_loss import HeadLoss, predictions_kl, top_eigenvalue
+from ap3.measuring.head_loss import HeadLoss, top_eigenvalue
 
 MADE = problem(3)
 
@@ -74,30 +74,6 @@ def test_the_bound_is_met_by_two_even_classes():
     loss = HeadLoss([[3.0]], [0])
     top, _ = loss.top_eigenvalue(np.zeros((2, 1)), np.zeros(2))
     assert top == pytest.approx(loss.curvature_bound, rel=1e-12)
-
-
-@pytest.mark.parametrize("block", [1, 2**22])
-def test_kl_of_predictions(block, monkeypatch):
-    monkeypatch.setattr("ap3.latent.vectors.BLOCK", block)
-    rng = np.random.default_rng(5)
-    layers = rng.normal(size=(4, 3, 6))
-
-    def log_p(layer):
-        logits = torch.tensor(MADE.features @ layer[:, :-1].T + layer[:, -1])
-        return torch.log_softmax(logits, dim=1)
-
-    def exact(one, two):
-        log_q = log_p(two)
-        return torch.nn.functional.kl_div(
-            log_q, log_p(one), log_target=True, reduction="batchmean"
-        ).item()
-
-    single = predictions_kl(MADE.features, layers[0], layers)
-    np.testing.assert_allclose(single, [exact(layers[0], two) for two in layers], atol=1e-15)
-    each = predictions_kl(MADE.features, layers[::-1], layers)
-    pairs = zip(layers[::-1], layers, strict=True)
-    np.testing.assert_allclose(each, [exact(one, two) for one, two in pairs], rtol=1e-12)
-    assert (predictions_kl(MADE.features, layers, layers) == 0).all()
 
 
 @pytest.mark.parametrize(
