@@ -1,5 +1,6 @@
 """The figure of the bounds: each bound of the isotropic Gaussian law against the PD it bounds."""
 
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from ap3.figures.drawing import paper_style
 from ap3.measuring.bounds import BOUNDS
 
 LAW = "gaussian"
-_WIDTH, _HEIGHT = 7.16, 4.3
+_WIDTH, _HEIGHT = 7.16, 5.8
+_ROWS, _COLUMNS = 3, 4
 _PHASES = {"before fine-tuning": "o", "after": "^"}
 _FAILS: dict[str, Any] = {"marker": "x", "color": "black", "linestyle": "none", "markersize": 4}
 
@@ -32,16 +34,21 @@ def draw(bounds: pd.DataFrame) -> Figure:
     looks = look.mode_looks(sorted(set(pruned["mode"]), key=mode_order))
     with paper_style():
         figure = Figure(figsize=(_WIDTH, _HEIGHT))
-        panels = figure.subplots(2, 3, sharex=True, sharey="row")
+        panels = figure.subplots(_ROWS, _COLUMNS, sharex=True, sharey="row")
         figure.subplots_adjust(
-            left=0.075, right=0.99, top=0.95, bottom=0.16, wspace=0.06, hspace=0.22
+            left=0.075, right=0.99, top=0.96, bottom=0.13, wspace=0.06, hspace=0.22
         )
-        for axes, name in zip(panels.flat, BOUNDS, strict=True):
-            _draw_panel(axes, name, phases, looks)
+        for axes, name in zip_longest(panels.flat, BOUNDS):
+            if name is None:
+                axes.remove()
+            else:
+                _draw_panel(axes, name, phases, looks)
         for axes in panels[:, 0]:
             axes.set_ylabel("bound (nats)")
-        for axes in panels[1]:
-            axes.set_xlabel("PD, training loss (nats)")
+        for column in panels.T:
+            lowest = [axes for axes in column if axes.get_gid()][-1]
+            lowest.set_xlabel("PD, training loss (nats)")
+            lowest.tick_params(labelbottom=True)
         figure.legend(handles=_legend(looks), loc="lower center", ncols=7)
     return figure
 

@@ -14,9 +14,13 @@ from ap3.latent.law import Law
 from ap3.latent.spread import Spread
 from ap3.latent.vectors import FloatArray, Vector
 from ap3.measuring import bound_formulas
+from ap3.measuring.direct_bounds import DIRECT, direct_bounds
+from ap3.measuring.lipschitz import lipschitz_bound, mean_norm
 from ap3.measuring.reference import Reference
+from ap3.measuring.two_point import two_point_distance2
 from ap3.metrics import ap2
 from ap3.pruning.pruned import PrunedLayer, PrunedNetwork
+from ap3.training.splits import Split
 
 BOUNDS = {
     "lemma31_printed": "Lemma 3.1, as printed",
@@ -25,10 +29,15 @@ BOUNDS = {
     "cor32_printed": "Cor. 3.2, as printed",
     "cor32_one_point": "Cor. 3.2, slope and λmax at ω̃",
     "cor32": "Cor. 3.2, re-derived",
+    "two_point": "Cor. 2.6, sharp, with Lipschitz",
+    **DIRECT,
 }
-"""Columns of bounds on the PD; only the re-derived ones are proved."""
+"""Columns of bounds on the PD; all but those as printed and at one point are proved."""
 
-VALUES = ("pd_loss", *BOUNDS, *(f"{name}_over_pd" for name in BOUNDS))
+ON_TEST = tuple(f"{name}_test" for name in DIRECT)
+"""Columns of the bounds on the PD of the test split; nothing else here bounds that one."""
+
+VALUES = ("pd_loss", *BOUNDS, *(f"{name}_over_pd" for name in (*BOUNDS, *ON_TEST)))
 """Columns that what is made of the bounds asks for."""
 
 _DIGITS = 7
@@ -39,7 +48,11 @@ LOG = ("train_pd_loss", "test_pd_loss")
 
 
 def bounds_of(
-    reference: Reference, tuned: PrunedNetwork, log: pd.DataFrame, frozen: bool = True
+    reference: Reference,
+    tuned: PrunedNetwork,
+    log: pd.DataFrame,
+    test: Split,
+    frozen: bool = True,
 ) -> pd.DataFrame:
     """Put every bound beside the PD of one variant: a row per law and epoch.
 
@@ -51,6 +64,8 @@ def bounds_of(
         The variant, its layers with a leading axis of epochs.
     log
         The variant's log, a row per epoch from 0.
+    test
+        What the last layer sees of the test split.
     frozen
         Whether the layers below were held (scope `head`). If not, the loss is no function of the
         last layer alone once fine-tuning has begun, and no bound is made for those epochs.
@@ -63,7 +78,7 @@ def bounds_of(
         "test_pd_loss": log["test_pd_loss"],
     }
     same_trunk = frozen | (log["epoch"].to_numpy() == 0)
-    loss = _loss_facts(reference, layer, same_trunk)
+    loss = _loss_facts(reference, layer, same_trunk) | _directly(reference, layer, test, same_trunk)
     rows = [
         pd.DataFrame(
             about
@@ -75,8 +90,9 @@ def bounds_of(
         if reference.head in laws
     ]
     table = pd.concat(rows, ignore_index=True)
-    for name in BOUNDS:
-        table[f"{name}_over_pd"] = over_pd(table[name], table["pd_loss"])
+    for name in (*BOUNDS, *ON_TEST):
+        difference = table["pd_loss_test" if name in ON_TEST else "pd_loss"]
+        table[f"{name}_over_pd"] = over_pd(table[name], difference)
     numbers = table.select_dtypes("float").columns
     return table.assign(**{name: table[name].map(_significant) for name in numbers})
 
@@ -93,7 +109,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     n variants × trials × epochs, how many `failing`, how many `infinite` (ε of 2 or more, or a
     PD of zero), and the smallest, median and largest bound ÷ PD.
     """
-    names = [f"{name}_over_pd" for name in BOUNDS]
+    names = [f"{name}_over_pd" for name in (*BOUNDS, *ON_TEST)]
     keys = ["dataset", "model", "law"]
     pruned = table[table["mode"] != "control"]
     phase = np.where(pruned["epoch"] == 0, "pruned", "tuned")
@@ -132,6 +148,25 @@ def _loss_facts(reference: Reference, tuned: PrunedLayer, same_trunk: Vector) ->
     }
 
 
+def _directly(
+    reference: Reference, tuned: PrunedLayer, test: Split, same_trunk: Vector
+) -> dict[str, Any]:
+    """Bound the PD of both splits without a law; NaN where the trunk has moved."""
+    layer, known = reference.layer, slice(None) if same_trunk.all() else slice(1)
+    moved = tuned.weight[known], tuned.shift[known]
+    splits = {"": (reference.loss.features, reference.loss.labels)}
+    splits["_test"] = test.features, test.labels
+    columns: dict[str, Any] = {}
+    for suffix, split in splits.items():
+        found = direct_bounds(*split, (layer.weight, layer.shift), moved)
+        if suffix:
+            found["pd_loss"] = np.abs(found["slope_term"] + found["kl_term"])
+        for name, values in found.items():
+            column = columns[f"{name}{suffix}"] = np.full(len(same_trunk), np.nan)
+            column[known] = values
+    return columns | {"feature_norm": mean_norm(reference.loss.features)}
+
+
 def _of_law(law: Law, weights: FloatArray, loss: dict[str, Any]) -> dict[str, Any]:
     """Every bound that a law gives, for weights (E, C, d)."""
     spread, kl = law.spread, law.kl_many(weights)
@@ -157,6 +192,11 @@ def _of_law(law: Law, weights: FloatArray, loss: dict[str, Any]) -> dict[str, An
         * (bound_formulas.corollary_3_2(kl, spread.precision_min, *at_pruned) + bias),
         "cor32": gaussian
         * (bound_formulas.corollary_3_2(kl, spread.precision_min, *from_baseline) + bias),
+        "two_point": full
+        * (
+            lipschitz_bound(loss["feature_norm"], two_point_distance2(kl, 1 / spread.precision_min))
+            + bias
+        ),
         "eq4": gaussian * bound_formulas.equation_4(loss["ap2"], spread.precision_max),
         **(_equation_5(loss["ap2"], kl, spread) if spread.gaussian else {}),
         "def27": bound_formulas.definition_2_7(kl),

@@ -44,13 +44,13 @@ def bounds(
     frozen = latent_options.is_head(scope)
     scales = latent_options.scales(variance, beta, fisher_scale, damping, share)
     with threadpool_limits(threads):
-        train = read_splits(features)["train"]
+        seen = read_splits(features)
         reference = Reference.read(
-            checkpoint, train, covariance, df, groups, examples, scales=scales
+            checkpoint, seen["train"], covariance, df, groups, examples, scales=scales
         )
         tuned, log = Pruned(finetuned, reference.origin), read_log(finetuned, *LOG)
         rows = [
-            bounds_of(reference, network, log_of(log, network), frozen)
+            bounds_of(reference, network, log_of(log, network), seen["test"], frozen)
             for network in counted(tuned.values(), "bounds", len(tuned))
         ]
     csv_tables.write(pd.concat(rows, ignore_index=True), out)

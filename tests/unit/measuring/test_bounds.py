@@ -7,13 +7,17 @@ from head_problems import laws_of, layer_of, log_of, problem, tuned
 
 from ap3.figures.bounds import draw
 from ap3.latent import GaussianLaw, Law, StudentT
-from ap3.measuring.bounds import BOUNDS, bounds_of, summarise
+from ap3.measuring.bounds import BOUNDS, ON_TEST, bounds_of, summarise
+from ap3.measuring.direct_bounds import DIRECT
+from ap3.training.splits import Split
 
 MADE = problem(2)
 REFERENCE = MADE.reference()
 TUNED = tuned(MADE)
 LOG = log_of(MADE, TUNED)
-TABLE = bounds_of(REFERENCE, TUNED, LOG)
+HELD_OUT = problem(6, examples=30)
+TEST = Split(HELD_OUT.features, HELD_OUT.labels)
+TABLE = bounds_of(REFERENCE, TUNED, LOG, TEST)
 
 
 def of(law, table=TABLE):
@@ -92,14 +96,14 @@ def test_a_grouped_law_bounds_nothing_and_a_full_one_does():
     grouped = of("student_t")
     assert grouped[["lemma31", "lemma31_one_point", "eq16", "cor26", "cor32"]].isna().all(axis=None)
     assert grouped["lemma31_printed"].notna().all()
-    full = of("student_t", bounds_of(MADE.reference(groups=None), TUNED, LOG))
+    full = of("student_t", bounds_of(MADE.reference(groups=None), TUNED, LOG, TEST))
     assert full["lemma31"].notna().all()
     assert (full["lemma31_over_pd"] >= 1).all()
     assert full["cor32"].isna().all()
 
 
 def test_once_the_trunk_has_moved_nothing_is_bounded():
-    table = bounds_of(REFERENCE, TUNED, LOG, frozen=False)
+    table = bounds_of(REFERENCE, TUNED, LOG, TEST, frozen=False)
     later = table[table["epoch"] > 0]
     assert not later["same_trunk"].any()
     assert later[["pd_loss", "lambda_max", *BOUNDS]].isna().all(axis=None)
@@ -133,3 +137,31 @@ def test_figure():
     drawn = {tuple(point) for line in axes["cor32_printed"].lines for point in line.get_xydata()}
     first = of("gaussian").iloc[0]
     assert (first["pd_loss"], first["cor32_printed"]) in drawn
+
+
+def test_the_difference_is_the_slope_plus_the_kl_of_predictions_on_both_splits():
+    layer = layer_of(TUNED)
+    base = MADE.weight, MADE.bias
+    rows = of("gaussian")
+    for suffix, made in (("", MADE), ("_test", HELD_OUT)):
+        loss = made.loss
+        start, _ = loss.value_and_gradient(*base)
+        signed = [
+            loss.value_and_gradient(*state)[0] - start
+            for state in zip(layer.weight, layer.shift, strict=True)
+        ]
+        terms = rows[f"slope_term{suffix}"] + rows[f"kl_term{suffix}"]
+        np.testing.assert_allclose(terms, signed, rtol=1e-5, atol=1e-9)  # of seven digits each
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_what_is_proved_holds_on_both_splits(seed):
+    made, other = problem(seed), problem(seed + 50, examples=25)
+    network = tuned(made, seed)
+    split = Split(other.features, other.labels)
+    found = bounds_of(made.reference(), network, log_of(made, network), split)
+    proved = ["lemma31", "cor32", "two_point", *DIRECT, *ON_TEST]
+    for name in proved:
+        ratio = found[f"{name}_over_pd"].dropna()
+        assert len(ratio)
+        assert (ratio >= 1 - 1e-6).all(), name
