@@ -8,6 +8,8 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
+import time
 from pathlib import Path
 from shlex import quote
 
@@ -66,18 +68,27 @@ def heed_sigterm():
     Snakemake's own handler waits for a lock that the thread it interrupts may hold: for ever, with
     the results folder taken. Ctrl-C reaches the jobs as well, so this passes the signal on.
     """
-    by_ctrl_c = signal.getsignal(signal.SIGINT)
 
     def stop_all(number, frame):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        for process in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                process.terminate()
-        if callable(by_ctrl_c):
+        # Once is enough; jobs that start now would inherit SIG_IGN.
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        threading.Thread(target=stop_jobs, daemon=True).start()
+        if callable(signal.getsignal(signal.SIGINT)):
             signal.raise_signal(signal.SIGINT)
         raise KeyboardInterrupt  # a shell's background process ignores SIGINT
 
     signal.signal(signal.SIGTERM, stop_all)
+
+
+def stop_jobs():
+    """Stop every job, also those that are just starting, as long as this process lives."""
+    told = set()
+    while True:
+        for process in set(psutil.Process().children(recursive=True)) - told:
+            told.add(process)
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+        time.sleep(0.1)
 
 
 def study_of(wildcards):
