@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 from typing import IO
 
-from ap3.errors import SystemRefusedError, UserError
+from ap3.errors import InvalidValueError, SystemRefusedError, UserError
 
 _LOCK = ".lock"
 _RUN = "AP3_RUN"  # the token and the lock file of the workflow that started this process
@@ -40,10 +40,19 @@ def take(folder: Path) -> None:
     import fcntl  # which only Unix has, as the workflow does
 
     path = folder.absolute() / _LOCK
+    if folder.is_symlink() and not folder.exists():
+        raise InvalidValueError(
+            f"{folder} is a link to {folder.readlink()}, which does not exist; bring that folder "
+            "back, or remove the link."
+        )
+    if path.is_symlink():
+        raise InvalidValueError(
+            f"{path} is a link, and what it leads to would be overwritten; remove the link."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         check_writable(folder)  # which an old lock in it does not tell
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+")
     except UserError:
         raise
     except OSError as error:

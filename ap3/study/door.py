@@ -2,6 +2,7 @@
 
 from ap3 import datasets
 from ap3.config.user_code import is_own, module_of
+from ap3.config.yaml_text import surprises as yaml_surprises
 from ap3.errors import UserError
 from ap3.figures.descriptions import describe as describe_figure
 from ap3.figures.descriptions import names as figure_names
@@ -48,4 +49,5 @@ __all__ = [
     "read_caption",
     "read_studies",
     "take_results_lock",
+    "yaml_surprises",
 ]

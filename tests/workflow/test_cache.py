@@ -181,6 +181,26 @@ def test_a_deleted_entry_is_made_again(second, planner):
         kept.rename(entry)
 
 
+def test_a_deleted_entry_is_made_again_for_what_comes_after_it(second, planner):
+    features = baseline().replace("baseline", "features")
+    link, others = second.folder / baseline(), second.folder / "results/data/mine.safetensors"
+    entry = link.resolve()
+    kept = entry.rename(entry.with_suffix(".kept"))
+    others.symlink_to("/nowhere/mine.safetensors")
+    try:
+        printed = planner.ask(
+            second, "--cache", "--dry-run", "--", features, SNAKEMAKE_OUTPUT_CACHE=str(entry.parent)
+        )
+        assert "Train small_vgg on digits, trial 1" in printed
+        assert not link.is_symlink()
+        assert others.is_symlink()
+    finally:
+        kept.rename(entry)
+        link.unlink(missing_ok=True)
+        link.symlink_to(entry)
+        others.unlink()
+
+
 def test_two_workflows_that_fill_a_cache_at_once_both_finish_right(tmp_path):
     config = configured(
         MINI,

@@ -42,6 +42,23 @@ if CACHE and "://" not in PLACE and not os.access(PLACE, os.W_OK | os.X_OK):
     )
 
 
+def forget_deleted_entries():
+    """Remove links in results to what is no longer in the cache, so that it is made again.
+
+    Snakemake takes such a link for a file, and ends where it asks for the file's time.
+    """
+    cache = Path(PLACE).resolve()
+    for folder, _, names in os.walk("results"):
+        for link in (Path(folder, name) for name in names):
+            if link.is_symlink() and not link.exists():
+                if link.readlink().parent in (cache, Path(PLACE)):
+                    link.unlink(missing_ok=True)
+
+
+if CACHE and "://" not in PLACE and workflow.is_main_process:
+    forget_deleted_entries()
+
+
 wildcard_constraints:
     study="|".join(STUDIES),
     dataset="|".join(map(re.escape, DATA_SETS)),

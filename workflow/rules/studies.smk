@@ -23,6 +23,16 @@ def stop(sentence):
     sys.exit(1)
 
 
+# Snakemake has read the files of the configuration by now. In a module they are the other's.
+if workflow.modifier.is_main_snakefile():
+    surprises = [
+        sentence
+        for file in workflow.configfiles
+        for sentence in door.yaml_surprises(Path(file))
+    ]
+    if surprises:
+        stop("The configuration is not right.\n" + "\n".join(surprises))
+
 # The published studies stand in files of their own; the configuration may change any key of them.
 merged = {}
 for name in PUBLISHED:
@@ -39,5 +49,12 @@ try:
         for _, model in study.pairs
     }
 except door.UserError as error:
-    stop(f"The configuration is not right.\n{error}")
+    within_braces = any(
+        isinstance(value, dict) for value in workflow.config_settings.config.values()
+    )
+    stop(
+        f"The configuration is not right.\n{error}"
+        + "\nWithin braces --config makes texts of all numbers; put them into a file, and give that "
+        "by --configfile." * within_braces
+    )
 STUDY = STUDIES[config["study"]]

@@ -107,3 +107,19 @@ def test_what_a_killed_writer_left_goes_away_with_the_next_write(here):
         path.write_text("half")
     write_atomically(here / "a.csv", lambda path: path.write_text("whole"))
     assert sorted(here.iterdir()) == sorted([mine, elsewhere, here / "a.csv"])
+
+
+def test_a_lock_that_is_a_link_is_refused_and_what_it_leads_to_kept(here):
+    here.mkdir()
+    precious = here.parent / "precious.txt"
+    precious.write_text("numbers", encoding="utf-8")
+    (here / ".lock").symlink_to(precious)
+    with pytest.raises(UserError, match=r"\.lock is a link, and .*; remove the link\.$"):
+        results_lock.take(here)
+    assert precious.read_text(encoding="utf-8") == "numbers"
+
+
+def test_a_results_folder_that_leads_nowhere_is_refused_by_where_it_leads(here):
+    here.symlink_to("nowhere")
+    with pytest.raises(UserError, match="is a link to nowhere, which does not exist; "):
+        results_lock.take(here)
