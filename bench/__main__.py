@@ -28,7 +28,7 @@ def main() -> None:
         summary |= measured(name)
         print(f"== {name} took {time.monotonic() - start:.0f} s\n", flush=True)
     text = json.dumps(summary, indent=2) + "\n"
-    write_atomically(OUT / "summary.json", lambda path: path.write_text(text))
+    write_atomically(OUT / "summary.json", lambda path: path.write_text(text, encoding="utf-8"))
     print(text)
 
 
@@ -38,14 +38,14 @@ def measured(name: str) -> dict[str, float]:
     command = [sys.executable, str(HERE / f"{name}.py"), "--json", str(ratios)]
     if name == "growth":
         command += ["--plot", str(OUT / "growth.png")]
-    with (OUT / f"{name}.txt").open("w") as kept:
-        running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    with (OUT / f"{name}.txt").open("w", encoding="utf-8") as kept:
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8")
         for line in running.stdout or ():
             print(line, end="", flush=True)
             kept.write(line)
     if running.wait():
         sys.exit(running.returncode)
-    found: dict[str, float] = json.loads(ratios.read_text())
+    found: dict[str, float] = json.loads(ratios.read_text(encoding="utf-8"))
     return found
 
 

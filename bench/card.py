@@ -163,7 +163,7 @@ def _matmul_rate(where: torch.device, edge: int) -> float:
 
 def _hours(figures: dict[str, Ratio | float], models: list[str]) -> str:
     """Extrapolate what the baselines of study `paper` take, from measured seconds an image."""
-    paper = yaml.safe_load(STUDY.read_text())["paper"]
+    paper = yaml.safe_load(STUDY.read_text(encoding="utf-8"))["paper"]
     lines = ["the baselines of study paper, extrapolated, in hours of this device:"]
     for way in ("ours", "recipe"):
         total = 0.0

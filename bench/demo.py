@@ -21,7 +21,7 @@ def digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def trainings() -> dict[str, tuple[int, float]]:
     """Read how long, in epochs, and at which learning rate the demo trains each network."""
-    demo = yaml.safe_load(CONFIG.read_text())["studies"]["demo"]
+    demo = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["studies"]["demo"]
     return {
         one["model"]: (one["epochs"], one["learning_rate"]) for one in demo["networks"].values()
     }

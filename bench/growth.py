@@ -222,7 +222,11 @@ def _peak(command: list[str]) -> float:
     # A shell stands between: a process starts its peak at the size of the one that it came from.
     shell = ["sh", "-c", 'ap3 "$@"; exit $?', "sh", *command, "--device", "cpu"]
     done = subprocess.run(
-        shell, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True
+        shell,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
     record = Record.last(done.stderr)
     if done.returncode or record is None:

@@ -100,13 +100,13 @@ def write_ratios(path: Path | None, ratios: Mapping[str, Ratio | float]) -> None
             for name, ratio in ratios.items()
         }
         text = json.dumps(values, indent=2) + "\n"
-        write_atomically(path, lambda partial: partial.write_text(text))
+        write_atomically(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 def _processor() -> str:
     information = Path("/proc/cpuinfo")
     if information.exists():
-        for line in information.read_text().splitlines():
+        for line in information.read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

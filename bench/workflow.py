@@ -80,7 +80,7 @@ class Copy:
         programs.mkdir()
         ap3 = shutil.which("ap3") or sys.exit("bench/workflow.py needs the command ap3 on PATH")
         text = SHIM.format(python=sys.executable, ap3=ap3, records=self.records)
-        (programs / "ap3").write_text(text)
+        (programs / "ap3").write_text(text, encoding="utf-8")
         (programs / "ap3").chmod(0o755)
         path = (
             f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -96,6 +96,7 @@ class Copy:
             env=self.environment,
             capture_output=True,
             text=True,
+            encoding="utf-8",
         )
         took, said = time.time() - start, done.stdout + done.stderr
         if done.returncode:
@@ -104,7 +105,10 @@ class Copy:
 
     def jobs(self) -> list[Job]:
         """All commands that have run so far."""
-        return [Job(**json.loads(line)) for line in self.records.read_text().splitlines()]
+        return [
+            Job(**json.loads(line))
+            for line in self.records.read_text(encoding="utf-8").splitlines()
+        ]
 
 
 def main() -> None:
@@ -174,8 +178,8 @@ def repeated(copy: Copy, target: str, repeats: int) -> dict[str, float]:
         if "Nothing to be done" not in said:
             sys.exit(f"a second run of {target} did something:\n{said}")
         seconds["nothing_to_do_s"].append(took)
-        text = description.read_text()
-        description.write_text(text.replace("title: ", "title: More of ", 1))
+        text = description.read_text(encoding="utf-8")
+        description.write_text(text.replace("title: ", "title: More of ", 1), encoding="utf-8")
         before = len(copy.jobs())
         seconds["redraw_one_figure_s"].append(copy.snakemake(target)[1])
         redrawn = [job.stage for job in copy.jobs()[before:]]
@@ -191,11 +195,11 @@ def repeated(copy: Copy, target: str, repeats: int) -> dict[str, float]:
 def added_ratio(copy: Copy, target: str) -> str:
     """Say what adding one ratio to the finished study would run."""
     config = copy.folder / "config.yaml"
-    text = config.read_text()
-    config.write_text(re.sub(r"ratios: \[", "ratios: [0.65, ", text, count=1))
+    text = config.read_text(encoding="utf-8")
+    config.write_text(re.sub(r"ratios: \[", "ratios: [0.65, ", text, count=1), encoding="utf-8")
     _, _, said = copy.snakemake("--dry-run", target)
     counts = dict(re.findall(r"^([a-z_]+) +(\d+)$", said, re.MULTILINE)).items()
-    config.write_text(text)
+    config.write_text(text, encoding="utf-8")
     if any(rule in ("baseline", "features", "data") for rule, _ in counts):
         sys.exit(f"adding a ratio would train again: {counts}")
     return "  one more ratio re-runs: " + ", ".join(f"{rule} {n}" for rule, n in counts)

@@ -34,7 +34,7 @@ TITLES = {
 
 def main() -> None:
     """Write the page anew."""
-    PAGE.write_text(page(yaml.safe_load(SCHEMA.read_text())))
+    PAGE.write_text(page(yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))), encoding="utf-8")
 
 
 def page(schema: dict[str, Any]) -> str:

@@ -50,12 +50,12 @@ PHASES = {"before": ("baseline", 0), "after": ("baseline", -1), "after, control"
 
 def main(studies: list[str]) -> None:
     """Bring every study named into the page."""
-    page = PAGE.read_text()
+    page = PAGE.read_text(encoding="utf-8")
     for study in studies:
         tables = read(study)
         keep(study, tables)
         page = replaced(page, study, "\n\n".join(sections(study, tables)))
-    PAGE.write_text(page)
+    PAGE.write_text(page, encoding="utf-8")
 
 
 def read(study: str) -> dict[str, pd.DataFrame]:
@@ -82,7 +82,7 @@ def keep(study: str, tables: dict[str, pd.DataFrame]) -> None:
         shutil.copy(Path("results") / study / "figures" / figure, folder / figure)
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "scipy"))
     conditions = f"{size(tables)}\n\n{packages}, {platform.machine()}, made by study `{study}`.\n"
-    (folder / "conditions.md").write_text(conditions)
+    (folder / "conditions.md").write_text(conditions, encoding="utf-8")
 
 
 def size(tables: dict[str, pd.DataFrame]) -> str:

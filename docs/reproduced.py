@@ -18,7 +18,7 @@ HEAD += [f"{name}, after" for name in MEASURES.values()] + ["AP2, after, from th
 
 def main() -> None:
     """Write the table into the page."""
-    PAGE.write_text(with_table(PAGE.read_text()))
+    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def with_table(page: str) -> str:

@@ -31,7 +31,7 @@ def on_terminal(monkeypatch):
 
     def call(step):
         master, slave = pty.openpty()
-        with os.fdopen(slave, "w") as terminal, monkeypatch.context() as patch:
+        with os.fdopen(slave, "w", encoding="utf-8") as terminal, monkeypatch.context() as patch:
             patch.setattr(sys, "stderr", terminal)
             # Settled when it was made, away from any terminal.
             patch.setattr(console(), "is_interactive", True)

@@ -1,7 +1,9 @@
 """The command line as a process: how it starts and ends, and what it says when something is wrong."""
 
 import atexit
+import errno
 import gc
+import io
 import os
 import sys
 import threading
@@ -19,7 +21,27 @@ def main() -> None:
     and again, and take them apart one by one at the end: a third of the time of a short stage.
     """
     gc.set_threshold(100_000, 20, 100)
+    _open_streams()
     _end(run())
+
+
+def _open_streams() -> None:
+    """Take the places of standard streams that are closed, before a file of ours gets their number.
+
+    What is said to a closed standard error is lost; what is printed to a closed standard output is
+    refused by the system. Letters that the terminal lacks are escaped.
+    """
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)  # the lowest number that is free: this one
+    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _end(status: int) -> NoReturn:
@@ -42,6 +64,11 @@ def run() -> int:
     except BrokenPipeError:
         return 1  # whoever reads the output has had enough
     except OSError as error:
+        if error.errno == errno.EBADF and not error.filename:
+            return _complain(
+                "standard output is closed; give it a place, such as > FILE.",
+                SystemRefusedError.status,
+            )
         where = f" {error.filename!r}" if error.filename else ""
         return _complain(
             f"the system refused{where}: {error.strerror or error}.", SystemRefusedError.status

@@ -46,6 +46,8 @@ def is_importable(name: str) -> tuple[bool, str]:
     module = module_of(name)
     try:
         found = find_spec(module) is not None
+    except MemoryError:
+        raise
     except Exception:  # a parent package runs when its module is looked for
         found = False
     return found, (
@@ -80,6 +82,8 @@ def load(name: str, what: str, arguments: tuple[str, ...]) -> Callable[..., Any]
             importlib.import_module(module_of(name)), function_of(name)
         )
         inspect.signature(function).bind(*arguments)
+    except MemoryError:
+        raise
     except Exception as error:  # importing runs the user's own code
         counts = ("without arguments", "of one argument: ", "of two arguments: ")
         takes = counts[len(arguments)] + " and ".join(arguments)

@@ -52,7 +52,9 @@ def take(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         check_writable(folder)  # which an old lock in it does not tell
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+")
+        file = os.fdopen(
+            os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+", encoding="utf-8"
+        )
     except UserError:
         raise
     except OSError as error:
@@ -111,7 +113,7 @@ def check() -> None:
     """
     token, _, path = os.environ.get(_RUN, "").partition(" ")
     try:
-        current = Path(path).read_text() if token else ""
+        current = Path(path).read_text(encoding="utf-8") if token else ""
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return  # nobody holds what is not there

@@ -48,7 +48,7 @@ def build(name: str, classes: int, image_size: int) -> nn.Module:
     try:
         model = make(classes, image_size)
         head = find_head(model, image_size)
-    except UserError:
+    except (UserError, MemoryError):
         raise
     except Exception as error:  # whatever a network objects to, in its own way
         raise InvalidValueError(

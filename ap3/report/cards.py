@@ -5,6 +5,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from ap3.errors import InvalidFileError
 from ap3.study.captions import caption_of
 from ap3.study.settings import Study
 
@@ -38,11 +39,18 @@ def _picture(path: Path) -> tuple[str, int, int]:
     """Return a PNG as a data URI, in few colours at a quarter of its size, and how large it is."""
     from PIL import Image
 
-    with Image.open(path) as image:
-        buffer = io.BytesIO()
-        small = image.convert("RGB").quantize(_COLORS, method=Image.Quantize.MEDIANCUT)
-        small.save(buffer, "PNG", optimize=True)
-        return _uri(buffer.getvalue(), "image/png"), image.width, image.height
+    content, buffer = path.read_bytes(), io.BytesIO()
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            whole = image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        # By which Pillow says what is wrong with the content: no disk is asked here.
+        raise InvalidFileError(
+            f"{path.resolve()} is no whole PNG image; delete it and make it again."
+        ) from error
+    small = whole.quantize(_COLORS, method=Image.Quantize.MEDIANCUT)
+    small.save(buffer, "PNG", optimize=True)
+    return _uri(buffer.getvalue(), "image/png"), whole.width, whole.height
 
 
 def _uri(content: bytes, kind: str) -> str:

@@ -16,14 +16,14 @@ _NAME = re.compile(r"# (\w+\.\w+|Snakefile)\n")
 
 def fences(page: str) -> list[tuple[str, str]]:
     """List the languages and texts of a page's fences, in order."""
-    return _FENCE.findall((ROOT / page).read_text())
+    return _FENCE.findall((ROOT / page).read_text(encoding="utf-8"))
 
 
 def save(page: str, folder: Path) -> list[str]:
     """Save the files that a page shows; give their names."""
     named = [(found[1], text) for _, text in fences(page) if (found := _NAME.match(text))]
     for name, text in named:
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, encoding="utf-8")
     return [name for name, _ in named]
 
 
@@ -42,7 +42,8 @@ def type_in(text: str, folder: Path) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=1800,  # what hangs ends; a busy machine does not
+        timeout=1800,  # what hangs ends; a busy machine does not,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

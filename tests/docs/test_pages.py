@@ -34,7 +34,7 @@ def test_your_network(trained):
     assert _first_words(type_in(compare, trained)) == _first_words(shown)
     assert "fc1 changed most" in type_in(more, trained)
     assert pd.read_csv(trained / "layers.csv")["layer"].tolist() == ["fc1", "fc2"]
-    rows = json.loads((trained / "layers.json").read_text())
+    rows = json.loads((trained / "layers.json").read_text(encoding="utf-8"))
     pruned = sum(row["sparsity"] * row["weights"] for row in rows)
     assert pruned / sum(row["weights"] for row in rows) == pytest.approx(0.8, abs=1e-4)
 
@@ -45,7 +45,7 @@ def _first_words(table: str) -> list[str]:
 
 def test_the_readmes_five_lines(trained):
     (lines,) = (text for language, text in fences("README.md") if language == "python")
-    (trained / "five_lines.py").write_text(lines)
+    (trained / "five_lines.py").write_text(lines, encoding="utf-8")
     assert "sparsity" in type_in("python five_lines.py", trained)
 
 
@@ -79,7 +79,7 @@ def test_the_law_of_the_page_is_exact(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_link_leads_to_a_file(page):
-    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
     local = [unquote(link) for link in links if "://" not in link]
     missing = [link for link in local if not ((ROOT / page).parent / link).exists()]

@@ -16,33 +16,37 @@ def site(tmp_path_factory):
 
 
 def test_every_page_is_reached_from_the_first(site):
-    contents = (site / "index.html").read_text()
+    contents = (site / "index.html").read_text(encoding="utf-8")
     for page in (ROOT / "docs").glob("*.md"):
         assert f"{page.stem}.html" in contents or page.stem == "index"
 
 
 def test_nothing_is_loaded_from_elsewhere(site):
     for page in site.glob("*.html"):
-        loaded = re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="([^"]+)"', page.read_text())
+        loaded = re.findall(
+            r'<(?:script|link|img)[^>]*(?:src|href)="([^"]+)"', page.read_text(encoding="utf-8")
+        )
         assert [link for link in loaded if "//" in link] == []
 
 
 def test_formulas_are_drawn_without_a_script(site):
-    assert "<math" in (site / "extend.html").read_text()
+    assert "<math" in (site / "extend.html").read_text(encoding="utf-8")
 
 
 def test_the_api_reference_says_what_a_function_takes(site):
-    assert "state dicts of one architecture" in (site / "library.html").read_text()
+    assert "state dicts of one architecture" in (site / "library.html").read_text(encoding="utf-8")
 
 
 def test_the_page_of_the_configuration_is_current():
     script = runpy.run_path(str(ROOT / "docs/configuration.py"))
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    current = script["page"](schema) == (ROOT / "docs/configuration.md").read_text()
+    schema = yaml.safe_load(
+        (ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8")
+    )
+    current = script["page"](schema) == (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
     assert current, "type: python docs/configuration.py"
 
 
 def test_the_readmes_table_is_current():
     script = runpy.run_path(str(ROOT / "docs/reproduced.py"))
-    page = (ROOT / "README.md").read_text()
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
     assert script["with_table"](page) == page, "type: python docs/reproduced.py"

@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_repository_has_what_the_catalog_looks_for():
-    readme = (ROOT / "README.md").read_text().lower()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").lower()
     assert "snakemake" in readme
     assert "workflow" in readme
     assert (ROOT / "workflow/Snakefile").is_file()
@@ -19,7 +19,9 @@ def test_the_repository_has_what_the_catalog_looks_for():
 
 
 def test_the_catalogs_file_says_how_it_is_used():
-    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))[
+        "usage"
+    ]
     assert set(usage) <= {"mandatory-flags", "software-stack-deployment", "report"}
     deployment = usage["software-stack-deployment"]
     assert set(deployment) == {"conda", "apptainer", "apptainer+conda"}
@@ -27,14 +29,14 @@ def test_the_catalogs_file_says_how_it_is_used():
     with_conda = {
         path.name
         for path in (ROOT / "workflow/rules").glob("*.smk")
-        if "conda:" in path.read_text()
+        if "conda:" in path.read_text(encoding="utf-8")
     }
     assert deployment["conda"] == (with_conda == used - {"common.smk"})
 
 
 def test_an_issue_template_is_a_form():
     for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"):
-        form = yaml.safe_load(path.read_text())
+        form = yaml.safe_load(path.read_text(encoding="utf-8"))
         if path.name != "config.yml":
             assert {"name", "description", "body"} <= set(form)
             assert all({"type", "attributes"} <= set(part) for part in form["body"])

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-DOCKER = (ROOT / "Dockerfile").read_text()
-APPTAINER = (ROOT / "envs/ap3.def").read_text()
+DOCKER = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+APPTAINER = (ROOT / "envs/ap3.def").read_text(encoding="utf-8")
 NEEDED = {
     *("ap3", "workflow", "profiles", "envs", "Snakefile", "config.yaml"),
     *("pyproject.toml", "README.md", "LICENSE"),
@@ -25,7 +25,7 @@ def test_all_that_is_needed_is_copied():
     assert copied == NEEDED
     assert all((ROOT / name).exists() for name in copied)
     assert "COPY . /ap3\n" in DOCKER
-    assert not NEEDED & set((ROOT / ".dockerignore").read_text().split())
+    assert not NEEDED & set((ROOT / ".dockerignore").read_text(encoding="utf-8").split())
 
 
 def test_both_install_the_same_at_the_pins():
@@ -35,7 +35,9 @@ def test_both_install_the_same_at_the_pins():
 
 
 def test_the_python_is_that_of_the_conda_environment():
-    dependencies = yaml.safe_load((ROOT / "envs/ap3.yaml").read_text())["dependencies"]
+    dependencies = yaml.safe_load((ROOT / "envs/ap3.yaml").read_text(encoding="utf-8"))[
+        "dependencies"
+    ]
     (version,) = (str(entry)[7:] for entry in dependencies if str(entry).startswith("python="))
     assert f"FROM python:{version}-slim\n" in DOCKER
     assert f"From: python:{version}-slim\n" in APPTAINER
@@ -65,6 +67,7 @@ def test_the_command_plans_a_figure_in_a_folder_of_the_user(command, tmp_path):
         env=environment,
         capture_output=True,
         text=True,
+        encoding="utf-8",
     )
     printed = done.stdout + done.stderr
     assert done.returncode == 0, printed

@@ -12,9 +12,9 @@ from packaging.utils import canonicalize_name
 import ap3
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-ENVIRONMENT = yaml.safe_load((ROOT / "envs/ap3.yaml").read_text())["dependencies"]
+ENVIRONMENT = yaml.safe_load((ROOT / "envs/ap3.yaml").read_text(encoding="utf-8"))["dependencies"]
 
 
 def pins(lines):
@@ -22,7 +22,7 @@ def pins(lines):
     return {canonicalize_name(entry.name): str(entry.specifier) for entry in requirements}
 
 
-CONSTRAINTS = pins((ROOT / "envs/constraints.txt").read_text().splitlines())
+CONSTRAINTS = pins((ROOT / "envs/constraints.txt").read_text(encoding="utf-8").splitlines())
 
 
 def requirements(*extras):
@@ -51,12 +51,14 @@ def test_the_conda_environment_has_a_python_that_the_package_runs_on():
 
 
 def test_make_installs_every_extra():
-    (named,) = re.findall(r"--editable '\.\[(.*)\]'", (ROOT / "Makefile").read_text())
+    (named,) = re.findall(
+        r"--editable '\.\[(.*)\]'", (ROOT / "Makefile").read_text(encoding="utf-8")
+    )
     assert set(named.split(",")) >= set(EXTRAS) - {"pyro", "report"}  # which workflow brings
 
 
 def test_the_version_is_one():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert PROJECT["version"] == citation["version"] == ap3.__version__
-    assert f"## {ap3.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"## {ap3.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert citation["license"] == PROJECT["license"]

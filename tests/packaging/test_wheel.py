@@ -34,14 +34,18 @@ def installed(wheel, tmp_path_factory):
 def _pip(*arguments):
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
     offline = os.environ | {"PIP_NO_INDEX": "1"}
-    done = subprocess.run([*command, *arguments], env=offline, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, *arguments], env=offline, capture_output=True, text=True, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _ap3(installed, folder, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     command = [sys.executable, "-c", "import ap3.cli; ap3.cli.main()", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8"
+    )
 
 
 def test_the_wheel_holds_every_file_of_the_package(wheel):
@@ -72,5 +76,7 @@ def test_compare_and_a_figure_work_far_from_the_checkout(installed, tmp_path):
 def test_what_runs_is_what_was_installed(installed, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     command = [sys.executable, "-c", "import ap3; print(ap3.__file__)"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, encoding="utf-8"
+    )
     assert done.stdout.startswith(str(installed))

@@ -83,7 +83,13 @@ class Cluster:
     def ask(self, *command: str) -> str:
         """Run a Slurm command and return what it prints."""
         return subprocess.run(
-            command, env=self.environment, check=True, capture_output=True, text=True, timeout=30
+            command,
+            env=self.environment,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            encoding="utf-8",
         ).stdout.strip()
 
     def node_state(self) -> str:
@@ -119,7 +125,7 @@ class Cluster:
 
     def _configure(self) -> None:
         controller_port, node_port = _free_ports(2)
-        filled = (Path(__file__).with_name("slurm.conf")).read_text()
+        filled = (Path(__file__).with_name("slurm.conf")).read_text(encoding="utf-8")
         for word, value in {
             "host": self.host,
             "folder": str(self.folder),
@@ -128,15 +134,18 @@ class Cluster:
             "node_port": str(node_port),
         }.items():
             filled = filled.replace(f"{{{word}}}", value)
-        (self.folder / "etc" / "slurm.conf").write_text(filled)
-        (self.folder / "etc" / "gres.conf").write_text("Name=gpu File=/dev/zero\n")
+        (self.folder / "etc" / "slurm.conf").write_text(filled, encoding="utf-8")
+        (self.folder / "etc" / "gres.conf").write_text(
+            "Name=gpu File=/dev/zero\n", encoding="utf-8"
+        )
         # Inside a job the executor plugin forgets SLURM_CONF before it calls srun.
         for client in CLIENTS:
             wrapper = self.folder / "bin" / client
             found = shutil.which(client, path=SYSTEM)
             if found:
                 wrapper.write_text(
-                    f'#!/bin/sh\nSLURM_CONF={self.folder}/etc/slurm.conf exec {found} "$@"\n'
+                    f'#!/bin/sh\nSLURM_CONF={self.folder}/etc/slurm.conf exec {found} "$@"\n',
+                    encoding="utf-8",
                 )
                 wrapper.chmod(0o755)
 

@@ -28,7 +28,7 @@ class Workflow:
 
     @property
     def printed(self) -> str:
-        return (self.folder / "printed").read_text()
+        return (self.folder / "printed").read_text(encoding="utf-8")
 
 
 def caught(workflow: Workflow, stage: str, used: float = 0) -> psutil.Process:

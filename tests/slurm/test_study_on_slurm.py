@@ -54,7 +54,7 @@ Jobs = list[dict[str, str]]
 def start(folder: Path, *arguments: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start Snakemake in a folder of its own, which keeps what it prints."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    with (folder / "printed").open("w") as printed:
+    with (folder / "printed").open("w", encoding="utf-8") as printed:
         return subprocess.Popen(
             [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments],
             cwd=folder,
@@ -72,8 +72,8 @@ def on_slurm(cluster: Cluster, folder: Path, *arguments: str) -> Workflow:
 
 
 def prepared(folder: Path) -> Path:
-    (folder / "config.yaml").write_text(CONFIG)
-    (folder / "partitions.yaml").write_text(PARTITIONS)
+    (folder / "config.yaml").write_text(CONFIG, encoding="utf-8")
+    (folder / "partitions.yaml").write_text(PARTITIONS, encoding="utf-8")
     return folder
 
 
@@ -117,7 +117,7 @@ def run(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
                 process.kill()
                 process.wait()
     assert there.process.returncode == 0, there.printed
-    assert here.returncode == 0, (local / "printed").read_text()
+    assert here.returncode == 0, (local / "printed").read_text(encoding="utf-8")
     return Run(folder, local, there.printed, cluster.jobs(), watch, lost, cancelled, late)
 
 

@@ -17,7 +17,7 @@ from ap3.errors import UserError
 from ap3.study.settings import read_studies
 
 ROOT = Path(__file__).parents[2]
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
 
 MODELS = ["small_alexnet", "small_vgg", "small_resnet", "small_vit", "resnet50", "vgg16"]
 
@@ -187,7 +187,7 @@ def dry_run(config: Any) -> str:
             if "trials" in study:
                 study["trials"] = min(study["trials"], 2)
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "config.yaml").write_text(yaml.safe_dump(config))
+        (Path(folder) / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         (Path(folder) / "mine.pth").touch()  # the one file that a likely configuration names
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         done = subprocess.run(
@@ -196,6 +196,7 @@ def dry_run(config: Any) -> str:
             capture_output=True,
             text=True,
             check=False,
+            encoding="utf-8",
         )
         assert not (Path(folder) / "results").exists()
     said = done.stdout + done.stderr

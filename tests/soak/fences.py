@@ -73,6 +73,6 @@ def memory(megabytes: int) -> Iterator[None]:
 
 
 def _taken() -> int:
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     [line] = [line for line in status.splitlines() if line.startswith("VmData:")]
     return int(line.split()[1]) * 1024

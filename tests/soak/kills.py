@@ -79,7 +79,9 @@ def workflow() -> list[str]:
 def complete(command: list[str], folder: Path) -> float:
     """Run a command to its end; returns how many seconds it took."""
     start = time.monotonic()
-    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return time.monotonic() - start
 
@@ -89,7 +91,7 @@ class Victim:
 
     def __init__(self, command: list[str], folder: Path) -> None:
         self.folder, self.printed = folder, folder.with_name(f"{folder.name}.log")
-        with self.printed.open("w") as log:
+        with self.printed.open("w", encoding="utf-8") as log:
             self.process = subprocess.Popen(
                 command,
                 cwd=folder,
@@ -105,7 +107,7 @@ class Victim:
             status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             return False
-        assert status == 0, f"in {self.folder}: {self.printed.read_text()}"
+        assert status == 0, f"in {self.folder}: {self.printed.read_text(encoding='utf-8')}"
         return True
 
     def reach(self, job: int) -> None:
@@ -117,8 +119,8 @@ class Victim:
         self._wait_for(r"^Finished jobid", job)
 
     def _wait_for(self, line: str, times: int) -> None:
-        while len(re.findall(line, self.printed.read_text(), re.MULTILINE)) < times:
-            assert self.process.poll() is None, self.printed.read_text()
+        while len(re.findall(line, self.printed.read_text(encoding="utf-8"), re.MULTILINE)) < times:
+            assert self.process.poll() is None, self.printed.read_text(encoding="utf-8")
             time.sleep(0.002)
 
     def stop(self, way: str) -> int:

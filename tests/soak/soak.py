@@ -37,7 +37,7 @@ def soak_training(until: float, chance: random.Random, folder: Path) -> Rows:
 
 def soak_workflow(until: float, chance: random.Random, folder: Path) -> Rows:
     """Stop `snakemake` at random moments; where it alone is killed, its jobs live on as orphans."""
-    (folder / "config.yaml").write_text(kills.CONFIG)
+    (folder / "config.yaml").write_text(kills.CONFIG, encoding="utf-8")
     command = [*kills.workflow(), "--configfile", str(folder / "config.yaml")]
     return _soak_kills("a workflow", command, folder / "whole", until, chance, [*kills.WAYS])
 
@@ -180,7 +180,7 @@ def main() -> None:
             print(_line(*row), flush=True)
         rows += found
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    with options.out.open("w", newline="") as file:
+    with options.out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["fault", "times", "wrong", "what came out"])
         writer.writerows(rows)

@@ -117,7 +117,7 @@ def _make_study(folder: Path) -> None:
     for name in SHOWN:
         shutil.copy(study / f"tables/{name}.csv", folder)
     settings = read_studies(yaml.safe_load(CONFIG), SCHEMA)["mini"].settings
-    (study / "settings.json").write_text(json.dumps({"name": "mini", **settings}))
+    (study / "settings.json").write_text(json.dumps({"name": "mini", **settings}), encoding="utf-8")
 
 
 def put_beside(name: str, good: Path, work: Path) -> None:

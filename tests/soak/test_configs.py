@@ -58,10 +58,15 @@ BROKEN = {
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["no YAML", "gigabytes of aliases", "an endless number"])
 def test_snakemake_ends_a_broken_one_before_any_job(tmp_path, kind):
-    (tmp_path / "config.yaml").write_text(BROKEN[kind])
+    (tmp_path / "config.yaml").write_text(BROKEN[kind], encoding="utf-8")
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(configs.ROOT / "Snakefile")]
     done = subprocess.run(
-        [*command, "--cores", "1"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [*command, "--cores", "1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     said = done.stdout + done.stderr
     assert done.returncode == 1

@@ -6,7 +6,7 @@ import pytest
 
 import ap3
 
-LIBRARY = (Path(__file__).parents[2] / "docs/library.md").read_text()
+LIBRARY = (Path(__file__).parents[2] / "docs/library.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ap3.__all__)

@@ -47,7 +47,7 @@ class Checkout:
                 ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__")
             )
         shutil.copy(ROOT / "Snakefile", folder)
-        (folder / "config.yaml").write_text(config)
+        (folder / "config.yaml").write_text(config, encoding="utf-8")
         return cls(folder)
 
     def command(self, *arguments: str) -> dict[str, Any]:
@@ -77,6 +77,7 @@ class Planner:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            encoding="utf-8",
         )
 
     def ask(
@@ -92,7 +93,7 @@ class Planner:
         }
         print(json.dumps(request), file=self.process.stdin, flush=True)
         status = self.process.stdout.readline()
-        printed = self.log.read_text()
+        printed = self.log.read_text(encoding="utf-8")
         assert status == "0\n", printed
         return printed
 

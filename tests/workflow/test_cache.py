@@ -55,7 +55,7 @@ def entries(planner, tmp_path):
     checkout = Checkout.make(tmp_path / "checkout")
 
     def plan(config: str, *names: str) -> dict[str, str]:
-        (checkout.folder / "config.yaml").write_text(config)
+        (checkout.folder / "config.yaml").write_text(config, encoding="utf-8")
         return planner.entries(checkout, *names)
 
     plan.folder = checkout.folder
@@ -106,9 +106,9 @@ def test_files_in_other_roles_share_no_entry(entries):
 def test_an_edited_helper_shares_no_entry(entries):
     before = entries(MINI)
     helper = entries.folder / "ap3/training/sgd.py"
-    helper.write_text(helper.read_text() + "\n# A comment.\n")
+    helper.write_text(helper.read_text(encoding="utf-8") + "\n# A comment.\n", encoding="utf-8")
     assert entries(MINI) == before
-    helper.write_text(helper.read_text() + "\n_EDITED = True\n")
+    helper.write_text(helper.read_text(encoding="utf-8") + "\n_EDITED = True\n", encoding="utf-8")
     after = entries(MINI)
     assert after.keys() == before.keys()
     same = {output for output in before if after[output] == before[output]}
@@ -122,7 +122,7 @@ def second(mini, cache, tmp_path_factory) -> Checkout:
     checkout = Checkout.make(folder / "checkout")
     entries = shutil.copytree(cache, folder / "cache")
     (folder / "scripts").mkdir()
-    (folder / "scripts/ap3").write_text("#!/bin/sh\necho ap3 ran; exit 1\n")
+    (folder / "scripts/ap3").write_text("#!/bin/sh\necho ap3 ran; exit 1\n", encoding="utf-8")
     (folder / "scripts/ap3").chmod(0o755)
     command = checkout.command("--cache", "--", covariance(), baseline(trial=2))
     command["env"] |= {

@@ -103,18 +103,18 @@ def edit(mini):
 
     def replace(name: str, old: str, new: str) -> None:
         path = mini.folder / name
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         assert old in text, f"{name} no longer holds {old!r}"
         before.setdefault(path, text)
-        path.write_text(text.replace(old, new, 1))
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
     yield replace
     for path, text in before.items():
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
 
 
 def append(edit, mini, name: str, text: str) -> None:
-    content = (mini.folder / name).read_text()
+    content = (mini.folder / name).read_text(encoding="utf-8")
     edit(name, content, content + text)
 
 
@@ -176,7 +176,7 @@ def test_an_edit_of_the_configuration(planner, mini, edit, what):
 def test_another_version_of_torch(planner, mini, tmp_path):
     (tmp_path / "torch-99.dist-info").mkdir()
     about = "Metadata-Version: 2.1\nName: torch\nVersion: 99\n"
-    (tmp_path / "torch-99.dist-info" / "METADATA").write_text(about)
+    (tmp_path / "torch-99.dist-info" / "METADATA").write_text(about, encoding="utf-8")
     assert planner.jobs(mini, path=[tmp_path]) == TRAIN
 
 
@@ -228,7 +228,9 @@ def test_an_edit_of_what_brings_data_and_weights(planner, sources, edit, name, o
 def test_one_more_ratio_leaves_the_other_variants_as_they_were(mini, tmp_path):
     shutil.copytree(mini.folder, tmp_path / "more", symlinks=True)
     more = Checkout(tmp_path / "more")
-    (more.folder / "config.yaml").write_text(configured(MINI, {"pruning.ratios": [0.5, 0.3, 0.8]}))
+    (more.folder / "config.yaml").write_text(
+        configured(MINI, {"pruning.ratios": [0.5, 0.3, 0.8]}), encoding="utf-8"
+    )
     trial = Path("results/mini/digits/small_vgg/trial1")
     done = more.run(str(trial / "measures.csv"))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -238,7 +240,9 @@ def test_one_more_ratio_leaves_the_other_variants_as_they_were(mini, tmp_path):
         before, after = mini.folder / path, more.folder / path
         assert after.stat().st_mtime > before.stat().st_mtime
         assert after.read_bytes() == before.read_bytes(), path
-    lines = (mini.folder / trial / "measures.csv").read_text().splitlines()
-    assert set(lines) < set((more.folder / trial / "measures.csv").read_text().splitlines())
+    lines = (mini.folder / trial / "measures.csv").read_text(encoding="utf-8").splitlines()
+    assert set(lines) < set(
+        (more.folder / trial / "measures.csv").read_text(encoding="utf-8").splitlines()
+    )
     weights = (mini.folder / trial / "baseline.safetensors").resolve()
     assert (more.folder / trial / "baseline.safetensors").resolve() == weights

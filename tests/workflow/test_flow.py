@@ -39,7 +39,9 @@ def test_the_picture_of_the_stages_is_that_of_the_rules(planner, checkout, study
     )
     config = yaml.safe_load(MINI)
     for name in ("fashion", "paper"):
-        config["studies"] |= yaml.safe_load((ROOT / f"workflow/studies/{name}.yaml").read_text())
+        config["studies"] |= yaml.safe_load(
+            (ROOT / f"workflow/studies/{name}.yaml").read_text(encoding="utf-8")
+        )
     settings = read_studies(json.loads(json.dumps(config)), SCHEMA)[study]
     ours, theirs = graph(settings), drawn_by_snakemake(printed, study)
     assert set(ours.nodes) == set(theirs.nodes)

@@ -64,7 +64,7 @@ def test_sigterm_stops_a_workflow_with_its_jobs(tmp_path, victims, way):
     victims[-1].reach(2)
     assert victims[-1].stop(way) == 1
     victims[-1].outlive()
-    printed = victims[-1].printed.read_text()
+    printed = victims[-1].printed.read_text(encoding="utf-8")
     assert "Terminating processes on user request" in printed
     assert "Traceback" not in printed
 

@@ -17,8 +17,8 @@ _FILE = re.compile(r"^```\w+\n# (Snakefile|[\w.]+)\n(.*?)^```$", re.MULTILINE | 
 @pytest.fixture
 def other(tmp_path):
     """Runs Snakemake in the other workflow's folder."""
-    for name, text in _FILE.findall((ROOT / "docs/ecosystem.md").read_text()):
-        (tmp_path / name).write_text(text)
+    for name, text in _FILE.findall((ROOT / "docs/ecosystem.md").read_text(encoding="utf-8")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
     (tmp_path / "ap3-checkout").symlink_to(ROOT)
     return partial(snakemake, tmp_path)
 
@@ -28,7 +28,9 @@ def snakemake(folder, *arguments):
     scripts = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": scripts, "PYTHONPATH": str(ROOT)}
     command = ["snakemake", "--cores", "1", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8"
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -45,7 +47,8 @@ def test_it_plans_where_snakedeploy_put_it(tmp_path):
     (tmp_path / "workflow/Snakefile").write_text(
         f'configfile: "config/config.yaml"\n'
         f'module ap3:\n    snakefile: "{ROOT}/workflow/Snakefile"\n    config: config\n'
-        "use rule * from ap3\n"
+        "use rule * from ap3\n",
+        encoding="utf-8",
     )
     shutil.copytree(ROOT / "config", tmp_path / "config")
     status, printed = snakemake(tmp_path, "--dry-run")

@@ -17,11 +17,15 @@ WEIGHTS = "my weights.pth"
 def plan(tmp_path):
     """Dry-runs a study of a network; gives the exit status and all that is printed."""
     shutil.copy(ROOT / "config.yaml", tmp_path)
-    (tmp_path / "own_networks.py").write_text("def tiny(classes, image_size): ...\n")
+    (tmp_path / "own_networks.py").write_text(
+        "def tiny(classes, image_size): ...\n", encoding="utf-8"
+    )
     (tmp_path / WEIGHTS).touch()
 
     def run(model: str) -> tuple[int, str]:
-        (tmp_path / "own.yaml").write_text(yaml.safe_dump({"study": "own", "studies": own(model)}))
+        (tmp_path / "own.yaml").write_text(
+            yaml.safe_dump({"study": "own", "studies": own(model)}), encoding="utf-8"
+        )
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         options = ["--directory", str(tmp_path), "--configfile", "config.yaml", "own.yaml"]
         done = subprocess.run(
@@ -30,6 +34,7 @@ def plan(tmp_path):
             env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
             capture_output=True,
             text=True,
+            encoding="utf-8",
         )
         return done.returncode, done.stdout + done.stderr
 

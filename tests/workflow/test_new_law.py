@@ -56,12 +56,12 @@ ENTRY = """    _law(
 def results(cache, tmp_path_factory):
     config = configured(MINI, {"figures": ["fig03"]})
     checkout = Checkout.make(tmp_path_factory.mktemp("law") / "checkout", config)
-    (checkout.folder / "ap3/latent/laplace.py").write_text(LAW)
+    (checkout.folder / "ap3/latent/laplace.py").write_text(LAW, encoding="utf-8")
     catalogue = checkout.folder / "ap3/measuring/catalogue.py"
     before = '    _law(\n        "ap3_fisher",'
-    text = catalogue.read_text()
+    text = catalogue.read_text(encoding="utf-8")
     assert text.count(before) == 1
-    catalogue.write_text(text.replace(before, ENTRY + before))
+    catalogue.write_text(text.replace(before, ENTRY + before), encoding="utf-8")
     done = checkout.run("--cache", "--", "mini", "report", SNAKEMAKE_OUTPUT_CACHE=str(cache))
     assert done.returncode == 0, done.stdout + done.stderr
     return checkout.folder / "results/mini"

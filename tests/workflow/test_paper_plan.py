@@ -67,8 +67,10 @@ DRAWN = {
 
 @pytest.fixture(scope="module")
 def paper():
-    config = yaml.safe_load((ROOT / "workflow/studies/paper.yaml").read_text())
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    config = yaml.safe_load((ROOT / "workflow/studies/paper.yaml").read_text(encoding="utf-8"))
+    schema = yaml.safe_load(
+        (ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8")
+    )
     return read_studies({"study": "paper", "studies": config}, schema)["paper"]
 
 
@@ -123,7 +125,11 @@ def test_a_dry_run_plans_its_networks_and_nothing_else(tmp_path, figure):
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     options = ["--directory", str(tmp_path), "--config", "study=paper", "device=cpu"]
     done = subprocess.run(
-        [*command, "--dry-run", *options, "--", figure], capture_output=True, text=True, check=True
+        [*command, "--dry-run", *options, "--", figure],
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
     )
     printed = done.stdout + done.stderr
     trained = re.findall(r"^Job \d+: Train (\S+) on (\S+), trial (\d)$", printed, re.MULTILINE)
@@ -142,7 +148,10 @@ def test_a_figure_that_a_study_does_not_map_is_refused_in_one_sentence(tmp_path)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     options = ["--directory", str(tmp_path), "--config", "study=fashion"]
     done = subprocess.run(
-        [*command, "--dry-run", *options, "--", "fig06"], capture_output=True, text=True
+        [*command, "--dry-run", *options, "--", "fig06"],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
     printed = done.stdout + done.stderr
     assert done.returncode == 1

@@ -48,10 +48,14 @@ class Workflow:
     def __init__(self, folder: Path, server) -> None:
         self.folder, self.server, self.disk = folder, server, folder / "disk"
         self.data = folder / "results" / "data"
-        (folder / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+        (folder / "config.yaml").write_text(
+            (ROOT / "config.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+        )
         datasets = [put(self.disk, name, *SMALL[name], server.url) for name in SMALL]
-        (folder / "registry.json").write_text(json.dumps([asdict(one) for one in datasets]))
-        (folder / "sitecustomize.py").write_text(SITECUSTOMIZE)
+        (folder / "registry.json").write_text(
+            json.dumps([asdict(one) for one in datasets]), encoding="utf-8"
+        )
+        (folder / "sitecustomize.py").write_text(SITECUSTOMIZE, encoding="utf-8")
 
     def make(self, *names: str, options: tuple[str, ...] = ()) -> tuple[int, str]:
         """Decode data sets; returns the exit status and all that is printed."""
@@ -70,6 +74,7 @@ class Workflow:
             env=os.environ | variables,
             capture_output=True,
             text=True,
+            encoding="utf-8",
         )
         return done.returncode, done.stdout + done.stderr
 

@@ -34,11 +34,11 @@ def folder(mini, tmp_path_factory):
                 other["ap2"] *= 3
                 other["test_pd_loss"] /= 2
             pd.concat([rows, other]).to_csv(table, index=False)
-    settings = json.loads((folder / "settings.json").read_text())
+    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     settings["networks"]["resnet"] = settings["networks"]["vgg"] | {"model": "small_resnet"}
     settings["figures"] = ["fig01", "fig03", "fig07"]
     shutil.copy(folder / "figures/fig03.png", folder / "figures/fig07.png")
-    (folder / "settings.json").write_text(json.dumps(settings))
+    (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     report(folder, folder / "report.html")
     return folder
 

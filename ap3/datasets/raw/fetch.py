@@ -30,7 +30,16 @@ def fetch(file: RemoteFile, target: Path, data_dir: Path | None = None) -> None:
     if data_dir is None:
         _download(file, target)
     else:
-        _copy(file, _find(file, data_dir.expanduser()), target)
+        _copy(file, _find(file, _in_full(data_dir)), target)
+
+
+def _in_full(data_dir: Path) -> Path:
+    try:
+        return data_dir.expanduser()
+    except RuntimeError as error:
+        raise MissingFileError(
+            f"data_dir is {data_dir}, and the home of that user is not known; write it in full."
+        ) from error
 
 
 def _find(file: RemoteFile, data_dir: Path) -> Path:

@@ -20,7 +20,7 @@ def test_table_and_ratios(tmp_path, monkeypatch, capsys):
     assert head.split()[-3:] == ["error", "std.", "error"]
     assert errors["exact"] < 1e-13
     assert 1e-6 < errors["Pyro, 3,000 points"] < 0.2
-    assert set(json.loads(ratios.read_text())) == {
+    assert set(json.loads(ratios.read_text(encoding="utf-8"))) == {
         "ap3_exact_over_pyro",
         "ap3_exact_over_reduced",
         "ap3_reduced_over_pyro",

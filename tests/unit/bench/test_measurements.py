@@ -43,7 +43,7 @@ def test_fine_tuning_is_measured(tmp_path, monkeypatch, capsys):
     out = tmp_path / "ratios.json"
     small = ["--model", "small_resnet", "--size", "16", "--examples", "60", "--rounds", "1"]
     run(monkeypatch, "finetuning", *small, "--threads", "1", "--json", str(out))
-    ratios = json.loads(out.read_text())
+    ratios = json.loads(out.read_text(encoding="utf-8"))
     assert set(ratios) == {
         "finetune_fresh_over_recipe",
         "finetune_fixed_over_recipe",
@@ -59,7 +59,7 @@ def test_accuracy_is_compared_with_the_recipe(tmp_path, monkeypatch, capsys):
     out = tmp_path / "ratios.json"
     small = ["--models", "small_vgg", "--epochs", "1", "--trials", "2"]
     run(monkeypatch, "accuracy", *small, "--json", str(out))
-    ratio = json.loads(out.read_text())["accuracy_over_recipe_demo"]
+    ratio = json.loads(out.read_text(encoding="utf-8"))["accuracy_over_recipe_demo"]
     assert 0.1 < ratio < 10
     line = next(line for line in capsys.readouterr().out.splitlines() if "small_vgg" in line)
     assert line.split()[:3] == ["small_vgg", "2", "1"]

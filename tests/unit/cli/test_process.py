@@ -8,10 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from ap3.cli import commands
+from ap3.datasets.images import Images
 from ap3.machine.job_log import Record
 
 STAGES = [stage for chapter in commands.CHAPTERS.values() for stage in chapter]
@@ -106,7 +109,7 @@ def test_an_interruption_is_status_130():
     )
     command = [sys.executable, "-c", code]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as child:
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, encoding="utf-8") as child:
         assert child.stdout.readline() == "on\n"
         child.send_signal(signal.SIGINT)
         _, said = child.communicate(timeout=30)
@@ -152,9 +155,49 @@ def test_a_reader_who_has_had_enough_is_no_mistake():
     reader, writer = os.pipe()
     os.close(reader)
     code = "import sys; from ap3.cli import main; sys.argv = ['ap3', '--version']; main()"
-    with os.fdopen(writer, "w") as pipe:
+    with os.fdopen(writer, "w", encoding="utf-8") as pipe:
         done = run_buffered(code, stdout=pipe)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.fixture
+def two_networks(tmp_path):
+    for name in ("a", "b"):
+        save_file({"w.weight": np.ones((4, 4), np.float32)}, tmp_path / f"{name}.safetensors")
+    return tmp_path
+
+
+def in_shell(folder, words, where):
+    """Run `ap3` with its streams as a shell's redirections have it."""
+    code = "from ap3.cli import main; main()"
+    command = f"{sys.executable} -c '{code}' {words} {where}"
+    return subprocess.run(
+        command, cwd=folder, shell=True, capture_output=True, text=True, encoding="utf-8"
+    )
+
+
+COMPARE = "compare a.safetensors b.safetensors"
+
+
+@pytest.mark.parametrize("how", ["", "--csv", "--json"])
+def test_a_table_for_a_closed_output_is_told_in_a_sentence(two_networks, how):
+    done = in_shell(two_networks, f"{COMPARE} {how}", ">&-")
+    assert done.returncode == 3
+    assert done.stderr == "ap3: standard output is closed; give it a place, such as > FILE.\n"
+
+
+def test_a_closed_output_is_nothing_to_a_stage_that_prints_nothing(tmp_path):
+    done = in_shell(tmp_path, "data --dataset digits --out d.safetensors", ">&- <&-")
+    assert done.returncode == 0, done.stderr
+    assert Images.load(tmp_path / "d.safetensors").name == "digits"
+
+
+@pytest.mark.parametrize("where", ["2>&-", "2>&- <&-"])
+def test_a_closed_error_stream_leaves_the_table(two_networks, where):
+    expected = in_shell(two_networks, COMPARE, "")
+    found = in_shell(two_networks, COMPARE, where)
+    assert (found.returncode, found.stdout) == (0, expected.stdout)
+    assert in_shell(two_networks, "compare a.safetensors c.safetensors", where).returncode == 2
 
 
 FULL = Path("/dev/full")
@@ -163,7 +206,7 @@ FULL = Path("/dev/full")
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 def test_output_that_cannot_be_written_is_told():
     code = "import sys; from ap3.cli import main; sys.argv = ['ap3', '--version']; main()"
-    with FULL.open("w") as full:
+    with FULL.open("w", encoding="utf-8") as full:
         done = run_buffered(code, stdout=full)
     assert done.returncode == 3
     assert done.stderr == "ap3: the system refused: No space left on device.\n"
@@ -171,7 +214,9 @@ def test_output_that_cannot_be_written_is_told():
 
 def test_a_defect_is_status_1_with_its_traceback():
     code = "from ap3 import cli; from ap3.cli import commands\ndef app(): 1 / 0\ncommands.app = app\ncli.main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8"
+    )
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
 
@@ -190,7 +235,9 @@ def test_the_shell_completes_commands_and_names(words, wanted):
     asked["COMP_CWORD"] = str(len(words.split()) - 1)
     code = "import sys; sys.argv[0] = 'ap3'; from ap3.cli import main; main()"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env=os.environ | asked, capture_output=True, text=True, encoding="utf-8"
+    )
     assert set(done.stdout.split()) == wanted
 
 

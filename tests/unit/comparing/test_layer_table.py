@@ -410,7 +410,9 @@ def test_the_package_stays_light_until_compare_is_asked_for():
     assert ap3.compare is compare
     heavy = "{'torch', 'pandas', 'numpy'} & set(sys.modules)"
     code = f"import sys, ap3; print({heavy}, callable(ap3.compare))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     assert shown.stdout.split() == ["set()", "True"]
     with pytest.raises(AttributeError, match="no attribute 'compair'"):
         _ = ap3.compair

@@ -8,6 +8,7 @@ from ap3 import datasets
 from ap3.comparing.layer_table import compare
 from ap3.config import user_code
 from ap3.errors import UserError
+from ap3.models.registry import build
 from ap3.pruning.masks import pruning_mask
 
 MODULE = """
@@ -43,7 +44,7 @@ def number(weights):
 
 @pytest.fixture(autouse=True)
 def brought(tmp_path, monkeypatch):
-    (tmp_path / "brought.py").write_text(MODULE)
+    (tmp_path / "brought.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
 
 
@@ -95,3 +96,15 @@ def test_what_is_not_as_it_must_be_is_refused_in_one_sentence(use, words):
 def test_names_of_ap3_and_timm_are_not_the_users_own():
     assert not user_code.is_own("lowest")
     assert not user_code.is_own("timm:resnet10t")
+
+
+def test_too_little_memory_is_not_called_a_mistake_of_the_users(tmp_path, monkeypatch):
+    (tmp_path / "hungry.py").write_text(
+        "def network(classes, image_size):\n    raise MemoryError\n", encoding="utf-8"
+    )
+    (tmp_path / "starved.py").write_text("raise MemoryError\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MemoryError):
+        build("hungry:network", classes=2, image_size=8)
+    with pytest.raises(MemoryError):
+        build("starved:network", classes=2, image_size=8)

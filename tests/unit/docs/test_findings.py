@@ -25,7 +25,7 @@ def findings(tmp_path, monkeypatch):
     (tmp_path / "docs").mkdir()
     monkeypatch.setattr(module, "DOCS", tmp_path / "docs")
     monkeypatch.setattr(module, "PAGE", tmp_path / "docs" / "findings.md")
-    module.PAGE.write_text("# What came out\n\nOf other studies.\n")
+    module.PAGE.write_text("# What came out\n\nOf other studies.\n", encoding="utf-8")
     return module
 
 
@@ -80,7 +80,7 @@ def row_of(page, title, measure):
 def test_a_study_of_two_networks(findings):
     write_study("small", trials=2, networks=("n", "m"))
     findings.main(["small"])
-    page = findings.PAGE.read_text()
+    page = findings.PAGE.read_text(encoding="utf-8")
     assert page.startswith("# What came out\n\nOf other studies.\n\n## Study `small`")
     assert "2 networks (n on d, m on d), 4 baselines in all, 50 weights" in page
     assert "Of the 15 pairs of variants" in page
@@ -94,13 +94,13 @@ def test_a_study_of_two_networks(findings):
     assert not row_of(page, between, "AP2")[0].startswith("1.000")
     assert (findings.DOCS / "results/small/agreement_summary.csv").exists()
     findings.main(["small"])
-    assert findings.PAGE.read_text() == page
+    assert findings.PAGE.read_text(encoding="utf-8") == page
 
 
 def test_a_study_of_one_trial_and_mode(findings):
     write_study("part", trials=1, modes=("lowest",))
     findings.main(["part"])
-    page = findings.PAGE.read_text()
+    page = findings.PAGE.read_text(encoding="utf-8")
     assert "Nothing is said of the choice of a ratio" in page
     assert "Nothing is said of a contrast" in page
     assert "Nothing is said of pairs between networks" in page

@@ -26,7 +26,9 @@ MINE = {
 def write(tmp_path):
     def write(content):
         path = tmp_path / "mine.yaml"
-        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+        path.write_text(
+            content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8"
+        )
         return path
 
     return write
@@ -151,5 +153,7 @@ def test_asking_what_a_figure_needs_imports_nothing_heavy():
         "describe('fig06').needs(Roles({'vit': 'a'}, {'large_images': 'b'}));"
         "print(*{'matplotlib', 'pandas', 'numpy', 'torch', 'scipy'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     assert done.stdout.strip() == ""

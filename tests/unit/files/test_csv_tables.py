@@ -12,7 +12,7 @@ TABLE = pd.DataFrame({"dataset": ["a", "b"], "epoch": [0, 1], "ap2": [1 / 3, np.
 
 def written(path, change):
     csv_tables.write(TABLE, path)
-    path.write_text(path.read_text().replace(*change))
+    path.write_text(path.read_text(encoding="utf-8").replace(*change), encoding="utf-8")
     return path
 
 
@@ -21,7 +21,7 @@ def test_a_table_comes_back_to_the_last_bit(tmp_path):
     csv_tables.write(TABLE, path)
     pd.testing.assert_frame_equal(csv_tables.read(path, "dataset", "epoch", values=["ap2"]), TABLE)
     other = written(tmp_path / "b.csv", ("b,1", "c,1"))
-    other.write_text(other.read_text().replace("a,0", "d,0"))
+    other.write_text(other.read_text(encoding="utf-8").replace("a,0", "d,0"), encoding="utf-8")
     assert list(csv_tables.read_all([path, other], "dataset")["dataset"]) == ["a", "b", "d", "c"]
 
 
@@ -70,14 +70,14 @@ def test_a_number_of_many_digits_is_a_number(tmp_path):
 def test_a_name_that_looks_like_a_number_stays_a_name(tmp_path):
     path = written(tmp_path / "a.csv", ("b,1", "007,1"))
     assert list(csv_tables.read(path, "dataset")["dataset"]) == ["a", "007"]
-    path.write_text(path.read_text().replace("a,0", "8,0"))
+    path.write_text(path.read_text(encoding="utf-8").replace("a,0", "8,0"), encoding="utf-8")
     assert list(csv_tables.read(path, "dataset")["dataset"]) == ["8", "007"]
 
 
 def test_any_column_but_of_names_holds_numbers_or_truths(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text("dataset,seen\na,x\nb,x\n")
+    path.write_text("dataset,seen\na,x\nb,x\n", encoding="utf-8")
     with pytest.raises(UserError, match="a number belongs, in line 2 of the column seen"):
         csv_tables.read(path, "dataset")
-    path.write_text("dataset,seen\na,True\nb,\nc,False\n")
+    path.write_text("dataset,seen\na,True\nb,\nc,False\n", encoding="utf-8")
     assert list(csv_tables.read(path, "dataset")["seen"].dropna()) == [True, False]

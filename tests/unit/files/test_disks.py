@@ -27,7 +27,9 @@ MEEKLY = ["setpriv", "--bounding-set=-dac_override"] if os.getuid() == 0 else []
 
 
 def run(*command, folder):
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, encoding="utf-8"
+    )
 
 
 def needs(folder, *command):

@@ -73,24 +73,24 @@ def test_the_lock_dies_with_its_process(owner, here):
 def test_an_orphan_writes_nothing_once_a_later_workflow_has_the_folder(owner, here, monkeypatch):
     results_lock.take(here)
     target = here / "a.csv"
-    write_atomically(target, lambda path: path.write_text("mine"))
+    write_atomically(target, lambda path: path.write_text("mine", encoding="utf-8"))
     for file in results_lock._held:
         file.close()
     owner()
     with pytest.raises(UserError, match="a later workflow has taken"):
-        write_atomically(target, lambda path: path.write_text("orphan's"))
-    assert target.read_text() == "mine"
+        write_atomically(target, lambda path: path.write_text("orphan's", encoding="utf-8"))
+    assert target.read_text(encoding="utf-8") == "mine"
     assert sorted(path.name for path in here.iterdir()) == [".lock", "a.csv"]
 
 
 def test_a_stage_run_by_hand_writes_at_any_time(owner, here):
     owner()
-    write_atomically(here / "a.csv", lambda path: path.write_text("mine"))
-    assert (here / "a.csv").read_text() == "mine"
+    write_atomically(here / "a.csv", lambda path: path.write_text("mine", encoding="utf-8"))
+    assert (here / "a.csv").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused_in_a_sentence(here):
-    here.write_text("a file where the folder should be")
+    here.write_text("a file where the folder should be", encoding="utf-8")
     with pytest.raises(UserError, match=r"cannot be written to .*; make it writable, or run in"):
         results_lock.take(here)
 
@@ -104,8 +104,8 @@ def test_what_a_killed_writer_left_goes_away_with_the_next_write(here):
     mine = here / f".a.{host}.{os.getpid()}.x2.csv"
     elsewhere = here / f".a.elsewhere.{gone.pid}.x3.csv"
     for path in (left, mine, elsewhere):
-        path.write_text("half")
-    write_atomically(here / "a.csv", lambda path: path.write_text("whole"))
+        path.write_text("half", encoding="utf-8")
+    write_atomically(here / "a.csv", lambda path: path.write_text("whole", encoding="utf-8"))
     assert sorted(here.iterdir()) == sorted([mine, elsewhere, here / "a.csv"])
 
 

@@ -63,7 +63,9 @@ except interruption.Interrupted:
     os.kill(os.getpid(), signal.SIGTERM)
     print("cleaned up")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8"
+    )
     assert (done.returncode, done.stdout) == (0, "cleaned up\n"), done.stderr
 
 
@@ -80,7 +82,9 @@ from ap3.cli import main
 sys.argv = ["ap3", "prune", "lowest-0.5", "--checkpoint", "none.safetensors", "--out", "pruned"]
 main()
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, encoding="utf-8"
+    )
     assert done.returncode == 130
     assert done.stderr.startswith("ap3: interrupted; ")
     assert done.stderr.count("\n") == 1

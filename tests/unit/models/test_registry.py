@@ -68,7 +68,7 @@ def greedy(classes):
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     """A module of the user's own, gone again after the test."""
-    (tmp_path / "own_networks.py").write_text(FACTORY)
+    (tmp_path / "own_networks.py").write_text(FACTORY, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     yield "own_networks"
     sys.modules.pop("own_networks", None)
@@ -167,7 +167,7 @@ def test_an_own_network_that_does_not_work_is_refused(own, function, says):
 def test_a_module_that_is_not_there_is_refused_before_anything_runs(tmp_path, monkeypatch):
     assert is_known("no_such_package.networks:mine")[0] is False
     (tmp_path / "failing_package").mkdir()
-    (tmp_path / "failing_package" / "__init__.py").write_text("1 / 0\n")
+    (tmp_path / "failing_package" / "__init__.py").write_text("1 / 0\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     assert is_known("failing_package.networks:mine")[0] is False
     with pytest.raises(UserError, match="ZeroDivisionError"):

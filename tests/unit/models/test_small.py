@@ -9,7 +9,7 @@ from ap3.errors import UserError
 from ap3.study.settings import Study, read_studies
 
 ROOT = Path(__file__).parents[3]
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
 
 
 def study(networks: dict, **changes) -> Study:

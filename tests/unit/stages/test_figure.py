@@ -61,7 +61,9 @@ def test_a_figure_is_one_page_with_its_fonts_embedded_as_truetype(name, text, ta
 def test_the_same_measures_give_the_same_bytes_whatever_the_users_settings(tables, tmp_path):
     """A second process, with other hashes and a matplotlibrc of its own, and tables shuffled."""
     rc = tmp_path / "matplotlibrc"
-    rc.write_text("font.size: 20\nlines.linewidth: 5\npdf.fonttype: 3\nfigure.dpi: 50\n")
+    rc.write_text(
+        "font.size: 20\nlines.linewidth: 5\npdf.fonttype: 3\nfigure.dpi: 50\n", encoding="utf-8"
+    )
     here, there = [tmp_path / f"{place}.pdf" for place in ("here", "there")]
     figure("fig12", here, tables, NETWORK, DATA, here.with_suffix(".png"))
     call = [[str(path) for path in reversed(tables)], NETWORK, DATA]

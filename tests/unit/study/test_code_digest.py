@@ -30,7 +30,7 @@ def digest(tmp_path, monkeypatch):
     def written(files: dict[str, str], what=lambda: code_digest.code_digest("nets")) -> str:
         for name, content in files.items():
             (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
-            (tmp_path / name).write_text(content)
+            (tmp_path / name).write_text(content, encoding="utf-8")
         forget()
         return what()
 
@@ -208,7 +208,12 @@ def digests(folder: Path, python: str = sys.executable) -> str:
     """The digests of all stages of a copy, asked for in a process of its own."""
     asked = f"from ap3.study.code_digest import code_digest as d; print([d(s) for s in {STAGES}])"
     done = subprocess.run(
-        [python, "-c", asked], cwd=folder, capture_output=True, text=True, check=False
+        [python, "-c", asked],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -219,7 +224,7 @@ def test_no_stage_changes_when_a_module_moves_and_its_package_is_renamed(copy):
     (copy / "ap3" / "latent").rename(copy / "ap3" / "densities")
     new = copy / "ap3" / "chance"
     new.mkdir()
-    (new / "__init__.py").write_text('"""Chance."""\n')
+    (new / "__init__.py").write_text('"""Chance."""\n', encoding="utf-8")
     (copy / f"{MOVED.replace('.', '/')}.py").rename(new / "from_names.py")
     package, _, module = MOVED.rpartition(".")
     moves = {
@@ -229,10 +234,10 @@ def test_no_stage_changes_when_a_module_moves_and_its_package_is_renamed(copy):
         "ap3.latent": "ap3.densities",
     }
     for path in copy.rglob("*.py"):
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         for old, here in moves.items():
             text = text.replace(old, here)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     assert digests(copy) == before
 
 

@@ -16,7 +16,7 @@ def digest(tmp_path, monkeypatch):
     def written(files: dict[str, str], what=lambda: provenance.network_digest("nets:net")) -> str:
         for name, content in files.items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).write_text(content)
+            (tmp_path / name).write_text(content, encoding="utf-8")
         for remembered in vars(code_digest).values():
             if hasattr(remembered, "cache_clear"):
                 remembered.cache_clear()
@@ -81,7 +81,7 @@ def test_versions_of_what_trains_a_network_are_named():
 )
 def test_of_descriptions_and_style_sheets_the_content_counts(tmp_path, name, first, same, other):
     def digest_of(text: str) -> str:
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
         return provenance.content_digest(tmp_path / name)
 
     assert digest_of(first) == digest_of(same) != digest_of(other)

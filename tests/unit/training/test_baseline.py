@@ -121,7 +121,7 @@ def test_the_stage_writes_checkpoint_and_history(tmp_path):
         device="cpu",
     )
     assert Checkpoint.load(tmp_path / "c.safetensors", CPU).identity.weights == "w.pth"
-    header, *rows = (tmp_path / "h.csv").read_text().splitlines()
+    header, *rows = (tmp_path / "h.csv").read_text(encoding="utf-8").splitlines()
     assert "validation_accuracy" in header
     assert len(rows) == 1
 

@@ -184,7 +184,9 @@ def in_another_process(file, target):
         "from ap3.datasets.sources import RemoteFile; "
         f"fetch({file!r}, Path({str(target)!r}))"
     )
-    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
 
 
 def test_two_processes_never_download_from_one_host_at_once(server, target):
@@ -288,6 +290,11 @@ def test_data_dir_may_start_at_home(tmp_path, target, monkeypatch):
     (tmp_path / NAME).write_bytes(CONTENT)
     fetch(remote(NAME, CONTENT), target, Path("~"))
     assert target.read_bytes() == CONTENT
+
+
+def test_a_data_dir_of_nobody_is_named_with_its_setting(tmp_path, target):
+    with pytest.raises(UserError, match="data_dir is ~nosuchuser/data, and the home of that user"):
+        fetch(remote(NAME, CONTENT), target, Path("~nosuchuser/data"))
 
 
 def test_a_data_dir_that_is_gone_is_named_with_its_setting(tmp_path, target):
