@@ -1,214 +1,180 @@
-"""Checkpoints of any network on disk: named tensors out of safetensors or torch files, no code run.
+"""Checkpoints of any network on disk: named tensors out of any file or folder, no code run.
 
-What wraps the tensors is taken off: a training loop's outer dictionary, the prefixes of
-DataParallel and torch.compile, and the weight and mask that `torch.nn.utils.prune` keeps apart.
+What the file holds is found by its first bytes, whatever it is called. `plain` turns what tools
+write into the weights meant: prefixes, masks, scales and bit masks are taken off.
 """
 
-import pickle
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
-
 from ap3.errors import UserError
+from ap3.files import bitmasks, masks, nested, quantised, safetensors_files, shards, torch_files
+from ap3.files.lazy_tensors import Entry, StateDict
+from ap3.files.safe_names import safe
+from ap3.files.wrappings import unwrapped
 
-_WRAPPINGS = ("state_dict", "model_state_dict", "model", "net", "params")
-_PARALLEL = "module."
-_INSERTED = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
-_ORIGINAL, _MASK = "_orig", "_mask"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A tensor that is not there yet: its shape, and how to get it."""
-
-    shape: tuple[int, ...]
-    make: Callable[[], Any]
-
-
-class StateDict(Mapping[str, Any]):
-    """Tensors by name, each made when it is asked for, so that one layer is held at a time.
-
-    Examples
-    --------
-    >>> StateDict({"weight": Entry((2,), lambda: torch.zeros(2))})["weight"]
-    tensor([0., 0.])
-    """
-
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
-        self.entries = entries
-
-    @classmethod
-    def of(cls, tensors: Mapping[str, Any]) -> "StateDict":
-        """Wrap tensors or arrays that are there already."""
-        if isinstance(tensors, cls):
-            return tensors
-        return cls(
-            {
-                name: Entry(tuple(np.shape(value)), partial(tensors.__getitem__, name))
-                for name, value in tensors.items()
-            }
-        )
-
-    def __getitem__(self, name: str) -> Any:
-        return self.entries[name].make()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.entries)
-
-    def __len__(self) -> int:
-        return len(self.entries)
+_MASK = "_mask"
+_OTHER_FORMATS = {
+    b"version https://git-lfs": "is a pointer of git-lfs and not the weights; run: git lfs pull",
+    b"GGUF": "is a GGUF file, whose blocks of codes are not read; convert it to safetensors with the "
+    "gguf package (gguf.quants.dequantize on each tensor)",
+    b"\x89HDF": "is an HDF5 file; write its weights with safetensors.numpy.save_file and give that",
+    b"\x1f\x8b": "is compressed by gzip; unpack it first",
+    b"<!DOCTYPE": "is a web page and not the weights; download the file itself",
+    b"<html": "is a web page and not the weights; download the file itself",
+}
+_BEGINNING = 32
 
 
-def read(path: Path) -> StateDict:
-    """Read a checkpoint by what it holds, whatever its file is called.
+def read(path: str | PathLike[str]) -> StateDict:
+    """Read a checkpoint by what it holds, whatever it is called.
+
+    Parameters
+    ----------
+    path
+        A safetensors file, a file of torch.save, a folder of either, or the index of its shards.
+
+    Returns
+    -------
+    StateDict
+        Tensors by name, each read when it is asked for.
 
     Raises
     ------
     UserError
-        If the file is missing, is neither safetensors nor a torch file, holds pickled code, or
-        holds no named tensors.
+        If there is no such file, it is of another kind, damaged, holds pickled code or several
+        networks of equal standing, or would take more memory than a file of its size can.
     """
+    path = Path(path)
     try:
+        if path.is_dir():
+            path = shards.file_of(path)
         with path.open("rb") as file:
-            start = file.read(9)
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}); give a checkpoint's path."
-        ) from error
+            start = file.read(_BEGINNING)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read ({why}); give a checkpoint's path.") from error
+    if path.name.endswith(shards.INDEX):
+        return shards.read_index(path, _read_file)
+    return _read_file(path, start)
+
+
+def _read_file(path: Path, start: bytes | None = None) -> StateDict:
+    if start is None:
+        with path.open("rb") as file:
+            start = file.read(_BEGINNING)
+    for beginning, sentence in _OTHER_FORMATS.items():
+        if start.startswith(beginning):
+            raise UserError(f"{path} {sentence}.")
     # A safetensors file is eight bytes of length, then JSON.
-    if start[8:] == b"{":
-        return _read_safetensors(path)
+    if start[8:9] == b"{":
+        return StateDict(safetensors_files.read(path))
+    if path.suffix == ".onnx":
+        raise UserError(
+            f"{path} is an ONNX file; write its weights with safetensors.numpy.save_file({{t.name: "
+            "onnx.numpy_helper.to_array(t) for t in onnx.load(FILE).graph.initializer}, OUT) and give "
+            "that."
+        )
     # A file of torch.save is a zip archive or, from old versions, a pickle.
     if not start.startswith((b"PK", b"\x80")):
-        raise _no_checkpoint(path)
-    return _read_torch(path, zipped=start.startswith(b"PK"))
+        raise torch_files.no_checkpoint(path)
+    file_of_torch = torch_files.read(path, is_zip=start.startswith(b"PK"))
+    chosen = nested.choose(file_of_torch.content, str(path))
+    return with_masks(
+        file_of_torch.entries(chosen.tensors), file_of_torch.entries(chosen.masks), chosen.remarks
+    )
+
+
+def of_content(content: Mapping[str, Any], source: str) -> StateDict:
+    """Take the network out of what `torch.load` returned.
+
+    Parameters
+    ----------
+    content
+        A state dict, or dictionaries around one.
+    source
+        What to call it in a refusal.
+
+    Raises
+    ------
+    UserError
+        If it holds no network, or several of equal standing.
+    """
+    if isinstance(content, StateDict):
+        return content
+    chosen = nested.choose(content, source)
+    tensors, beside = StateDict.of(chosen.tensors), StateDict.of(chosen.masks)
+    return with_masks(dict(tensors.entries), dict(beside.entries), chosen.remarks)
+
+
+def with_masks(
+    entries: dict[str, Entry], beside: dict[str, Entry], remarks: tuple[str, ...]
+) -> StateDict:
+    """Put masks of another dictionary beside the weights that they belong to.
+
+    Parameters
+    ----------
+    entries
+        Tensors by name.
+    beside
+        Masks by the name of the weights or of their layer.
+    remarks
+        Sentences to keep.
+    """
+    if beside:
+        entries, beside = unwrapped(entries), unwrapped(beside)
+    for name, mask in beside.items():
+        owner = name if name in entries else f"{name}.weight"
+        if owner in entries and f"{owner}{_MASK}" not in entries:
+            entries[f"{owner}{_MASK}"] = mask
+        else:
+            entries.setdefault(f"masks.{name}", mask)
+    return StateDict(entries, remarks)
 
 
 def plain(tensors: Mapping[str, Any]) -> StateDict:
-    """Take prefixes off names, and put weights and masks of `torch.nn.utils.prune` together.
+    """Turn what tools write into the weights meant, under the names that a reader expects.
+
+    Prefixes of wrappers are taken off, masks multiplied in, codes multiplied by their scales,
+    sparse weights filled up, and names made safe to print.
+
+    Parameters
+    ----------
+    tensors
+        By name.
+
+    Raises
+    ------
+    UserError
+        If the weights are an adapter's, packed, or don't fit their masks, bits or scales.
 
     Examples
     --------
+    >>> import torch
     >>> mask = torch.tensor([1, 0])
     >>> dict(plain({"module.fc.weight_orig": torch.ones(2), "module.fc.weight_mask": mask}))
     {'fc.weight': tensor([1., 0.])}
     """
-    entries = {_uninserted(name): entry for name, entry in StateDict.of(tensors).entries.items()}
-    # An averaged model has a counter beside its module, so what may be weights decides.
-    while (many := [n for n, e in entries.items() if len(e.shape) >= 2] or list(entries)) and all(
-        name.startswith(_PARALLEL) for name in many
-    ):
-        entries = {name.removeprefix(_PARALLEL): entry for name, entry in entries.items()}
-    for name in [name.removesuffix(_MASK) for name in entries if name.endswith(_MASK)]:
-        if name + _ORIGINAL in entries:
-            original, mask = entries.pop(name + _ORIGINAL), entries.pop(name + _MASK)
-            if original.shape != mask.shape:
-                raise UserError(
-                    f"{name} is kept as weights of shape {original.shape} and a mask of shape "
-                    f"{mask.shape}, which don't fit; make the checkpoint again."
-                )
-            entries[name] = Entry(original.shape, partial(_masked, original, mask))
-    return StateDict(entries)
+    state = StateDict.of(tensors)
+    entries = unwrapped(_with_safe_names(state.entries))
+    _refuse_adapter(entries)
+    entries, said_of_codes = quantised.dequantised(bitmasks.decompressed(entries))
+    entries, said_of_masks = masks.folded(entries)
+    return StateDict(entries, (*state.remarks, *said_of_codes, *said_of_masks))
 
 
-def _uninserted(name: str) -> str:
-    for part in _INSERTED:
-        name = name.replace(part, "")
-    return name
-
-
-def _masked(original: Entry, mask: Entry) -> Any:
-    return original.make() * mask.make()
-
-
-def _read_safetensors(path: Path) -> StateDict:
-    try:
-        file = safe_open(path, framework="pt")
-        names = list(file.keys())
-    except (SafetensorError, OSError) as error:
+def _with_safe_names(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    named = {safe(name): entry for name, entry in entries.items()}
+    if len(named) < len(entries):
         raise UserError(
-            f"{path.resolve()} is a damaged safetensors file ({error}); copy or make it again."
-        ) from error
-    return StateDict(
-        {
-            name: Entry(tuple(file.get_slice(name).get_shape()), partial(file.get_tensor, name))
-            for name in names
-        }
-    )
-
-
-def _read_torch(path: Path, zipped: bool) -> StateDict:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # torch's, on the speed of sparse tensors
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower():
-            raise UserError(
-                f"{path} holds pickled Python objects beside tensors, which are not loaded because "
-                "they could run any code; save model.state_dict() and give that."
-            ) from error
-        raise _no_checkpoint(path) from error
-    except Exception as error:
-        # torch.load fails in as many ways as there are files that are none of its own.
-        raise _no_checkpoint(path) from error
-    return _unwrap(content, path)
-
-
-def _no_checkpoint(path: Path) -> UserError:
-    return UserError(
-        f"{path} is no checkpoint (neither safetensors nor a file of torch.save); give one that "
-        "holds a state dict."
-    )
-
-
-def _unwrap(content: Any, path: Path) -> StateDict:
-    """Find the mapping of names to tensors in what a training loop saved."""
-    if _has_weights(content):
-        return StateDict.of(_tensors(content))
-    found = dict(_nested(content))
-    usual = [key for key in _WRAPPINGS if key in found]
-    if len(found) > 1 and not usual:
-        raise UserError(
-            f"{path} holds several state dicts ({', '.join(found)}); save the one that is meant by "
-            "itself."
+            "two tensors have names that only differ in unprintable or endless parts; rename them."
         )
-    if found:
-        return StateDict.of(_tensors(found[usual[0] if usual else next(iter(found))]))
-    if _tensors(content):
-        return StateDict.of(_tensors(content))
-    known = f"the keys {', '.join(map(str, content))}" if isinstance(content, Mapping) else "none"
-    raise UserError(
-        f"{path} holds no state dict (a mapping of names to tensors; found {known[:120]}); save "
-        "model.state_dict() and give that."
-    )
+    return named
 
 
-def _nested(content: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """State dicts with weights inside a mapping, at any depth, by the last key."""
-    if isinstance(content, Mapping):
-        for key, value in content.items():
-            if _has_weights(value):
-                yield str(key), value
-            else:
-                yield from _nested(value)
-
-
-def _has_weights(content: Any) -> bool:
-    return any("weight" in name and tensor.ndim >= 2 for name, tensor in _tensors(content).items())
-
-
-def _tensors(content: Any) -> dict[str, Tensor]:
-    """Named tensors of a mapping, whatever else it holds."""
-    if not isinstance(content, Mapping):
-        return {}
-    named = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-    return named if all(isinstance(name, str) for name in named) else {}
+def _refuse_adapter(entries: Mapping[str, Entry]) -> None:
+    adapters = [name for name in entries if ".lora_A." in name or ".lora_B." in name]
+    if adapters:
+        raise shards.adapter(f"the checkpoint (with {adapters[0]})")

@@ -1,0 +1,165 @@
+"""Codes with scales beside them: the weights meant are (code − zero point) · scale.
+
+One scale stands for the whole tensor, a row of it, a group of columns or a block. What is packed
+several codes to a number is refused with the line that unpacks it.
+"""
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+
+from ap3.errors import UserError
+from ap3.files.lazy_tensors import Entry, Shape
+from ap3.files.safe_names import listed, safe
+
+_CODES = ("int8", "uint8", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")
+# In place of the weights' own name, {} being what it is called and [] its layer.
+_SCALES = (
+    "{}_scale",
+    "{}_scale_inv",  # multiplied as well, whatever its name says
+    "{}.scale",
+    "{}.scales",
+    "{}_scales",
+    "[]scale_weight",
+    "[]scale",
+    "[]scales",
+)
+_ZERO_POINTS = ("{}_zero_point", "{}.zero_point", "[]zero_point")
+_BITSANDBYTES_SCALE = "[]SCB"
+_PACKED = {
+    "qweight": "GPTQ or AWQ",
+    "qzeros": "GPTQ or AWQ",
+    "weight_packed": "compressed-tensors",
+    "quant_map": "bitsandbytes (four bits)",
+    "_packed_params": "torch.ao",
+}
+_USUAL_BLOCK = 128
+_UNPACK = (
+    "AutoModelForCausalLM.from_pretrained(FOLDER).dequantize().save_pretrained(OUT), or the tool that "
+    "packed them, writes them as floats"
+)
+
+
+def dequantised(entries: dict[str, Entry]) -> tuple[dict[str, Entry], list[str]]:
+    """Multiply scales into the codes beside them.
+
+    Parameters
+    ----------
+    entries
+        Tensors by name.
+
+    Returns
+    -------
+    dict, list
+        The tensors without the scales, and sentences on what was multiplied.
+
+    Raises
+    ------
+    UserError
+        If weights are packed, several codes to a number.
+    """
+    _refuse_packed(entries)
+    entries, names = dict(entries), []
+    for name, codes in list(entries.items()):
+        if len(codes.shape) < 2 or codes.dtype not in _CODES:
+            continue
+        scale_name = _first(entries, name, (*_SCALES, _BITSANDBYTES_SCALE))
+        if scale_name is None:
+            continue
+        zero_name = _first(entries, name, _ZERO_POINTS)
+        scale, zero = entries.pop(scale_name), entries.pop(zero_name) if zero_name else None
+        divisor = 127.0 if scale_name.endswith("SCB") else 1.0
+        entries[name] = _weights(name, codes, scale, zero, divisor)
+        names.append(name)
+    said = f"{listed(names)} were dequantised with the scales beside them." if names else ""
+    return entries, [said] if said else []
+
+
+def _refuse_packed(entries: dict[str, Entry]) -> None:
+    for name in entries:
+        parts = name.split(".")
+        for part in parts[-2:]:
+            if part in _PACKED:
+                raise UserError(
+                    f"{safe(name)} is a part of weights that {_PACKED[part]} packed, several codes to "
+                    f"a number; {_UNPACK}."
+                )
+        if name.endswith("_blocks") and f"{name.removesuffix('_blocks')}_scales" in entries:
+            raise UserError(f"{safe(name)} holds packed four-bit floats (MXFP4); {_UNPACK}.")
+
+
+def _first(entries: dict[str, Entry], name: str, patterns: tuple[str, ...]) -> str | None:
+    """Find the first tensor that is called as one of the patterns says."""
+    layer = name[: name.rfind(".") + 1]
+    names = (pattern.replace("{}", name).replace("[]", layer) for pattern in patterns)
+    return next((each for each in names if each in entries and each != name), None)
+
+
+def _weights(name: str, codes: Entry, scale: Entry, zero: Entry | None, divisor: float) -> Entry:
+    problem = ""
+    if scale.dtype not in ("float32", "float16", "bfloat16", "float64", "float8_e8m0fnu"):
+        problem = f"{name} has a scale of type {scale.dtype}, which is no real number; {_UNPACK}."
+    for factor in (scale, zero):
+        if factor is not None and _blocks(factor.shape, codes.shape) is None:
+            problem = (
+                f"{name} has codes of shape {codes.shape} and scales or zero points of shape "
+                f"{factor.shape}, which don't fit; {_UNPACK}."
+            )
+    make = partial(_product, codes, scale, zero, divisor)
+    return Entry(codes.shape, make, "float32", None, problem)
+
+
+def _product(codes: Entry, scale: Entry, zero: Entry | None, divisor: float) -> Any:
+    values = torch.as_tensor(codes.make()).to(torch.float32)
+    if zero is not None:
+        values = values - _spread(torch.as_tensor(zero.make()).float(), codes.shape)
+    return values * _spread(torch.as_tensor(scale.make()).float() / divisor, codes.shape)
+
+
+def _spread(factor: torch.Tensor, shape: Shape) -> torch.Tensor:
+    """Repeat a factor over the rows, columns or blocks that it stands for."""
+    blocks = _blocks(tuple(factor.shape), shape)
+    if blocks is None:
+        raise UserError(f"scales of shape {tuple(factor.shape)} don't fit codes of shape {shape}.")
+    if factor.numel() == 1:
+        return factor.reshape(())
+    factor = factor.reshape(tuple(factor.shape) + (1,) * (len(shape) - factor.ndim))
+    for axis, (block, size) in enumerate(zip(blocks, shape, strict=True)):
+        if block > 1 and factor.shape[axis] > 1:
+            factor = factor.repeat_interleave(block, axis).narrow(axis, 0, size)
+    return factor
+
+
+def _blocks(factor: Shape, shape: Shape) -> Shape | None:
+    """Tell how many rows, columns, … one number of a factor stands for; None if it cannot be.
+
+    >>> _blocks((1,), (8, 6)), _blocks((8,), (8, 6)), _blocks((2, 3), (8, 6))
+    ((8, 6), (1, 6), (4, 2))
+    >>> _blocks((3, 2), (300, 256)), _blocks((5,), (8, 6))
+    ((128, 128), None)
+    """
+    if math.prod(factor) == 1:
+        return shape
+    if len(factor) > len(shape):
+        return None
+    factor = factor + (1,) * (len(shape) - len(factor))
+    widths = [_widths(count, size) for count, size in zip(factor, shape, strict=True)]
+    certain = {some[0] for some in widths if len(some) == 1} | {_USUAL_BLOCK}
+    chosen = [some if len(some) == 1 else [w for w in some if w in certain] for some in widths]
+    return tuple(some[0] for some in chosen) if all(len(some) == 1 for some in chosen) else None
+
+
+def _widths(count: int, size: int) -> list[int]:
+    """Widths that `count` equal blocks may have that cover `size`, the last one cut off or not.
+
+    Where they are cut off, the width is a power of two, as all tools have it.
+    """
+    if not 0 < count <= size:
+        return []
+    if count in (1, size):
+        return [size // count]
+    power = 2 ** math.ceil(math.log2(size / count))
+    even = [size // count] if size % count == 0 else []
+    return list(dict.fromkeys(even + ([power] if math.ceil(size / power) == count else [])))
