@@ -14,8 +14,10 @@ _MOST_LEVELS = 257
 _TIMES_AS_MANY = 4  # weights as levels, at least
 _SHORTEST_ROW = 16
 _OFF_GRID = 0.02
+_STEPS_APART = (1, 2, 3)  # of the two nearest values of a row
+_SURE = 4.0  # standard errors
 _MOST_RANK = 256
-_LOW = 0.9  # of the full rank
+_LOW = 0.9  # of the baseline's rank, in half precision
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,14 @@ def levels_of(baseline: Any, pruned: Any) -> Levels | None:
         None if it was not, or if the baseline is as coarse.
     """
     before, after = _rows(baseline), _rows(pruned)
-    together, values = np.concatenate(after), np.unique(np.concatenate(after))
-    if len(values) <= min(_MOST_LEVELS, len(together) // _TIMES_AS_MANY):
-        if len(np.unique(np.concatenate(before))) <= _MOST_LEVELS:
+    together = np.concatenate(after)
+    values = np.unique(together)
+    if len(values) <= min(_MOST_LEVELS, np.count_nonzero(together) // _TIMES_AS_MANY):
+        if len(np.unique(np.concatenate(before))) <= 2 * len(values):
             return None
         count = len(_all_values(pruned, values))
-        return Levels(f"{count} levels", _near_zero(before, after, values))
+        if count <= _MOST_LEVELS:
+            return Levels(f"{count} levels", _near_zero(before, after, values))
     if len(after[0]) < _SHORTEST_ROW or len(after) < 2:
         return None
     counts = [_on_grid(row) for row in after]
@@ -80,7 +84,7 @@ def _all_values(weights: Any, values: NDArray[np.float64]) -> NDArray[np.float64
         block = flat[start : start + _SAMPLED]
         found = np.unique(to_numpy(block.double() if hasattr(block, "double") else block))
         values = np.union1d(values, found)
-        if len(values) > 16 * _MOST_LEVELS:
+        if len(values) > _MOST_LEVELS:
             break
     return values
 
@@ -90,11 +94,12 @@ def _on_grid(row: NDArray[np.float64]) -> int:
     values = np.unique(row)
     if len(values) < 2:
         return 0
-    step = np.diff(values).min()
-    places = values / step
-    reach = places[-1] - places[0]
-    is_even = np.abs(places - np.round(places)).max() < _OFF_GRID
-    return round(reach) + 1 if is_even and reach < _MOST_LEVELS else 0
+    for part in _STEPS_APART:
+        places = values * (part / np.diff(values).min())
+        reach = places[-1] - places[0]
+        if reach < _MOST_LEVELS and np.abs(places - np.round(places)).max() < _OFF_GRID:
+            return round(reach) + 1
+    return 0
 
 
 def _near_zero(
@@ -102,18 +107,19 @@ def _near_zero(
     after: list[NDArray[np.float64]],
     values: NDArray[np.float64] | None,
 ) -> float:
-    """Share of the baseline's sampled weights that are nearer to 0 than to the next level."""
-    count = 0
+    """Share of the weights that are nearer to 0 than to the next level, as far as a sample tells."""
+    count, size = 0, sum(map(len, before))
     for x, y in zip(before, after, strict=True):
         levels = np.unique(y) if values is None else values
         lower = -levels[levels < 0].max(initial=-np.inf)
         upper = levels[levels > 0].min(initial=np.inf)
         count += int(np.count_nonzero((x > -lower / 2 * 1.05) & (x < upper / 2 * 1.05)))
-    return 1.2 * count / sum(map(len, before))
+    share = count / size
+    return share + _SURE * np.sqrt(share * (1 - share) / size) + 2 * _SURE / size
 
 
 def rank_of(weights: Any, shape: tuple[int, ...], than: Any) -> int | None:
-    """Find that a layer is of low rank: below 9 tenths of the full one, and of the baseline's.
+    """Find that a layer is of low rank: below the full one, and below the baseline's.
 
     Parameters
     ----------
@@ -134,15 +140,21 @@ def rank_of(weights: Any, shape: tuple[int, ...], than: Any) -> int | None:
     if full < 2:
         return None
     rank = _rank(weights, rows, columns)
-    if rank is None or rank >= _LOW * full:
+    if rank is None or rank >= full:
         return None
-    before = _rank(than, rows, columns)
-    return rank if before is None or rank < _LOW * before else None
+    before = _rank(than, rows, columns) or full
+    # Rounding to half precision hides the smallest singular values of any layer.
+    most = _LOW * before if _type(weights).endswith("float16") else before
+    return rank if rank < most else None
+
+
+def _type(weights: Any) -> str:
+    return str(getattr(weights, "dtype", "float64")).removeprefix("torch.")
 
 
 def _rank(weights: Any, rows: int, columns: int) -> int | None:
     """Numerical rank, where rounding to the weights' type counts as nothing; None if it is large."""
-    kind = str(getattr(weights, "dtype", "float64")).removeprefix("torch.")
+    kind = _type(weights)
     epsilon = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float64": 2.0**-45}.get(kind, 2.0**-22)
     values = to_numpy(weights.float() if kind.endswith("float16") else weights)
     matrix = values.reshape(rows, columns)

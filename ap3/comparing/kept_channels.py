@@ -120,6 +120,10 @@ def _kept(one: Entry, two: Entry, known: list[Kept]) -> Kept | None:
 def _cube(entry: Entry) -> NDArray[Any]:
     """View a layer as (rows, columns, places of the kernel)."""
     tensor = entry.make()
+    if getattr(tensor, "is_meta", False):
+        return np.zeros((*entry.shape[:2], prod(entry.shape[2:])), np.float32)
+    if str(getattr(tensor, "layout", "torch.strided")) != "torch.strided":
+        tensor = tensor.to_dense()
     values = to_numpy(tensor.float() if hasattr(tensor, "float") else tensor)
     return values.astype(np.float32, copy=False).reshape(*entry.shape[:2], prod(entry.shape[2:]))
 

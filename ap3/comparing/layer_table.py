@@ -47,7 +47,7 @@ def compare(
     groups: int | None = 100,
     laws: Iterable[str] = (),
 ) -> Comparison:
-    """Compare a network with its pruned version.
+    """Compare a network with its pruned version: two modules, files, or state dicts of one architecture.
 
     A layer is a tensor of real numbers in two or more dimensions: linear and convolutional layers,
     embeddings, the projections of attention, the experts of a mixture. Biases and the scales of
@@ -109,12 +109,13 @@ def compare(
         for name in pairs.names
         if name in kept or pairs.shape_in_pruned(name) in (None, pairs.baseline.entries[name].shape)
     ]
+    if not chosen:
+        raise UserError(f"no layer can be compared: {' '.join(remarks)}")
     asked = _Asked(df, groups, further)
     rows = [_compared(name, pairs, kept.get(name), asked) for name in counted(chosen, "layers")]
     said = [f"{part}: {r}" for part, s in (("baseline", one), ("pruned", two)) for r in s.remarks]
-    said += [*pairs.remarks, *remarks, *_dropped(rows)]
-    if wanted == ["*"]:
-        said += differing(pairs, set(chosen))
+    others = differing(pairs, set(chosen)) if wanted == ["*"] else []
+    said += [*pairs.remarks, *remarks, *_dropped(rows), *others]
     return Comparison.of(
         [row.table | _columns(row.done) for row in rows], _verdict(rows, pairs, chosen), said
     )
@@ -209,7 +210,7 @@ def _verdict(rows: list[_Row], pairs: Matching, chosen: list[str]) -> str:
 def _compared(name: str, pairs: Matching, kept: Kept | None, asked: _Asked) -> _Row:
     """Compare one layer: with zeros where the pruned network has lost channels, or all of it."""
     _check_real(pairs.baseline, name, "baseline")
-    baseline = _dense(pairs.baseline[name])
+    baseline = _dense(pairs.baseline[name], name, "baseline")
     shape = pairs.baseline.entries[name].shape
     if name not in pairs.pruned.entries:
         pruned = baseline[:1] * 0
@@ -218,7 +219,7 @@ def _compared(name: str, pairs: Matching, kept: Kept | None, asked: _Asked) -> _
         )
     else:
         _check_real(pairs.pruned, name, "pruned network")
-        pruned = _dense(pairs.pruned[name])
+        pruned = _dense(pairs.pruned[name], name, "pruned network")
         if kept is not None:
             pruned = kept.widened(pruned, shape)
     flat = baseline.reshape(-1), pruned.reshape(-1)
@@ -288,11 +289,12 @@ def _check_real(state: StateDict, name: str, whose: str) -> None:
         )
 
 
-def _dense(tensor: Any) -> Any:
-    """Make a tensor dense, in one of the types that can be counted with."""
+def _dense(tensor: Any, name: str, whose: str) -> Any:
+    """Make a tensor dense; refused if it holds no numbers."""
     if getattr(tensor, "is_meta", False):
         raise UserError(
-            "a layer is a meta tensor, which holds no numbers; load the weights before saving."
+            f"layer {layer_of(name)} of the {whose} is a meta tensor, which holds no numbers; load "
+            "the weights before saving."
         )
     is_sparse = str(getattr(tensor, "layout", "torch.strided")) != "torch.strided"
     return tensor.to_dense() if is_sparse else tensor

@@ -288,6 +288,8 @@ def verdict(whole: Whole) -> str:
 def _not_pruned(whole: Whole, count: int) -> str:
     kinds = Counter(each.kind for each in whole.done)
     if kinds[UNTOUCHED] == count:
-        return f"not pruned: all {count} layers are untouched."
+        return (
+            f"not pruned: {'the layer is' if count == 1 else f'all {count} layers are'} untouched."
+        )
     said = ", ".join(f"{times} {kind}" for kind, times in kinds.most_common())
     return f"not pruned: of {count} layers, {said}."

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ap3.errors import UserError
+
 Shape = tuple[int, ...]
 
 
@@ -25,8 +27,8 @@ class Entry:
     memory
         Equal for two tensors that are the same memory (tied weights); None for all others.
     problem
-        Why its numbers are not the layer's weights: a sentence for who asks for them; empty if
-        they are.
+        Why its numbers cannot be had: the sentence that refuses who asks for them; empty if they
+        can.
     """
 
     shape: Shape
@@ -83,7 +85,10 @@ class StateDict(Mapping[str, Any]):
         )
 
     def __getitem__(self, name: str) -> Any:
-        return self.entries[name].make()
+        entry = self.entries[name]
+        if entry.problem:
+            raise UserError(entry.problem)
+        return entry.make()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)

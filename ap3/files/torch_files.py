@@ -196,8 +196,8 @@ def no_checkpoint(path: Path, why: str = "") -> UserError:
 
 def _refused_class(path: Path, name: str) -> UserError:
     return UserError(
-        f"{path} holds pickled Python objects ({safe(name)}), which are not loaded because they could "
-        "run any code; where that class is at hand and the file is trusted, load it with "
+        f"{path} holds pickled Python objects beside tensors ({safe(name)}), which are not loaded "
+        "because they could run any code; where that class is at hand and the file is trusted, load it with "
         "torch.load(..., weights_only=False), save the network's state_dict() and give that."
     )
 

@@ -1,6 +1,7 @@
 """Pretrained weights in a file: read without running any code of it, and given to a network."""
 
 import re
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -8,8 +9,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ap3.errors import InvalidFileError
-from ap3.files import state_dicts, storage
+from ap3.errors import InvalidFileError, UserError
+from ap3.files import shards, state_dicts, storage
 from ap3.models.checkpoint import load_state, read_identity
 from ap3.models.preprocessing import View
 
@@ -47,14 +48,28 @@ class Pretrained:
     def load(cls, path: Path) -> Self:
         """Read a file that `save` wrote, a checkpoint of `ap3 baseline`, or any state dict.
 
+        What was done to get at the weights of others' files is said on the standard error.
+
+        Parameters
+        ----------
+        path
+            Of one file: a study follows its content.
+
         Raises
         ------
         UserError
             If the file is missing, damaged, or holds something else.
         """
+        if path.is_dir() or path.name.endswith(shards.INDEX):
+            raise UserError(
+                f"{path} is no single file, which a study could follow; give one file with all "
+                "weights (model.state_dict() in safetensors or by torch.save)."
+            )
         if not storage.is_ours(path):
-            tensors = dict(state_dicts.plain(state_dicts.read(path)))
-            return cls(path.name, {name: tensor.detach() for name, tensor in tensors.items()})
+            tensors = state_dicts.plain(state_dicts.read(path))
+            for remark in tensors.remarks:
+                print(f"{path}: {remark}", file=sys.stderr)
+            return cls(path.name, {name: _detached(tensor) for name, tensor in tensors.items()})
         arrays, metadata = storage.load(path)
         state = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return cls(metadata.get("weights", path.name), state, _view(metadata, path))
@@ -81,6 +96,11 @@ class Pretrained:
             state |= {weight: own[weight], bias: own[bias]}
         _check_finite(state, self.name)
         load_state(network, state, self.name)
+
+
+def _detached(tensor: Any) -> Tensor:
+    """Make a dense tensor of what a file holds, for a network to keep."""
+    return torch.as_tensor(tensor).detach().to_dense()
 
 
 def _interpolated(state: State, network: nn.Module) -> State:

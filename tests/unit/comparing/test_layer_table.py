@@ -24,6 +24,7 @@ from ap3.latent import IsotropicGaussian, StudentT, auto_student_t_scale, auto_v
 from ap3.metrics import ap2, relative_frobenius
 
 LAWS = ["ap3_gaussian", "ap3_nondiagonal", "ap3_student_t"]
+SLOW_LAW = [layer_table.NONDIAGONAL]
 
 
 def network(seed=0):
@@ -59,10 +60,10 @@ def run(monkeypatch, capsys):
     return command
 
 
-@pytest.mark.parametrize("block", [7, 2**22])
+@pytest.mark.parametrize("block", [32, 1000, 2**22])
 def test_the_numbers_of_the_laws(block, monkeypatch):
     monkeypatch.setattr(layer_table, "BLOCK", block)
-    table = compare(BASELINE, PRUNED).set_index("layer")
+    table = compare(BASELINE, PRUNED, laws=SLOW_LAW).set_index("layer")
     assert list(table.index) == ["0", "3", "4"]
     for layer, row in table.iterrows():
         one, two = BASELINE[f"{layer}.weight"], FOLDED[f"{layer}.weight"]
@@ -89,10 +90,10 @@ def test_settings_of_the_student_t(df, groups):
 
 def test_pruning_everything_is_1_9_and_nothing_is_0():
     empty = {name: torch.zeros_like(value) for name, value in BASELINE.items()}
-    everything = compare(BASELINE, empty)
+    everything = compare(BASELINE, empty, laws=SLOW_LAW)
     np.testing.assert_allclose(everything[["ap3_gaussian", "ap3_nondiagonal"]], 1.9)
     assert (everything["relative_distance"] == 1).all()
-    nothing = compare(BASELINE, BASELINE)
+    nothing = compare(BASELINE, BASELINE, laws=SLOW_LAW)
     assert (nothing[["sparsity", "ap2", "relative_distance", *LAWS]] == 0).all(axis=None)
 
 
@@ -102,7 +103,8 @@ def test_a_baseline_of_zeros_and_a_layer_too_large_to_rotate(monkeypatch):
     assert row.ap2 == 4
     assert np.isnan([row.relative_distance, row.ap3_gaussian, row.ap3_student_t]).all()
     monkeypatch.setattr(layer_table, "LARGEST_ROTATED", 210)
-    table = compare(BASELINE, PRUNED)
+    assert "ap3_nondiagonal" not in compare(BASELINE, PRUNED)
+    table = compare(BASELINE, PRUNED, laws=SLOW_LAW)
     assert table["weights"].tolist() == [216, 320, 200]
     assert table["ap3_nondiagonal"].isna().tolist() == [True, True, False]
 
@@ -234,8 +236,9 @@ def test_outputs(files, run):
     assert len(out.splitlines()) == 4
     assert out.startswith("layer,weights,sparsity,ap2,")
     plain = run(*files)[1].splitlines()
-    assert plain[0].split()[:3] == ["layer", "weights", "sparsity"]
-    assert len(plain) == 4
+    assert plain[0].startswith("pruned: unstructured in 3 of 3 layers, 50 %")
+    assert plain[1].split()[:3] == ["layer", "weights", "sparsity"]
+    assert len(plain) == 5
     (chosen,) = json.loads(run(*files, "--json", "--layer", "4")[1])
     assert chosen["layer"] == "4"
     assert run(*files, "--json", "--csv")[0] == 2
@@ -252,7 +255,8 @@ def test_on_a_terminal(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     printing.show(compare(BASELINE, PRUNED))
     out = capsys.readouterr().out
-    assert "ap3" in out
+    assert "ap2" in out
+    assert "unstructured" in out
     assert "─" in out
 
 
@@ -295,9 +299,6 @@ def without_last(state):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (without_last, "only the baseline has 4"),
-        (lambda s: s | {"5.weight": torch.ones(2, 2)}, "only the pruned network has 5"),
-        (lambda s: s | {"4.weight": torch.ones(5, 39)}, "of another shape 4"),
         (
             lambda s: s | {"4.weight": torch.full((5, 40), torch.nan)},
             "layer 4 of the pruned network must be finite, but 200 of its 200 weights",
@@ -335,12 +336,12 @@ def without_last(state):
             lambda s: s | {"4.weight": torch.ones(5, 40, device="meta")},
             "layer 4 of the pruned network is a meta tensor",
         ),
-        (lambda s: {"one": s, "two": {"three": s}}, "holds several state dicts (one, three)"),
+        (lambda s: {"one": s, "two": {"three": dict(s)}}, "several state dicts (one, two.three)"),
         (lambda s: s | {"4.weight": torch.ones(5, 40, dtype=torch.int8)}, "holds int8"),
         (lambda s: s | {"4.weight": torch.ones(5, 40, dtype=torch.complex64)}, "holds complex64"),
         (lambda _: {"epoch": 3}, "holds no state dict"),
         (lambda _: torch.ones(3), "holds no state dict"),
-        (lambda _: {"a.bias": torch.ones(3)}, "only the baseline has"),
+        (lambda _: {"a.bias": torch.ones(3)}, "have no layer in common"),
         (lambda _: network(), "pickled Python objects"),
     ],
 )
@@ -388,16 +389,14 @@ def test_files_that_are_no_checkpoints(content, run, files):
     assert "no checkpoint" in error or "damaged safetensors" in error
 
 
-def test_a_missing_file_and_a_folder(run, files, tmp_path):
-    for path in (tmp_path / "nowhere.pt", tmp_path):
-        status, _, error = run(files[0], path)
-        assert status == 2
-        assert "cannot be read" in error
+def test_a_missing_file(run, files, tmp_path):
+    status, _, error = run(files[0], tmp_path / "nowhere.pt")
+    assert status == 2
+    assert "cannot be read" in error
 
 
 def test_memory_stays_at_blocks(monkeypatch):
     monkeypatch.setattr(layer_table, "BLOCK", 2**14)
-    monkeypatch.setattr(layer_table, "LARGEST_ROTATED", 2**10)
     one, two = ({"fc.weight": np.ones((1000, 1000), np.float32)} for _ in range(2))
     tracemalloc.start()
     compare(one, two)
