@@ -52,7 +52,7 @@ def levels_of(baseline: Any, pruned: Any) -> Levels | None:
     before, after = _rows(baseline), _rows(pruned)
     together = np.concatenate(after)
     values = np.unique(together)
-    if len(values) <= min(_MOST_LEVELS, np.count_nonzero(together) // _TIMES_AS_MANY):
+    if len(values) <= min(_MOST_LEVELS, int(np.count_nonzero(together)) // _TIMES_AS_MANY):
         if len(np.unique(np.concatenate(before))) <= 2 * len(values):
             return None
         count = len(_all_values(pruned, values))

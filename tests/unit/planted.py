@@ -47,7 +47,7 @@ def draw(kind, seed):
     kept = {}
     if kind == "unstructured":
         share = rng.uniform(0.05, 0.95)
-        for name, value in two.items():
+        for value in two.values():
             value[
                 rng.random(value.shape) < share if rng.random() < 0.5 else small(value, share)
             ] = 0
@@ -77,7 +77,7 @@ def draw(kind, seed):
     tuned = kind == "fine-tuned" or (can_be_tuned and rng.random() < 0.5)
     if tuned:
         strength = 10 ** rng.uniform(-4, -1)
-        for name, value in two.items():
+        for value in two.values():
             noise = rng.standard_normal(value.shape).astype(np.float32) * scale * strength
             value += noise * (value != 0)
     return Planted(kind, tuned, one, two, kept)
