@@ -204,7 +204,7 @@ def _refused_class(path: Path, name: str) -> UserError:
 
 def _pickle_limit(size: int) -> int:
     """Bytes of pickle that a file of `size` bytes may hold: what describes tensors is small."""
-    return 4 * _MIB + size // 16
+    return _MIB + size // 16
 
 
 def _most_inflated(size: int) -> int:
