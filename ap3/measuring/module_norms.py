@@ -1,8 +1,8 @@
 """How much farther apart a network's module can move two points, and how far pruning moves it.
 
-Dense layers are decomposed; a convolution's norm is that of the map of whole images, at their true
-size, by products with the convolution and its transpose. Batch normalisation with fixed statistics
-is a diagonal map. A module of no known slope is refused.
+Dense layers are decomposed where they are not too large; a convolution's norm is that of the map of
+whole images, at their true size, by products with the convolution and its transpose. Batch
+normalisation with fixed statistics is a diagonal map. A module of no known slope is refused.
 """
 
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ def norms_of(
     inputs, outputs
         Shapes of what one example is to it, and of what it makes of it.
     lanczos_steps
-        For every convolution and its change.
+        For every convolution and large dense layer, and its change.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def _linear_norm(
         return 0.0
     if isinstance(module, nn.Conv1d | nn.Conv2d):
         return _convolution_norm(name, module, weight, inputs, steps)
-    return matrix_norm(weight.numpy()).upper
+    return matrix_norm(weight.numpy(), steps).upper
 
 
 def _convolution_norm(

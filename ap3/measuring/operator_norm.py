@@ -21,7 +21,7 @@ from scipy.linalg import eigvalsh_tridiagonal
 from ap3.errors import UserError
 from ap3.latent.vectors import Vector
 
-_DENSE = 2_000_000  # numbers of a matrix that is decomposed outright
+_DENSE = 5_000_000  # numbers of a matrix that is decomposed outright
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,14 @@ class Norm:
     upper: float
 
 
-def matrix_norm(matrix: Any) -> Norm:
-    """Spectral norm of a matrix, by its singular values.
+def matrix_norm(matrix: Any, steps: int = 100) -> Norm:
+    """Spectral norm of a matrix: by its singular values, or by Lanczos' method if it is large.
 
     Parameters
     ----------
     matrix : array of shape (m, n)
+    steps
+        Of Lanczos' method, from five million numbers on.
 
     Examples
     --------
@@ -45,12 +47,10 @@ def matrix_norm(matrix: Any) -> Norm:
     Norm(lower=2.0, upper=2.0)
     """
     matrix = np.asarray(matrix, dtype=float)
-    if matrix.size > _DENSE and max(matrix.shape) > 3 * min(matrix.shape):
-        # Rounding is relative to the largest eigenvalue, which is the one that is wanted.
-        wide = matrix if matrix.shape[0] < matrix.shape[1] else matrix.T
-        value = float(np.sqrt(np.linalg.eigvalsh(wide @ wide.T)[-1]))
-    else:
-        value = float(np.linalg.norm(matrix, 2))
+    if matrix.size > _DENSE:
+        tall = matrix if matrix.shape[0] > matrix.shape[1] else matrix.T
+        return operator_norm(lambda x: tall.T @ (tall @ x), tall.shape[1], steps)
+    value = float(np.linalg.norm(matrix, 2))
     return Norm(value, value)
 
 

@@ -97,8 +97,8 @@ def chain_of(
     images : tensor of shape (N, …)
         The examples that the loss is taken on.
     lanczos_steps
-        For every convolution and its change, each a product with the convolution and its
-        transpose. Their norms hold but for a chance of 10⁻⁹ each.
+        For every convolution and large dense layer, and its change; each a product with the layer
+        and its transpose. Their norms hold but for a chance of 10⁻⁹ each.
 
     Returns
     -------
