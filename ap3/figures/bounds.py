@@ -69,11 +69,10 @@ def _draw_panel(
     axes.plot(fails["pd_loss"], fails[name], gid=f"{name}/fails", **_FAILS)
     ends = np.array([drawn["pd_loss"].min(), drawn["pd_loss"].max()])
     axes.plot(ends, ends, color="0.25", linewidth=0.8, zorder=1)
-    axes.axhline(ends[0] / 30, visible=False)  # room for the words under the line
+    axes.axhline(ends[0] / 1000, visible=False)  # room for the words under the line
     finite = drawn[name][np.isfinite(drawn[name])]
     silent = len(drawn) - len(finite)
-    said = f"fails for {len(fails)}, silent for {silent} of {len(drawn)}"
-    said += f"\nmedian {_times(finite, drawn)} × PD"
+    said = f"{len(fails)} fail, {silent} silent of {len(drawn)}\nmedian {_times(finite, drawn)} × PD"
     axes.text(0.97, 0.04, said, transform=axes.transAxes, ha="right")
 
 
