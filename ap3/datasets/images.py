@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ap3.errors import InvalidFileError, InvalidValueError
-from ap3.files import storage
+from ap3.files import content, storage
 
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -78,7 +78,8 @@ class Images:
                 f"{path} holds no decoded data set; give a file made by `ap3 data`."
             )
         with storage.holding(path, "decoded data set"):
-            return cls(metadata["dataset"], tuple(map(str, metadata["classes"])), **arrays)
+            name = content.entry(metadata, "dataset", str)
+            return cls(name, content.entry(metadata, "classes", tuple[str, ...]), **arrays)
 
     def _check_split(
         self, split: str, images: NDArray[np.uint8], labels: NDArray[np.int64]

@@ -20,8 +20,15 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ap3.errors import InvalidFileError, MissingFileError, SystemRefusedError, UserError
+from ap3.errors import (
+    InvalidFileError,
+    InvalidValueError,
+    MissingFileError,
+    SystemRefusedError,
+    UserError,
+)
 from ap3.files import results_lock
+from ap3.files.content import ContentError
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -129,7 +136,17 @@ def load(path: Path, only: Collection[str] | None = None) -> tuple[Arrays, dict[
             "delete it and make it again."
         )
     with holding(path, "metadata"):
-        return arrays, dict(json.loads(described))
+        return arrays, _metadata(described)
+
+
+def _metadata(described: str) -> dict[str, Any]:
+    try:
+        found = json.loads(described)
+    except ValueError as error:
+        raise ContentError(str(error)) from error
+    if not isinstance(found, dict):
+        raise ContentError("they are no mapping")
+    return found
 
 
 @contextmanager
@@ -139,14 +156,15 @@ def holding(path: Path, what: str) -> Iterator[None]:
     Raises
     ------
     UserError
-        In place of the exception that a missing name or a value of another kind leads to.
+        In place of what the checks of `ap3.files.content` raise, and of a value that does not fit.
+        Any other exception is a defect of ours, and stays one.
     """
     try:
         yield
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (ContentError, InvalidValueError) as error:
+        said = " ".join(str(error).split()).removesuffix(".")
         raise InvalidFileError(
-            f"{path.resolve()} holds no {what} ({type(error).__name__}: "
-            f"{' '.join(str(error).split())}); delete it and make it again."
+            f"{path.resolve()} holds no {what} ({said}); delete it and make it again."
         ) from error
 
 

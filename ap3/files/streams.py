@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from ap3.errors import InvalidFileError
 from ap3.files import storage
+from ap3.files.content import ContentError
 from ap3.files.storage import ENTRY, Arrays, announced, write_atomically
 
 Shape = tuple[int, ...]
@@ -90,6 +91,9 @@ def verify(path: Path) -> None:
         header = json.loads(file.read(length))
         expected, _, described = header.pop("__metadata__")[ENTRY].partition(" ")
         types = {kind: code for code, kind in _KINDS.items()}
+        for name, found in header.items():
+            if found["dtype"] not in types:
+                raise ContentError(f"{name!r} is of type {found['dtype']}")
         forms = {
             name: (tuple(found["shape"]), types[found["dtype"]]) for name, found in header.items()
         }

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ap3.errors import InvalidFileError, InvalidValueError
-from ap3.files import storage
+from ap3.files import content, storage
 from ap3.latent.rotation import DenseRotation, FastRotation, Rotation
 from ap3.latent.spectral import default_spectrum
 from ap3.latent.vectors import Vector
@@ -40,7 +40,7 @@ def load_covariance(path: Path) -> tuple[Rotation, Vector]:
     if kind not in ROTATIONS:
         raise InvalidFileError(f"{path} holds no covariance; give a file made by ap3 covariance.")
     with storage.holding(path, "covariance"):
-        spectrum = arrays["spectrum"]
+        spectrum = content.array(arrays, "spectrum", ndim=1)
         if kind == "dense":
-            return DenseRotation.from_matrix(arrays["matrix"]), spectrum
-        return FastRotation(len(spectrum), metadata["seed"]), spectrum
+            return DenseRotation.from_matrix(content.array(arrays, "matrix", ndim=2)), spectrum
+        return FastRotation(len(spectrum), content.entry(metadata, "seed", int)), spectrum

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ap3.config.seeds import derive
 from ap3.errors import InvalidFileError
-from ap3.files import storage
+from ap3.files import content, storage
 from ap3.latent.vectors import Vector, slices
 from ap3.measuring.reference import Reference
 from ap3.pruning.pruned import Origin, PrunedNetwork
@@ -80,7 +80,8 @@ class Noise:
         if not all(parts.values()) or "variants" not in metadata:
             raise InvalidFileError(f"{path} holds no noise of PDs; give what ap3 measure wrote.")
         with storage.holding(path, "noise of PDs"):
-            return cls(Origin(**metadata["origin"]), metadata["variants"], **parts)
+            origin = content.record(metadata, "origin", Origin)
+            return cls(origin, content.entry(metadata, "variants", tuple[str, ...]), **parts)
 
 
 class Evaluation:

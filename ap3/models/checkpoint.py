@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ap3.config.user_code import is_own
 from ap3.datasets.images import Images
 from ap3.errors import InvalidFileError, InvalidValueError
-from ap3.files import storage
+from ap3.files import content, storage
 from ap3.models.names import NO_WEIGHTS
 from ap3.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, View
 from ap3.models.registry import build
@@ -100,8 +100,8 @@ class Checkpoint:
                 f"not get run; if you trust it, add --model {identity.model}."
             )
         with storage.holding(path, "weights of its last layer"):
-            if len(arrays[f"{identity.head}.weight"]) != identity.classes:
-                raise ValueError(f"they are not of {identity.classes} classes")
+            if len(content.array(arrays, f"{identity.head}.weight")) != identity.classes:
+                raise content.ContentError(f"they are not of {identity.classes} classes")
         model = build(identity.model, identity.classes, identity.image_size)
         load_state(model, {name: torch.from_numpy(array) for name, array in arrays.items()}, path)
         model.to(device)
@@ -113,15 +113,11 @@ class Checkpoint:
 def read_identity(path: Path, metadata: dict[str, Any]) -> Identity:
     """Take the identity out of a checkpoint's metadata."""
     try:
-        found = metadata["identity"]
-        channels = {key: tuple(found[key]) for key in ("mean", "std") if key in found}
-        identity = Identity(**found | channels)
-        if not (type(identity.model) is str and type(identity.head) is str):
-            raise TypeError("names must be texts")
+        identity = content.record(metadata, "identity", Identity)
         if not 0 < identity.image_size <= _LARGEST_SIZE:
-            raise ValueError(f"images of {identity.image_size} pixels")
+            raise content.ContentError(f"images of {identity.image_size} pixels")
         return identity
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except content.ContentError as error:
         raise InvalidFileError(
             f"{path} is no checkpoint of ap3 (its metadata names no network); give a file made by "
             "ap3 baseline."

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ap3.config.variants import CONTROL, Variant
 from ap3.errors import InvalidFileError, InvalidValueError
-from ap3.files import storage, streams
+from ap3.files import content, storage, streams
 from ap3.latent.vectors import FloatArray
 
 
@@ -30,7 +30,7 @@ class Origin:
 
     def __post_init__(self) -> None:
         if not f"{self} {self.seed}".isprintable():
-            raise ValueError("its origin has names that cannot be printed")
+            raise InvalidValueError("its origin has names that cannot be printed")
 
     def __str__(self) -> str:
         return f"{self.dataset} {self.model} trial {self.trial}"
@@ -127,10 +127,15 @@ def read_unpruned(path: Path, layers: Sequence[str] | None = None) -> PrunedNetw
     """
     arrays, metadata = storage.load(path)
     try:
-        identity = metadata["identity"]
-        origin = Origin(**{name: identity[name] for name in ("dataset", "model", "trial", "seed")})
-        names = [str(identity["head"])] if layers is None else list(layers)
-    except (KeyError, TypeError, ValueError) as error:
+        identity = content.entry(metadata, "identity", dict)
+        origin = Origin(
+            content.entry(identity, "dataset", str),
+            content.entry(identity, "model", str),
+            content.entry(identity, "trial", int),
+            content.entry(identity, "seed", int),
+        )
+        names = [content.entry(identity, "head", str)] if layers is None else list(layers)
+    except (content.ContentError, InvalidValueError) as error:
         raise InvalidFileError(
             f"{path} is no checkpoint of ap3 (its metadata does not name a baseline: {error}); "
             "give a file made by ap3 baseline."
@@ -138,10 +143,12 @@ def read_unpruned(path: Path, layers: Sequence[str] | None = None) -> PrunedNetw
     with storage.holding(path, f"weights of {'its last layer' if layers is None else 'a layer'}"):
         found = {}
         for name in names:
-            weight, bias = arrays[f"{name}.weight"], arrays.get(f"{name}.bias")
+            weight, bias = content.array(arrays, f"{name}.weight"), arrays.get(f"{name}.bias")
             found[name] = layer = PrunedLayer.whole(weight, bias)
             if weight.ndim < 2 or layer.shift.shape != weight.shape[:1]:
-                raise ValueError(f"{name} has the shapes {weight.shape} and {layer.shift.shape}")
+                raise content.ContentError(
+                    f"{name} has the shapes {weight.shape} and {layer.shift.shape}"
+                )
     return PrunedNetwork(origin, Variant(CONTROL, 0.0), found)
 
 
@@ -207,11 +214,13 @@ class Pruned(Mapping[str, PrunedNetwork]):
                 f"{path} holds no pruned layers; give a file made by ap3 prune or ap3 finetune."
             )
         with storage.holding(path, "pruned layers"):
-            self.origin = Origin(**about["origin"])
-            self.variants = [Variant.parse(name) for name in about["variants"]]
-            self.shapes = {str(name): tuple(shape) for name, shape in about["shapes"].items()}
+            self.origin = content.record(about, "origin", Origin)
+            names = content.entry(about, "variants", tuple[str, ...])
+            self.variants = [Variant.parse(name) for name in names]
+            shapes = content.entry(about, "shapes", dict)
+            self.shapes = {name: content.entry(shapes, name, tuple[int, ...]) for name in shapes}
             if not (self.variants and self.shapes and "".join(self.shapes).isprintable()):
-                raise ValueError("names that cannot be printed, or none")
+                raise content.ContentError("names that cannot be printed, or none")
         if origin is not None and self.origin != origin:
             raise InvalidValueError(
                 f"{path} was pruned from {self.origin} (seed {self.origin.seed}), but the "
@@ -232,8 +241,8 @@ class Pruned(Mapping[str, PrunedNetwork]):
         with storage.holding(self.path, "pruned layers"):
             layers = {
                 layer: _unpacked(
-                    arrays[f"{number}.mask.{layer}"],
-                    arrays[f"{number}.weight.{layer}"],
+                    content.array(arrays, f"{number}.mask.{layer}", "u", 1),
+                    content.array(arrays, f"{number}.weight.{layer}"),
                     arrays.get(f"{number}.bias.{layer}"),
                     shape,
                 )
@@ -251,13 +260,16 @@ class Pruned(Mapping[str, PrunedNetwork]):
 def _unpacked(
     bits: NDArray[np.uint8], values: FloatArray, bias: FloatArray | None, shape: tuple[int, ...]
 ) -> PrunedLayer:
-    if len(bits) != -(-prod(shape) // 8):
-        raise ValueError(f"a mask does not hold {shape} bits")
+    fits = bool(shape) and min(shape) > 0 and values.ndim <= 2
+    if not fits or bits.dtype != np.uint8 or len(bits) != -(-prod(shape) // 8):
+        raise content.ContentError(f"a mask does not hold {shape} bits")
     mask = np.unpackbits(bits, count=prod(shape)).reshape(shape).astype(bool)
+    if values.shape[-1] != np.count_nonzero(mask):
+        raise content.ContentError(f"a mask keeps other weights than {values.shape}")
     weight = np.zeros(values.shape[:-1] + shape, values.dtype)
     weight[..., mask] = values
     layer = PrunedLayer(mask, weight, bias)
     fits = layer.shift.shape == (*values.shape[:-1], shape[0])
     if values.dtype.kind != "f" or values.ndim > 2 or not fits:
-        raise ValueError(f"{values.dtype}, {weight.shape} and {layer.shift.shape}")
+        raise content.ContentError(f"{values.dtype}, {weight.shape} and {layer.shift.shape}")
     return layer

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ap3.errors import InvalidFileError, MissingFileError
 from ap3.explaining.trial_grids import DIFFERENCES
-from ap3.files import csv_tables
+from ap3.files import content, csv_tables
 from ap3.machine.job_log import Record
 from ap3.study.settings import Study
 
@@ -81,12 +81,14 @@ def _study(folder: Path) -> Study:
     path = folder / SETTINGS
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
-        return Study(settings.pop("name"), settings)
+        name = content.entry(settings, "name", str)
+        del settings["name"]
+        return Study(name, settings)
     except FileNotFoundError as error:
         raise MissingFileError(
             f"{path} does not exist; give the folder of a study that snakemake has made."
         ) from error
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except ValueError as error:
         raise InvalidFileError(
             f"{path} holds no settings of a study ({error}); delete it and run snakemake again."
         ) from error

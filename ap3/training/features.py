@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ap3.config.seeds import derive
 from ap3.errors import InvalidFileError, InvalidValueError
-from ap3.files import storage, streams
+from ap3.files import content, storage, streams
 from ap3.machine.progress import counted
 from ap3.models.head import linear, without_head
 from ap3.training.evaluation import outputs_of
@@ -79,7 +79,9 @@ class StoredViews:
                 f"{path} holds no augmented views; give a file made by ap3 views."
             )
         with storage.holding(path, "augmented views"):
-            self.number = len(range(metadata["views"]))
+            self.number = content.entry(metadata, "views", int)
+            if self.number < 0:
+                raise content.ContentError(f"{self.number} of them")
 
     def __len__(self) -> int:
         return self.number

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ap3.errors import InvalidFileError
-from ap3.files import storage
+from ap3.files import content, storage
 from ap3.latent.vectors import FloatArray, slices
 from ap3.training.splits import Split
 
@@ -73,13 +73,16 @@ def read_outcomes(path: Path) -> dict[str, Outcomes]:
         raise InvalidFileError(f"{path} holds no outcomes; give a file made by ap3 finetune.")
     with storage.holding(path, "outcomes"):
         return {
-            name: _unpacked(arrays[f"loss.{name}"], arrays[f"correct.{name}"]) for name in names
+            name: _unpacked(
+                content.array(arrays, f"loss.{name}"), content.array(arrays, f"correct.{name}", "u")
+            )
+            for name in names
         }
 
 
 def _unpacked(loss: Single, bits: NDArray[np.uint8]) -> Outcomes:
-    if bits.shape[-1] != -(-loss.shape[-1] // 8):
-        raise ValueError("losses and correctness are of different examples")
+    if bits.dtype != np.uint8 or bits.shape != (*loss.shape[:-1], -(-loss.shape[-1] // 8)):
+        raise content.ContentError("losses and correctness are of different examples")
     correct = np.unpackbits(bits, axis=-1, count=loss.shape[-1])
     return Outcomes(loss, correct.astype(np.float32))
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ap3.errors import InvalidFileError
-from ap3.files import storage
+from ap3.errors import InvalidFileError, InvalidValueError
+from ap3.files import content, storage
 
 SPLITS = ("train", "test")
 
@@ -22,9 +22,9 @@ class Split:
 
     def __post_init__(self) -> None:
         if self.features.ndim != 2 or self.labels.shape != self.features.shape[:1]:
-            raise ValueError(f"shapes {self.features.shape} and {self.labels.shape}")
+            raise InvalidValueError(f"shapes {self.features.shape} and {self.labels.shape}")
         if self.features.dtype.kind != "f" or self.labels.dtype.kind not in "iu":
-            raise ValueError(f"types {self.features.dtype} and {self.labels.dtype}")
+            raise InvalidValueError(f"types {self.features.dtype} and {self.labels.dtype}")
 
 
 def read_splits(path: Path) -> dict[str, Split]:
@@ -39,4 +39,10 @@ def read_splits(path: Path) -> dict[str, Split]:
     if set(arrays) != {f"{name}{part}" for name in SPLITS for part in ("", "_labels")}:
         raise InvalidFileError(f"{path} holds no features; give a file made by ap3 features.")
     with storage.holding(path, "features with their labels"):
-        return {name: Split(arrays[name], arrays[f"{name}_labels"]) for name in SPLITS}
+        return {
+            name: Split(
+                content.array(arrays, name, ndim=2),
+                content.array(arrays, f"{name}_labels", "iu", 1),
+            )
+            for name in SPLITS
+        }

@@ -49,6 +49,8 @@ def _is_text(call: ast.Call, name: str, texts: list[object]) -> bool:
         owner = call.func.value
         if isinstance(owner, ast.Name) and owner.id in _OTHERS:
             return False
+    if call.args and not isinstance(call.args[-1], ast.Constant | ast.Call | ast.BinOp):
+        return len(call.args) == 1 and isinstance(call.func, ast.Name)  # a mode by its name
     modes = [text for text in texts if isinstance(text, str) and re.fullmatch("[rwax+bt]+", text)]
     return not any("b" in mode for mode in modes)
 

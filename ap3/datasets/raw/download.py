@@ -58,7 +58,7 @@ def _receive(file: RemoteFile, part: Path) -> None:
         follows = int(response.headers.get("Content-Length", sys.maxsize))
         size = have + follows if file.size is None else file.size
         how = "ab" if resumed else "wb"
-        with part.open(how, encoding="utf-8") as stream, progress(file.name, size, have) as advance:
+        with part.open(how) as stream, progress(file.name, size, have) as advance:
             for piece in response.raw.stream(_PIECE, decode_content=False):
                 stream.write(piece)
                 advance(len(piece))
