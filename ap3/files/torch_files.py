@@ -6,6 +6,7 @@ one storage at a time.
 """
 
 import io
+import lzma
 import mmap
 import struct
 import warnings
@@ -173,6 +174,8 @@ def read(path: Path, is_zip: bool) -> TorchFile:
         raise _refused_class(path, str(error)) from error
     except (MalformedError, zipfile.BadZipFile, EOFError, struct.error, NotImplementedError) as e:
         raise no_checkpoint(path, safe(str(e))) from e
+    except (zlib.error, lzma.LZMAError) as error:
+        raise no_checkpoint(path, "it cannot be inflated") from error
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, OSError) as error:
         raise no_checkpoint(path) from error
     return content
@@ -317,14 +320,14 @@ def _read_zip(path: Path) -> TorchFile:
             raise MalformedError("two members of the archive have one name")
         if any(info.flag_bits & 1 for info in infos):
             raise MalformedError("the archive is encrypted")
-        order = members.get("byteorder")
-        if order is not None and order.file_size < 9 and archive.read(order) == b"big":
-            raise MalformedError("it was written on a big-endian machine")
-        try:
-            with archive.open(members["data.pkl"]) as stream:
-                content = _pickle(io.BufferedReader(stream), size)  # type: ignore[type-var]
-        except zlib.error as error:
-            raise MalformedError("its data.pkl cannot be inflated") from error
+        if any(max(info.compress_size, info.header_offset) > size for info in infos):
+            raise MalformedError("a member of the archive is larger than the archive")
+        if "byteorder" in members:
+            with archive.open(members["byteorder"]) as order:
+                if order.read(9) == b"big":
+                    raise MalformedError("it was written on a big-endian machine")
+        with archive.open(members["data.pkl"]) as stream:
+            content = _pickle(io.BufferedReader(stream), size)  # type: ignore[type-var]
     return TorchFile(path, size, content, _Archive(path, members, _mapped(path)))
 
 

@@ -333,3 +333,18 @@ def test_a_large_count_in_an_old_file(tmp_path):
         path.write_bytes(content.replace(struct.pack("<q", 1200), struct.pack("<q", count)))
         with pytest.raises(UserError, match="numbers that belong to no tensor"):
             read(path)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_a_damaged_compressed_archive(tmp_path, compression):
+    path = rezipped(saved(NET, tmp_path / "a.pt"), compression)
+    content, draw = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(100):
+        changed = bytearray(content)
+        for place in draw.integers(len(changed), size=3):
+            changed[place] = int(draw.integers(256))
+        path.write_bytes(changed)
+        try:
+            dict(plain(read(path)))
+        except UserError as error:
+            assert "\n" not in str(error)  # noqa: PT017
