@@ -13,7 +13,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -29,6 +29,7 @@ from ap3.files.lazy_tensors import Entry
 from ap3.files.safe_names import safe
 
 _MIB = 2**20
+_AT_ONCE = 2**20
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
@@ -256,14 +257,29 @@ class _Archive:
     members: Mapping[str, zipfile.ZipInfo]
     mapped: mmap.mmap
     last: tuple[str, bytearray] = ("", bytearray())
+    checked: set[str] = field(default_factory=set)
 
     def bytes_of(self, storage: Storage) -> tuple[Any, int, int]:
         member = self._member(storage)
         if member.compress_type == zipfile.ZIP_STORED:
-            return self.mapped, self._start(member), member.file_size
+            start = self._start(member)
+            self._check(member, start)
+            return self.mapped, start, member.file_size
         if self.last[0] != storage.key:
             self.last = (storage.key, self._inflated(member))
         return self.last[1], 0, member.file_size
+
+    def _check(self, member: zipfile.ZipInfo, start: int) -> None:
+        """Check a member's bytes once against the checksum of the archive, if it has one."""
+        if member.CRC is None or member.filename in self.checked:
+            return
+        checksum = 0
+        for first in range(start, start + member.file_size, _AT_ONCE):
+            last = min(first + _AT_ONCE, start + member.file_size)
+            checksum = zlib.crc32(self.mapped[first:last], checksum)
+        if checksum != member.CRC:
+            raise MalformedError("its numbers do not match the checksum of the archive")
+        self.checked.add(member.filename)
 
     def inflated(self, storage: Storage) -> int:
         """Bytes that are inflated to get at a storage."""
@@ -320,6 +336,9 @@ def _read_zip(path: Path) -> TorchFile:
             raise MalformedError("two members of the archive have one name")
         if any(info.flag_bits & 1 for info in infos):
             raise MalformedError("the archive is encrypted")
+        for info in infos:
+            if info.CRC == 0 and info.file_size:  # torch.save was told to leave it out
+                info.CRC = None  # type: ignore[assignment]
         if any(max(info.compress_size, info.header_offset) > size for info in infos):
             raise MalformedError("a member of the archive is larger than the archive")
         if "byteorder" in members:

@@ -348,3 +348,22 @@ def test_a_damaged_compressed_archive(tmp_path, compression):
             dict(plain(read(path)))
         except UserError as error:
             assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_a_flipped_bit_of_a_number_is_refused(tmp_path):
+    path = saved(NET, tmp_path / "a.pt")
+    content = bytearray(path.read_bytes())
+    place = content.find(NET["fc.weight"].numpy().tobytes())
+    content[place + 3] ^= 64
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="do not match the checksum"):
+        dict(read(path))
+
+
+def test_a_file_without_checksums(tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        path = saved(NET, tmp_path / "a.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert torch.equal(read(path)["fc.weight"], NET["fc.weight"])
