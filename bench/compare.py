@@ -59,7 +59,7 @@ def main() -> None:
     ratio = seconds["ap3.compare"] / seconds["bare loop"]
     print(f"ap3.compare takes {ratio:.2f} times the CPU of the bare loop")
     if options.json:
-        options.json.write_text(json.dumps({"compare_over_bare_loop": ratio}))
+        options.json.write_text(json.dumps({"compare_over_bare_loop": ratio}), "utf-8")
 
 
 def _write(folder: Path, share: float) -> int:
@@ -102,7 +102,7 @@ def _touch(folder: Path) -> None:
 
 def _anonymous() -> float:
     """Largest memory of the process in KiB, less what of it are mapped files now."""
-    status = Path("/proc/self/status").read_text().splitlines()
+    status = Path("/proc/self/status").read_text("utf-8").splitlines()
     mapped = next(int(line.split()[1]) for line in status if line.startswith("RssFile"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024 if sys.platform == "darwin" else 1) - mapped

@@ -72,7 +72,9 @@ def _draw_panel(
     axes.axhline(ends[0] / 1000, visible=False)  # room for the words under the line
     finite = drawn[name][np.isfinite(drawn[name])]
     silent = len(drawn) - len(finite)
-    said = f"{len(fails)} fail, {silent} silent of {len(drawn)}\nmedian {_times(finite, drawn)} × PD"
+    said = (
+        f"{len(fails)} fail, {silent} silent of {len(drawn)}\nmedian {_times(finite, drawn)} × PD"
+    )
     axes.text(0.97, 0.04, said, transform=axes.transAxes, ha="right")
 
 

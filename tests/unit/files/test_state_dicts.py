@@ -204,7 +204,7 @@ def shards(folder, groups, index=None):
         save_file({name: NET[name] for name in names}, folder / file)
         places |= dict.fromkeys(names, file)
     text = json.dumps({"weight_map": places} if index is None else index)
-    (folder / "model.safetensors.index.json").write_text(text)
+    (folder / "model.safetensors.index.json").write_text(text, "utf-8")
     return folder
 
 
@@ -256,7 +256,7 @@ def test_an_index_that_is_none(index, tmp_path):
 def test_folders_without_one_file(tmp_path):
     with pytest.raises(UserError, match="a folder without weights"):
         read(tmp_path)
-    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_config.json").write_text("{}", "utf-8")
     save_file({"a": MASK}, tmp_path / "adapter_model.safetensors")
     with pytest.raises(UserError, match="merge_and_unload"):
         read(tmp_path)

@@ -246,7 +246,7 @@ def test_memory_and_time_follow_the_size_of_the_file(tmp_path):
     for make, path in zip(HOSTILE, paths, strict=True):
         make(path)
     command = [sys.executable, "-c", LIMITED, *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr[-500:]
     said = done.stdout.splitlines()
     assert len(said) == len(paths)
