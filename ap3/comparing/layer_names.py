@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from ap3.config.schema import nearest
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError, UserError
 from ap3.files.lazy_tensors import Entry, Shape, StateDict
 from ap3.files.nested import is_copy
 from ap3.files.safe_names import listed
@@ -73,7 +73,7 @@ def matching(one: StateDict, two: StateDict, wanted: list[str]) -> Matching:
         if not _layers(one, two, [pattern]) and not _layers(two, one, [pattern]):
             raise _no_layer(pattern, one)
     if not mine.keys() & others.keys():
-        raise UserError(
+        raise InvalidValueError(
             f"the two checkpoints have no layer in common (the baseline has "
             f"{_layers_listed(mine)}; the pruned network has {_layers_listed(others)}); give a network "
             "and its pruned version."
@@ -133,7 +133,7 @@ def _prefix(one: StateDict, two: StateDict) -> tuple[str, int]:
     best = [prefix for prefix, count in counts.items() if count == most]
     first = [prefix for prefix in best if not is_copy(prefix)] or best
     if len(first) > 1 and most > len(_many(one) & _many(two)):
-        raise UserError(
+        raise InvalidValueError(
             f"the layers are there under {len(first)} prefixes ({listed(first)}); save the network "
             "that is meant by itself."
         )
@@ -183,7 +183,7 @@ def _refuse_parametrized(state: StateDict, wanted: list[str]) -> None:
     for name in state:
         layer = _parametrized(name, state)
         if layer is not None and any(fnmatchcase(layer, pattern) for pattern in wanted):
-            raise UserError(
+            raise InvalidValueError(
                 f"layer {layer or 'weight'} is parametrized, so the checkpoint does not hold its "
                 "weights; remove the parametrization (torch.nn.utils.parametrize, weight_norm or "
                 "spectral_norm) before saving."
@@ -202,12 +202,12 @@ def _parametrized(name: str, state: StateDict) -> str | None:
 def _no_layer(pattern: str, state: StateDict) -> UserError:
     known = [layer_of(name) for name in _layers(state, state, ["*"])]
     if not known:
-        return UserError(
+        return InvalidValueError(
             "the checkpoints hold no weights (no tensors of two or more dimensions); give those of a "
             "network."
         )
     shown = ", ".join(known[:_MOST_NAMES]) + (", …" if len(known) > _MOST_NAMES else "")
-    return UserError(
+    return InvalidValueError(
         f"no layer is called {pattern}{nearest(pattern, known)} The layers are {shown}."
     )
 

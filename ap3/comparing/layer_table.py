@@ -14,7 +14,7 @@ from ap3.comparing.sums import BLOCK, Sums, sums_of
 from ap3.comparing.uncompared import differing
 from ap3.comparing.what_was_done import DROPPED, Done, Whole, done_to, verdict
 from ap3.config.seeds import derive
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.files import state_dicts
 from ap3.files.lazy_tensors import StateDict
 from ap3.files.safe_names import listed
@@ -110,7 +110,7 @@ def compare(
         if name in kept or pairs.shape_in_pruned(name) in (None, pairs.baseline.entries[name].shape)
     ]
     if not chosen:
-        raise UserError(f"no layer can be compared: {' '.join(remarks)}")
+        raise InvalidValueError(f"no layer can be compared: {' '.join(remarks)}")
     asked = _Asked(df, groups, further)
     rows = [_compared(name, pairs, kept.get(name), asked) for name in counted(chosen, "layers")]
     said = [f"{part}: {r}" for part, s in (("baseline", one), ("pruned", two)) for r in s.remarks]
@@ -242,12 +242,12 @@ def _checked_sums(
         return sums
     for whose, tensor in (("baseline", baseline), ("pruned network", pruned)):
         if count := _infinite(tensor):
-            raise UserError(
+            raise InvalidValueError(
                 f"layer {layer_of(name)} of the {whose} must be finite, but {count:,} of its "
                 f"{len(tensor):,} weights are NaN or infinite; look for a diverged training or a "
                 "damaged file."
             )
-    raise UserError(
+    raise InvalidValueError(
         f"the squares of layer {layer_of(name)}'s weights are beyond double precision; divide both "
         "checkpoints by one number."
     )
@@ -276,14 +276,14 @@ def _check_real(state: StateDict, name: str, whose: str) -> None:
     """Refuse what holds no real numbers, or other numbers than the weights."""
     entry = state.entries[name]
     if entry.problem:
-        raise UserError(f"the {whose} is quantised: {entry.problem}")
+        raise InvalidValueError(f"the {whose} is quantised: {entry.problem}")
     if "float4" in entry.dtype or entry.dtype.startswith("f4"):
-        raise UserError(
+        raise InvalidValueError(
             f"layer {layer_of(name)} of the {whose} holds packed 4-bit floats, two to a number; give "
             "the weights as floats (dequantised by the tool that packed them)."
         )
     if entry.dtype and "float" not in entry.dtype:
-        raise UserError(
+        raise InvalidValueError(
             f"layer {layer_of(name)} of the {whose} holds {entry.dtype} and AP2 compares real "
             "numbers; give the weights as floats (a quantised network dequantised)."
         )
@@ -292,7 +292,7 @@ def _check_real(state: StateDict, name: str, whose: str) -> None:
 def _dense(tensor: Any, name: str, whose: str) -> Any:
     """Make a tensor dense; refused if it holds no numbers."""
     if getattr(tensor, "is_meta", False):
-        raise UserError(
+        raise InvalidValueError(
             f"layer {layer_of(name)} of the {whose} is a meta tensor, which holds no numbers; load "
             "the weights before saving."
         )

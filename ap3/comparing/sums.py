@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ap3.errors import UserError
+from ap3.errors import InvalidTypeError
 from ap3.latent.grouping import group_starts
 from ap3.latent.vectors import Vector, to_numpy
 
@@ -154,7 +154,9 @@ def _float64(values: Any) -> Vector:
     """Convert a block, without a look at whether it is finite: the sums tell."""
     array = to_numpy(values.double() if hasattr(values, "double") else values)
     if array.dtype.kind in "cOSUMm":
-        raise UserError(f"weights must be real numbers, but are {array.dtype}; give real ones.")
+        raise InvalidTypeError(
+            f"weights must be real numbers, but are {array.dtype}; give real ones."
+        )
     return array.astype(np.float64, copy=False)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 
 _TIMM = "timm:"
 
@@ -87,7 +87,7 @@ def load(name: str, what: str, arguments: tuple[str, ...]) -> Callable[..., Any]
     except Exception as error:  # importing runs the user's own code
         counts = ("without arguments", "of one argument: ", "of two arguments: ")
         takes = counts[len(arguments)] + " and ".join(arguments)
-        raise UserError(
+        raise InvalidValueError(
             f"the {what} {name!r} cannot be imported ({type(error).__name__}: {error}); "
             "expected package.module:function of a module that Python finds, for example through "
             f"PYTHONPATH, and a function {takes}."

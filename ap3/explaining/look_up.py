@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.vectors import Vector
 
 
@@ -40,7 +40,7 @@ def look_up(differences: Any) -> Vector:
     """
     differences = np.asarray(differences, dtype=float)
     if differences.ndim < 2 or len(differences) < 2:
-        raise UserError(
+        raise InvalidValueError(
             "a look-up learns from the other trials and needs at least two, (T, …, V), but the PDs "
             f"have shape {differences.shape}."
         )

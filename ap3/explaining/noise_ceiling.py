@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.explaining.rank_counts import concordance, order
 from ap3.latent.vectors import Vector
 
@@ -79,13 +79,13 @@ def true_differences(signed: Any, covariance: Any, draws: int = 400, seed: int =
     """
     signed, covariance = np.asarray(signed, dtype=float), np.asarray(covariance, dtype=float)
     if signed.ndim != 2 or covariance.shape != (*signed.shape, signed.shape[1]):
-        raise UserError(
+        raise InvalidValueError(
             "PDs (T, V) and their covariance (T, V, V) must fit, but have shapes "
             f"{signed.shape} and {covariance.shape}."
         )
     errors = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
     if not (np.isfinite(signed).all() and np.isfinite(covariance).all() and errors.any()):
-        raise UserError(
+        raise InvalidValueError(
             "PDs and their covariance must be finite, and some error larger than zero; leave out "
             "what is not known of single examples."
         )

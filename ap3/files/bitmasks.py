@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError, UserError
 from ap3.files.lazy_tensors import Entry
 from ap3.files.safe_names import safe
 
@@ -55,6 +55,6 @@ def _dense(name: str, values: Entry, bits: Entry, shape: tuple[int, ...]) -> Any
 
 
 def _damaged(name: str) -> UserError:
-    return UserError(
+    return InvalidFileError(
         f"the sparse weights {safe(name)} have bits and numbers that don't fit; make the file again."
     )

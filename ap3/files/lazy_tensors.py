@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError
 
 Shape = tuple[int, ...]
 
@@ -87,7 +87,7 @@ class StateDict(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         entry = self.entries[name]
         if entry.problem:
-            raise UserError(entry.problem)
+            raise InvalidFileError(entry.problem)
         return entry.make()
 
     def __iter__(self) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError
 from ap3.files.lazy_tensors import Entry
 from ap3.files.safe_names import listed
 
@@ -56,7 +56,7 @@ def _fold_originals(entries: dict[str, Entry]) -> None:
         if name + _ORIGINAL in entries:
             original, mask = entries.pop(name + _ORIGINAL), entries.pop(name + _MASK)
             if original.shape != mask.shape:
-                raise UserError(
+                raise InvalidFileError(
                     f"{name} is kept as weights of shape {original.shape} and a mask of shape "
                     f"{mask.shape}, which don't fit; make the checkpoint again."
                 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError
 from ap3.files.safe_names import listed, safe
 
 Path = tuple[str, ...]
@@ -125,7 +125,7 @@ def choose(content: Any, source: str) -> Chosen:
     best = min(_standing(path) for path, _ in networks)
     first = [(path, tensors) for path, tensors in networks if _standing(path) == best]
     if len(first) > 1:
-        raise UserError(
+        raise InvalidFileError(
             f"{source} holds several state dicts ({listed([_spelled(p) for p, _ in first])}); save the "
             f"one that is meant by itself, as in torch.save(content{_keys(first[0][0])}, 'one.pt')."
         )
@@ -156,7 +156,7 @@ def _mappings(content: Any, source: str) -> Iterator[tuple[Path, dict[str, Any]]
             continue
         seen.add(id(value))
         if len(seen) > _MOST_VISITED:
-            raise UserError(
+            raise InvalidFileError(
                 f"{source} holds over {_MOST_VISITED:,} dictionaries and lists; save "
                 "model.state_dict() and give that."
             )
@@ -190,7 +190,7 @@ def _small(found: list[tuple[Path, dict[str, Any]]], content: Any, source: str) 
         if path == ():
             return tensors
     keys = f"the keys {listed(list(content), 8)}" if isinstance(content, Mapping) else "none"
-    raise UserError(
+    raise InvalidFileError(
         f"{source} holds no state dict (a mapping of names to tensors; found {keys}); save "
         "model.state_dict() and give that."
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError
 from ap3.files.lazy_tensors import Entry, Shape
 from ap3.files.safe_names import listed, safe
 
@@ -82,12 +82,12 @@ def _refuse_packed(entries: dict[str, Entry]) -> None:
         parts = name.split(".")
         for part in parts[-2:]:
             if part in _PACKED:
-                raise UserError(
+                raise InvalidFileError(
                     f"{safe(name)} is a part of weights that {_PACKED[part]} packed, several codes to "
                     f"a number; {_UNPACK}."
                 )
         if name.endswith("_blocks") and f"{name.removesuffix('_blocks')}_scales" in entries:
-            raise UserError(f"{safe(name)} holds packed four-bit floats (MXFP4); {_UNPACK}.")
+            raise InvalidFileError(f"{safe(name)} holds packed four-bit floats (MXFP4); {_UNPACK}.")
 
 
 def _first(entries: dict[str, Entry], name: str, patterns: tuple[str, ...]) -> str | None:
@@ -122,7 +122,9 @@ def _spread(factor: torch.Tensor, shape: Shape) -> torch.Tensor:
     """Repeat a factor over the rows, columns or blocks that it stands for."""
     blocks = _blocks(tuple(factor.shape), shape)
     if blocks is None:
-        raise UserError(f"scales of shape {tuple(factor.shape)} don't fit codes of shape {shape}.")
+        raise InvalidFileError(
+            f"scales of shape {tuple(factor.shape)} don't fit codes of shape {shape}."
+        )
     if factor.numel() == 1:
         return factor.reshape(())
     factor = factor.reshape(tuple(factor.shape) + (1,) * (len(shape) - factor.ndim))

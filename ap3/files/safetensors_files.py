@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError
 from ap3.files import storage, streams
 from ap3.files.lazy_tensors import Entry
 from ap3.files.safe_names import safe
@@ -52,7 +52,7 @@ def read(path: Path) -> dict[str, Entry]:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
         forms = {n: (tuple(s.get_shape()), str(s.get_dtype())) for n, s in slices.items()}
     except (SafetensorError, OSError) as error:
-        raise UserError(
+        raise InvalidFileError(
             f"{path.resolve()} is a damaged safetensors file ({safe(str(error))}); copy or make it "
             "again."
         ) from error
@@ -69,6 +69,6 @@ def _tensor(file: safe_open, name: str, path: Path) -> object:
     try:
         return file.get_tensor(name)
     except (SafetensorError, OSError, RuntimeError, ValueError, TypeError) as error:
-        raise UserError(
+        raise InvalidFileError(
             f"{safe(name)} in {path} cannot be read ({safe(str(error))}); convert it to float32."
         ) from error

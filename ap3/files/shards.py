@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError, MissingFileError, UserError
 from ap3.files.lazy_tensors import Entry, StateDict
 from ap3.files.safe_names import listed, safe
 
@@ -45,11 +45,11 @@ def file_of(folder: Path) -> Path:
         if len(some) == 1:
             return some[0]
     if not weights:
-        raise UserError(
+        raise InvalidFileError(
             f"{folder} is a folder without weights (model.safetensors, an index of shards, or one file "
             f"that ends in {', '.join(_ENDS)}); give the folder or the file that holds them."
         )
-    raise UserError(
+    raise InvalidFileError(
         f"{folder} holds several files of weights and no index "
         f"({listed([path.name for path in weights])}); give the one that is meant, or write "
         "model.safetensors.index.json."
@@ -64,7 +64,7 @@ def adapter(path: Path | str) -> UserError:
     path
         Of the file or folder.
     """
-    return UserError(
+    return InvalidFileError(
         f"{path} holds an adapter (LoRA), which is no network; merge it into its network with "
         "peft's model.merge_and_unload(), save that and give it."
     )
@@ -90,7 +90,7 @@ def read_index(index: Path, read: Read) -> StateDict:
     for name in dict.fromkeys(places.values()):
         path = index.parent / _inside(name, index)
         if not path.is_file():
-            raise UserError(
+            raise InvalidFileError(
                 f"{index} names the shard {safe(name)}, which is missing; download or copy it into "
                 f"{index.parent}."
             )
@@ -98,7 +98,7 @@ def read_index(index: Path, read: Read) -> StateDict:
     entries: dict[str, Entry] = {}
     for tensor, shard in places.items():
         if tensor not in shards[shard].entries:
-            raise UserError(
+            raise InvalidFileError(
                 f"{index} says that {safe(tensor)} is in {safe(shard)}, but it is not; download or "
                 "copy the folder again."
             )
@@ -118,9 +118,9 @@ def _weight_map(index: Path) -> dict[str, str]:
         if not isinstance(places, dict) or not places or not _are_texts(places):
             raise ValueError("no mapping of names to files")
     except FileNotFoundError as error:
-        raise UserError(f"{index} does not exist; give a checkpoint's path.") from error
+        raise MissingFileError(f"{index} does not exist; give a checkpoint's path.") from error
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(
+        raise InvalidFileError(
             f"{index} is no index of shards (JSON with a weight_map of tensors to files); download "
             "or copy it again."
         ) from error
@@ -138,7 +138,7 @@ def _inside(name: str, index: Path) -> str:
         for kind in (PurePosixPath, PureWindowsPath)
     )
     if leads_out or "\0" in name or not name:
-        raise UserError(
+        raise InvalidFileError(
             f"{index} names the shard {safe(name)}, which is outside of its folder; no such file is "
             "read."
         )

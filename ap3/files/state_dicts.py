@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError, MissingFileError, UserError
 from ap3.files import bitmasks, masks, nested, quantised, safetensors_files, shards, torch_files
 from ap3.files.lazy_tensors import Entry, StateDict
 from ap3.files.safe_names import safe
@@ -53,9 +53,13 @@ def read(path: str | PathLike[str]) -> StateDict:
             path = shards.file_of(path)
         with path.open("rb") as file:
             start = file.read(_BEGINNING)
+    except UserError:
+        raise
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} cannot be read ({why}); give a checkpoint's path.") from error
+        raise MissingFileError(
+            f"{path} cannot be read ({why}); give a checkpoint's path."
+        ) from error
     if path.name.endswith(shards.INDEX):
         return shards.read_index(path, _read_file)
     return _read_file(path, start)
@@ -67,12 +71,12 @@ def _read_file(path: Path, start: bytes | None = None) -> StateDict:
             start = file.read(_BEGINNING)
     for beginning, sentence in _OTHER_FORMATS.items():
         if start.startswith(beginning):
-            raise UserError(f"{path} {sentence}.")
+            raise InvalidFileError(f"{path} {sentence}.")
     # A safetensors file is eight bytes of length, then JSON.
     if start[8:9] == b"{":
         return StateDict(safetensors_files.read(path))
     if path.suffix == ".onnx":
-        raise UserError(
+        raise InvalidFileError(
             f"{path} is an ONNX file; write its weights with safetensors.numpy.save_file({{t.name: "
             "onnx.numpy_helper.to_array(t) for t in onnx.load(FILE).graph.initializer}, OUT) and give "
             "that."
@@ -168,7 +172,7 @@ def plain(tensors: Mapping[str, Any]) -> StateDict:
 def _with_safe_names(entries: Mapping[str, Entry]) -> dict[str, Entry]:
     named = {safe(name): entry for name, entry in entries.items()}
     if len(named) < len(entries):
-        raise UserError(
+        raise InvalidFileError(
             "two tensors have names that only differ in unprintable or endless parts; rename them."
         )
     return named

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 import torch
 
-from ap3.errors import UserError
+from ap3.errors import InvalidFileError, UserError
 from ap3.files import inert_pickles
 from ap3.files.inert_pickles import Array, MalformedError, Meta, Quantised, Sparse, Storage, Strided
 from ap3.files.lazy_tensors import Entry
@@ -79,7 +79,7 @@ class TorchFile:
         claimed = sum(prod(t.shape) for t in distinct.values() if not isinstance(t, Meta))
         # A number takes a bit at least, in what is written on purpose.
         if claimed > 8 * self.size + _MIB:
-            raise UserError(
+            raise InvalidFileError(
                 f"{self.path} claims {claimed:,} numbers in {self.size:,} bytes, more than can be "
                 "true of weights; make dense, contiguous tensors of them before saving."
             )
@@ -96,7 +96,7 @@ class TorchFile:
                 total += self.numbers.inflated(storage)
             last = storage.key
         if total > _most_inflated(self.size):
-            raise UserError(
+            raise InvalidFileError(
                 f"{self.path} is compressed and inflates to {total:,} bytes, more than can be true "
                 "of weights; unpack it and save it again with torch.save."
             )
@@ -109,7 +109,7 @@ class TorchFile:
         try:
             return self._made(tensor)
         except MalformedError as error:
-            raise UserError(
+            raise InvalidFileError(
                 f"{safe(name)} in {self.path} is damaged ({error}); copy or make the file again."
             ) from error
 
@@ -171,6 +171,8 @@ def read(path: Path, is_zip: bool) -> TorchFile:
     """
     try:
         content = _read_zip(path) if is_zip else _read_pickles(path)
+    except UserError:
+        raise
     except inert_pickles.RefusedError as error:
         raise _refused_class(path, str(error)) from error
     except (MalformedError, zipfile.BadZipFile, EOFError, struct.error, NotImplementedError) as e:
@@ -192,14 +194,14 @@ def no_checkpoint(path: Path, why: str = "") -> UserError:
     why
         What is wrong with it, if that is known.
     """
-    return UserError(
+    return InvalidFileError(
         f"{path} is no checkpoint (neither safetensors nor a file of torch.save"
         f"{f': {why}' if why else ''}); give one that holds a state dict."
     )
 
 
 def _refused_class(path: Path, name: str) -> UserError:
-    return UserError(
+    return InvalidFileError(
         f"{path} holds pickled Python objects beside tensors ({safe(name)}), which are not loaded "
         "because they could run any code; where that class is at hand and the file is trusted, load it with "
         "torch.load(..., weights_only=False), save the network's state_dict() and give that."
@@ -354,22 +356,22 @@ def _refuse_other_archives(path: Path, names: list[str]) -> None:
     """Name the archives that begin like one of torch.save."""
     ends = {name.rpartition("/")[2] for name in names}
     if "constants.pkl" in ends or any("/code/" in f"/{name}" for name in names):
-        raise UserError(
+        raise InvalidFileError(
             f"{path} is a TorchScript archive, whose code is not run here; write its weights with "
             f"torch.save(torch.jit.load({path.name!r}).state_dict(), 'weights.pt') and give that."
         )
     if "archive_format" in ends or "serialized_exported_program.json" in ends:
-        raise UserError(
+        raise InvalidFileError(
             f"{path} is a program of torch.export; write its weights with "
             f"torch.save(torch.export.load({path.name!r}).state_dict, 'weights.pt') and give that."
         )
     if names and all(name.endswith(".npy") for name in names):
-        raise UserError(
+        raise InvalidFileError(
             f"{path} is an archive of NumPy arrays; write them with safetensors.numpy.save_file("
             f"dict(numpy.load({path.name!r})), 'weights.safetensors') and give that."
         )
     if "model.weights.h5" in ends:
-        raise UserError(
+        raise InvalidFileError(
             f"{path} is a network of Keras; write its weights with safetensors.numpy.save_file({{w.path: "
             "w.numpy() for w in model.weights}, 'weights.safetensors') and give that."
         )

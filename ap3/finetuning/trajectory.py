@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ap3.config.seeds import derive
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.files import csv_tables
 from ap3.finetuning import performance
 from ap3.pruning import pruned
@@ -48,7 +48,7 @@ class Trajectory:
         for split, outcome in outcomes.items():
             row |= performance.columns(split, self.baseline[split], outcome)
             if not math.isfinite(row[f"{split}_loss"]):
-                raise UserError(
+                raise InvalidValueError(
                     f"fine-tuning {self.pruned.origin} {self.pruned.variant} diverged in epoch "
                     f"{row['epoch']}: the {split} loss is {row[f'{split}_loss']}; lower the learning rate."
                 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.vectors import Vector
 from ap3.measuring.logit_change import LogitChange, centred, logit_changes
 
@@ -82,7 +82,7 @@ def kronecker_fisher(features: Any, reference: Any, others: Any) -> Vector:
     array([0.   , 0.625])
     """
     if np.ndim(reference) != 2 or len(features) == 0:
-        raise UserError(
+        raise InvalidValueError(
             "the Kronecker factors are those of one layer, (C, d + 1), over one example or more, but "
             f"there are {len(features)} examples and the layer has shape {np.shape(reference)}."
         )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.vectors import Vector, as_float64, slices
 
 # Arrays of the size of `change` that a block of examples may need at once.
@@ -53,7 +53,7 @@ class LogitChange:
             If none were given.
         """
         if self._labels is None:
-            raise UserError(
+            raise InvalidValueError(
                 "this quantity needs the labels, but none were given; give (N,) labels."
             )
         return self._labels
@@ -129,17 +129,17 @@ def logit_changes(
     """
     others, reference = as_float64(others), as_float64(reference)
     if reference.shape not in (others.shape, others.shape[1:]) or others.ndim != 3:
-        raise UserError(
+        raise InvalidValueError(
             "the layers must have shapes (C, d + 1) or (E, C, d + 1), and (E, C, d + 1), but have "
             f"{reference.shape} and {others.shape}; put the bias in the last column."
         )
     if np.ndim(features) != 2 or np.shape(features)[1] + 1 != others.shape[2]:
-        raise UserError(
+        raise InvalidValueError(
             f"the features must have shape (N, {others.shape[2] - 1}), but have "
             f"{np.shape(features)}; take what the last layer sees."
         )
     if labels is not None and np.shape(labels) != (len(features),):
-        raise UserError(
+        raise InvalidValueError(
             f"there must be a label for each of {len(features)} examples, but the labels have shape "
             f"{np.shape(labels)}."
         )
@@ -189,7 +189,7 @@ def means(
     {'square': array([ 0., 20.])}
     """
     if len(features) == 0:
-        raise UserError("a mean over examples needs at least one, but there are none.")
+        raise InvalidValueError("a mean over examples needs at least one, but there are none.")
     totals = {name: np.zeros(len(others)) for name in quantities}
     for made in logit_changes(features, reference, others, labels):
         for name, quantity in quantities.items():

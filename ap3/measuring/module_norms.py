@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.vectors import Vector
 from ap3.measuring.operator_norm import matrix_norm, operator_norm
 
@@ -88,7 +88,7 @@ def norms_of(
     ModuleNorms(norm=1.0, change=0.0, bias_change=0.0)
     """
     if type(one) is not type(two):
-        raise UserError(
+        raise InvalidValueError(
             f"{name} is a {type(one).__name__} in one network and a {type(two).__name__} in the "
             "other; compare a network with its own pruned version."
         )
@@ -128,7 +128,7 @@ def _convolution_norm(
     name: str, module: nn.Conv1d | nn.Conv2d, weight: Tensor, inputs: torch.Size, steps: int
 ) -> float:
     if module.padding_mode != "zeros" or isinstance(module.padding, str):
-        raise UserError(
+        raise InvalidValueError(
             f"{name} pads with {module.padding_mode}, {module.padding}, but the norm of a "
             "convolution is known only for numbers of zeros; the bound through the layers cannot be "
             "made."
@@ -155,7 +155,7 @@ def _convolution_norm(
 def _affine(name: str, module: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Scale and shift of batch normalisation with its running statistics."""
     if module.running_mean is None or module.running_var is None:
-        raise UserError(
+        raise InvalidValueError(
             f"{name} has no running statistics and depends on the batch; the bound through the "
             "layers cannot be made."
         )
@@ -181,7 +181,7 @@ def _slope(name: str, module: nn.Module, inputs: torch.Size, outputs: torch.Size
         sizes = zip(inputs[-2:], outputs[-2:], strict=True)
         rows = [functional.adaptive_avg_pool1d(_units(n), m) for n, m in sizes]
         return _product_norm(rows)
-    raise UserError(
+    raise InvalidValueError(
         f"{name} is a {type(module).__name__}, of which no slope is known; the bound through the "
         "layers needs dense layers, convolutions, poolings, and activations of slope 1 at most."
     )
@@ -200,7 +200,7 @@ def _max_pool(module: nn.MaxPool2d) -> float:
 
 def _average_pool(name: str, module: nn.AvgPool2d, inputs: torch.Size) -> float:
     if module.divisor_override:
-        raise UserError(
+        raise InvalidValueError(
             f"{name} divides by {module.divisor_override} and not by the size of its window; the "
             "bound through the layers cannot be made."
         )

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigvalsh_tridiagonal
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.vectors import Vector
 
 _DENSE = 5_000_000  # numbers of a matrix that is decomposed outright
@@ -142,7 +142,7 @@ def relative_error(size: int, steps: int, chance: float) -> float:
     """
     error = (np.log(1.648 * np.sqrt(size) / chance) / (2 * steps - 1)) ** 2
     if not error < 1:
-        raise UserError(
+        raise InvalidValueError(
             f"{steps} Lanczos steps on {size} numbers bound no norm at a chance of {chance:g}; take "
             f"{int((np.log(1.648 * np.sqrt(size) / chance) + 1) / 2) + 1} or more."
         )

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.vectors import Vector, as_float64
 from ap3.measuring.logit_change import LogitChange, logit_changes
 
@@ -68,7 +68,7 @@ def logit_cka(features: Any, reference: Any, others: Any) -> Vector:
     """
     count = len(features)
     if count == 0:
-        raise UserError("CKA needs at least one example, but there are none.")
+        raise InvalidValueError("CKA needs at least one example, but there are none.")
     others = as_float64(others)
     classes = others.shape[1] if others.ndim == 3 else 0
     # Second moments of (z, z̃) about the first example's, which spares a pass for the means.

@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.vectors import Vector
 from ap3.measuring.module_norms import norms_of
 
@@ -185,14 +185,14 @@ def _require_chain(
 ) -> None:
     for (one, two), ((_, left), (entered, _)) in zip(pairwise(visits), pairwise(ways), strict=True):
         if left != entered:
-            raise UserError(
+            raise InvalidValueError(
                 f"{type(model).__name__} is no plain chain: {two.name} does not see what {one.name} "
                 "puts out; the bound through the layers needs one without shortcuts or functions "
                 "between its modules, such as AlexNet or VGG."
             )
     names = {visit.name for visit in visits}
     if not visits or len(names) < len(visits) or ways[-1][1] != _where(final):
-        raise UserError(
+        raise InvalidValueError(
             f"{type(model).__name__} is no plain chain: a module is used twice, or the output is not "
             "what the last one puts out; the bound through the layers needs one, such as AlexNet "
             "or VGG."

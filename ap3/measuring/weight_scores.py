@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ap3.errors import UserError
+from ap3.errors import InvalidValueError
 from ap3.latent.vectors import Vector, as_float64, slices
 
 
@@ -124,7 +124,7 @@ def removed(scores: Any, masks: Any) -> Vector:
     """
     scores, masks = as_float64(scores), np.asarray(masks)
     if masks.shape[-scores.ndim :] != scores.shape or masks.ndim > scores.ndim + 1:
-        raise UserError(
+        raise InvalidValueError(
             f"masks must have the shape of the scores, {scores.shape}, or be a stack of such, but "
             f"have shape {masks.shape}."
         )

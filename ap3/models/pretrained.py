@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from ap3.errors import InvalidFileError, UserError
+from ap3.errors import InvalidFileError, InvalidValueError
 from ap3.files import shards, state_dicts, storage
 from ap3.models.checkpoint import load_state, read_identity
 from ap3.models.preprocessing import View
@@ -61,7 +61,7 @@ class Pretrained:
             If the file is missing, damaged, or holds something else.
         """
         if path.is_dir() or path.name.endswith(shards.INDEX):
-            raise UserError(
+            raise InvalidValueError(
                 f"{path} is no single file, which a study could follow; give one file with all "
                 "weights (model.state_dict() in safetensors or by torch.save)."
             )

@@ -1,5 +1,6 @@
 """Errors are of the kind that a caller of a library expects, whatever the command line makes of them."""
 
+import ast
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import ap3
 from ap3 import errors
 from ap3.files import results_lock, storage
 from ap3.training.sgd import DivergedError
+
+PACKAGE = Path(ap3.__file__).parent
 
 KINDS = [
     (errors.InvalidValueError, ValueError, 2),
@@ -45,3 +48,13 @@ def test_a_full_disk_is_an_os_error_and_no_mistake_of_the_users():
     with pytest.raises(OSError, match="could not be written") as refused:
         storage.save(Path("/proc/nowhere/x.safetensors"), {"a": np.ones(1)})
     assert refused.value.status == 3
+
+
+def test_every_error_has_its_kind():
+    bare = [
+        f"{path}:{call.lineno}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "UserError"
+    ]
+    assert bare == []
