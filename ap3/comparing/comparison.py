@@ -6,9 +6,9 @@ from typing import Any, Self
 import pandas as pd
 
 _WIDTH = 80
-_SHOWN = ("layer", "weights", "sparsity", "ap2", "kind")
+_SHOWN = ("layer", "weights", "sparsity", "ap2", "ap3_gaussian", "kind")
 _DIGITS = 4
-_LONGEST = {"layer": 40, "kind": 18}
+_LONGEST_KIND, _SHORTEST_NAME = 18, 12
 
 
 class Comparison(pd.DataFrame):
@@ -61,10 +61,15 @@ def narrow(table: pd.DataFrame) -> pd.DataFrame:
     table
         As `ap3.compare` returns it.
     """
-    shown = table[[name for name in _SHOWN if name in table.columns]]
-    return pd.DataFrame(
-        {name: [_short(name, spelled(value)) for value in shown[name]] for name in shown.columns}
-    )
+    names = [name for name in _SHOWN if name in table.columns]
+    texts = {name: [spelled(value) for value in table[name]] for name in names}
+    if "kind" in texts:
+        texts["kind"] = [_short(text, _LONGEST_KIND) for text in texts["kind"]]
+    if "layer" in texts:
+        rest = sum(max(map(len, [name, *texts[name]])) + 1 for name in names if name != "layer")
+        most = max(_WIDTH - rest, _SHORTEST_NAME)
+        texts["layer"] = [_short(text, most) for text in texts["layer"]]
+    return pd.DataFrame(texts)
 
 
 def as_text(table: pd.DataFrame) -> str:
@@ -98,6 +103,7 @@ def spelled(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _short(column: str, text: str) -> str:
-    most = _LONGEST.get(column, len(text))
-    return text if len(text) <= most else f"{text[: most // 2]}…{text[len(text) - most // 2 + 1 :]}"
+def _short(text: str, most: int) -> str:
+    """Leave out the middle of a long text."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[len(text) - (most - half - 1) :]}"

@@ -96,8 +96,8 @@ def compare(
     >>> compare(baseline, pruned)
     pruned: unstructured in 1 of 1 layers, 50 % of 4 weights are zero; not fine-
     tuned after it.
-    layer weights sparsity  ap2         kind
-       fc       4      0.5 0.25 unstructured
+    layer weights sparsity  ap2 ap3_gaussian         kind
+       fc       4      0.5 0.25      0.01881 unstructured
     """
     one, two = _state(baseline, "baseline"), _state(pruned, "pruned network")
     wanted = [layers] if isinstance(layers, str) else list(layers)

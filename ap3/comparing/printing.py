@@ -18,6 +18,9 @@ def show(table: pd.DataFrame) -> None:
     table
         As `ap3.compare` returns it.
     """
+    table = pd.DataFrame(table)
+    if "detail" in table and not table["detail"].any():
+        table = table.drop(columns="detail")
     if not sys.stdout.isatty():
         print(table.map(spelled).to_string(index=False))
         return
