@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from ap3.comparing.equality import are_equal
+from ap3.comparing.factorised import multiplied
 from ap3.config.schema import nearest
 from ap3.errors import InvalidValueError, UserError
 from ap3.files.lazy_tensors import Entry, Shape, StateDict
@@ -66,6 +68,8 @@ def matching(one: StateDict, two: StateDict, wanted: list[str]) -> Matching:
         are computed from other tensors.
     """
     one, two, remarks = aligned(one, two)
+    two, multiplied_remarks = multiplied(one, two)
+    remarks += multiplied_remarks
     for state in (one, two):
         _refuse_parametrized(state, wanted)
     mine, others = _layers(one, two, wanted), _layers(two, one, wanted)
@@ -168,6 +172,7 @@ def _once(one: StateDict, two: StateDict, mine: Mapping[str, Shape]) -> tuple[li
             is_tied_there = there.get(name) is not None and there[name] == there[first]
             if name != first and (name not in there or is_tied_there):
                 tied[name] = first
+    tied |= _equal_to_another(one, two, [name for name in mine if name not in tied])
     said = [
         f"{layer_of(name)} is {'' if name in two.entries else 'only in the baseline and '}tied to "
         f"{layer_of(first)}, and counted once."
@@ -176,6 +181,19 @@ def _once(one: StateDict, two: StateDict, mine: Mapping[str, Shape]) -> tuple[li
     if len(tied) > _MOST_NAMES:
         said.append(f"so are {len(tied) - _MOST_NAMES:,} more layers.")
     return [name for name in mine if name not in tied], said
+
+
+def _equal_to_another(one: StateDict, two: StateDict, names: list[str]) -> dict[str, str]:
+    """Find layers that the pruned network lacks and the baseline has twice, number for number."""
+    return {
+        name: other
+        for name in names
+        if name not in two.entries
+        for other in names
+        if other in two.entries
+        and one.entries[other].dtype == one.entries[name].dtype
+        and are_equal(one.entries[name], one.entries[other])
+    }
 
 
 def _refuse_parametrized(state: StateDict, wanted: list[str]) -> None:

@@ -15,7 +15,7 @@ _INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _FILES = ("model.safetensors", "pytorch_model.bin")
 _ENDS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 _NO_WEIGHTS = re.compile(r"training_args|optimizer|scheduler|rng_state|scaler|\.index\.json$")
-_LARGEST_INDEX = 2**27
+_LARGEST_INDEX = 2**25
 
 Read = Callable[[Path], StateDict]
 

@@ -120,6 +120,8 @@ def test_tied_weights_are_counted_once(tmp_path):
     one = compare(tmp_path / "a.pt", str(tmp_path / "b.safetensors"))
     assert one["layer"].tolist() == ["wte", "h"]
     assert one.remarks == ["lm_head is only in the baseline and tied to wte, and counted once."]
+    copied = {name: value.clone() for name, value in network.state_dict().items()}
+    assert compare(copied, tmp_path / "b.safetensors").remarks == one.remarks
     untied = {name: value.clone() for name, value in network.state_dict().items()}
     assert compare(network, untied)["layer"].tolist() == ["wte", "h", "lm_head"]
 
@@ -186,3 +188,26 @@ def test_csv_and_json_of_a_plain_table():
         "layer,weights,sparsity,ap2,relative_distance,ap3_gaussian,"
     )
     assert json.loads(printing.as_json(table))[0]["fine_tuned"] is False
+
+
+def test_a_layer_in_two_factors_is_multiplied_out():
+    one = {
+        "fc.weight": torch.randn(12, 9),
+        "fc.bias": torch.ones(12),
+        "out.weight": torch.randn(3, 12),
+    }
+    a, b = torch.randn(4, 9), torch.randn(12, 4)
+    for inner, outer in (("fc.0.weight", "fc.1.weight"), ("fc_v.weight", "fc_u.weight")):
+        table = compare(one, {inner: a, outer: b, "out.weight": one["out.weight"]})
+        row = table.set_index("layer").loc["fc"]
+        expected = (one["fc.weight"].double() - b.double() @ a.double()).square().sum().item()
+        assert row["ap2"] == pytest.approx(expected)
+        assert (row["kind"], row["detail"]) == ("low rank", "rank 4 of 9")
+        assert any("fc is kept as" in remark for remark in table.remarks)
+    for wrong in ((torch.randn(12, 9), torch.randn(12, 12)), (torch.randn(4, 8), b)):
+        factors = {
+            "fc.0.weight": wrong[0],
+            "fc.1.weight": wrong[1],
+            "out.weight": one["out.weight"],
+        }
+        assert compare(one, factors).set_index("layer").loc["fc", "kind"] == "dropped"

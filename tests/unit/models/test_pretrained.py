@@ -307,3 +307,16 @@ def test_every_published_file_carries_its_digest_and_its_view():
             assert len(digest) >= 8
             assert int(digest, 16) >= 0
             assert published.view_of(entry).size >= 224
+
+
+def test_a_folder_is_no_file_that_a_study_could_follow(tmp_path):
+    for path in (tmp_path, tmp_path / "model.safetensors.index.json"):
+        with pytest.raises(UserError, match="is no single file"):
+            Pretrained.load(path)
+
+
+def test_what_was_done_to_get_at_the_weights_is_said(tmp_path, capsys):
+    state = {"fc.weight": torch.ones(2, 2), "fc.weight_mask": torch.eye(2)}
+    torch.save({"model": state, "ema": state}, tmp_path / "w.pth")
+    assert torch.equal(Pretrained.load(tmp_path / "w.pth").state["fc.weight"], torch.eye(2))
+    assert "fc.weight were multiplied" in capsys.readouterr().err
