@@ -141,6 +141,58 @@ def broken(draw: st.DrawFn) -> Any:
     return config
 
 
+@st.composite
+def nearly_right(draw: st.DrawFn) -> Any:
+    """Change one to three places of a likely configuration as a slip of the hand would."""
+    config = copy.deepcopy(draw(likely))
+    for _ in range(draw(st.integers(1, 3))):
+        places: list[tuple[Any, Any]] = []
+        _walk(config, places)
+        part, key = draw(st.sampled_from(places))
+        if isinstance(part, dict) and draw(st.integers(0, 4)) == 0:
+            part[draw(_misspelt(key))] = part.pop(key)
+        else:
+            part[key] = draw(_near(part[key]))
+    return config
+
+
+def _near(value: Any) -> st.SearchStrategy[Any]:
+    """Draw what is easily written in the place of a value."""
+    if isinstance(value, bool) or value is None:
+        return st.sampled_from([True, False, None, "yes", 0, 1])
+    if isinstance(value, int | float):
+        near = [
+            value - 1,
+            value + 1,
+            -value,
+            value * 10,
+            value / 10,
+            float(value),
+            str(value),
+            [value],
+        ]
+        return st.sampled_from([*near, 0, None])
+    if isinstance(value, str):
+        return st.one_of(_misspelt(value), st.sampled_from([value.upper(), [value], "", None]))
+    if isinstance(value, list):
+        return st.sampled_from([[], value + value, value[1:], value[::-1], *value, None])
+    return st.sampled_from([{}, [value], None, *value.values()])
+
+
+def _misspelt(word: str) -> st.SearchStrategy[str]:
+    """Draw a word with a letter lost, doubled, or in the place of its neighbour."""
+    place = st.integers(0, max(len(word) - 1, 0))
+    return place.flatmap(
+        lambda at: st.sampled_from(
+            [
+                word[:at] + word[at + 1 :],
+                word[: at + 1] + word[at:],
+                word[:at] + word[at : at + 2][::-1] + word[at + 2 :],
+            ]
+        )
+    )
+
+
 def _walk(part: Any, places: list[tuple[Any, Any]]) -> None:
     entries = part.items() if isinstance(part, dict) else enumerate(part)
     for key, value in entries:

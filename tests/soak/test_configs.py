@@ -30,6 +30,12 @@ def test_a_broken_configuration_ends_in_sentences(config):
 
 
 @settings(BRIEFLY, max_examples=100)
+@given(configs.nearly_right())
+def test_a_nearly_right_configuration_is_planned_or_ends_in_sentences(config):
+    assert configs.verdict(config) in ("planned", "refused")
+
+
+@settings(BRIEFLY, max_examples=20)
 @given(configs.anything)
 def test_what_is_no_configuration_at_all_is_refused(config):
     assert configs.verdict(config) == "refused"
