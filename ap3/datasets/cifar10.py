@@ -17,5 +17,5 @@ _LAYOUT = Layout(
 
 
 def decode(raw: Path) -> Images:
-    """Read the archive in the folder `raw`."""
+    """Read the archive in the folder `raw`, whose digest was checked."""
     return read("cifar10", raw, _LAYOUT)

@@ -1,10 +1,8 @@
 """Ways to damage a file, at random or with ill intent."""
 
-import io
 import os
 import pickle
 import random
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from ap3.datasets import cifar10
 from ap3.files import storage
 
 
@@ -143,25 +140,8 @@ class Canary:
 
 
 def with_code(target: Path, canary: Path, chance: random.Random) -> None:
-    """Write a file that runs code when it is unpickled: as torch's, or within CIFAR's archive."""
-    if target.suffix == ".gz":
-        content = pickle.dumps(Canary(canary))
-        with tarfile.open(target, "w:gz") as archive:
-            for name in (*cifar10._LAYOUT.train, cifar10._LAYOUT.test, cifar10._LAYOUT.meta):
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-    elif chance.random() < 0.5:
+    """Write a file of torch's that runs code when it is unpickled."""
+    if chance.random() < 0.5:
         torch.save({"weight": torch.ones(2, 2), "more": Canary(canary)}, target)
     else:
         target.write_bytes(pickle.dumps({"weight": Canary(canary)}, protocol=2))
-
-
-def outside(target: Path, chance: random.Random) -> None:
-    """Write an archive with a link or a member that leads out of it."""
-    with tarfile.open(target, "w:gz") as archive:
-        member = tarfile.TarInfo(chance.choice(["../evil", "/tmp/evil", "a/../../evil", "link"]))
-        if member.name == "link":
-            member.type = chance.choice([tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE])
-            member.linkname = "/etc/passwd"
-        archive.addfile(member)

@@ -16,7 +16,6 @@ import torch
 
 from ap3.comparing import layer_table
 from ap3.config.variants import Variant
-from ap3.datasets import cifar10
 from ap3.datasets.images import Images
 from ap3.errors import UserError
 from ap3.files import csv_tables, state_dicts
@@ -59,12 +58,11 @@ READERS: dict[str, Callable[[Path], object]] = {
     "weights.pt": Pretrained.load,
     "two networks in weights.pt": _compare,
     "history.csv": lambda path: csv_tables.read(path, "epoch"),
-    "cifar-10-python.tar.gz": lambda path: cifar10.decode(path.parent),
 } | study_tables.STAGES
 """What reads a file, by what it takes it for; the last word is the file's name."""
 
 
-def make(folder: Path, data: Images, cifar: bytes) -> None:
+def make(folder: Path, data: Images) -> None:
     """Write a good file for every reader into `folder`."""
     recipe = Recipe(1, 20, 0.01)
     options: dict[str, Any] = {"validation": 0.0, "trial": 1, "seed": 0, "device": CPU}
@@ -84,7 +82,6 @@ def make(folder: Path, data: Images, cifar: bytes) -> None:
     checkpoint.save(folder / "weights.safetensors")
     torch.save(checkpoint.model.state_dict(), folder / "weights.pt")
     csv_tables.write(pd.DataFrame(history), folder / "history.csv")
-    (folder / "cifar-10-python.tar.gz").write_bytes(cifar)
     study_tables.make(folder, recipe)
 
 
@@ -117,15 +114,11 @@ def attack(name: str, good: Path, work: Path, chance: random.Random) -> tuple[st
         ways += [*damage.TABLE_MUTATIONS] * 3
     if file.endswith(".safetensors"):
         ways += ["another content, sealed again"] * 5
-    if file.endswith((".pt", ".gz")):
+    if file.endswith(".pt"):
         ways += ["code"]
-    if file.endswith(".gz"):
-        ways += ["a way outside"]
     way = chance.choice(ways)
     if way == "code":
         damage.with_code(target, canary, chance)
-    elif way == "a way outside":
-        damage.outside(target, chance)
     elif way == "another content, sealed again":
         damage.reseal(good / file, target, chance)
     else:

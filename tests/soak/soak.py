@@ -19,7 +19,7 @@ from pathlib import Path
 import configs
 import files
 import kills
-from fuzz_data import cifar_archive, small_images
+from fuzz_data import small_images
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis.strategies import SearchStrategy
@@ -125,7 +125,7 @@ def soak_files(until: float, chance: random.Random, folder: Path) -> Rows:
     good, work = folder / "good", folder / "work"
     good.mkdir()
     work.mkdir()
-    files.make(good, small_images(), cifar_archive())
+    files.make(good, small_images())
     counts: Counter[tuple[str, str]] = Counter()
     while not counts or time.monotonic() < until:
         for name in files.READERS:

@@ -8,7 +8,7 @@ import fences
 import files
 import pytest
 import study_tables
-from fuzz_data import cifar_archive, small_images
+from fuzz_data import small_images
 
 from ap3.config.variants import Variant
 from ap3.errors import UserError
@@ -19,7 +19,7 @@ from ap3.models.checkpoint import Checkpoint
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
     folder = tmp_path_factory.mktemp("good")
-    files.make(folder, small_images(), cifar_archive())
+    files.make(folder, small_images())
     return folder
 
 

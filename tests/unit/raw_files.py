@@ -151,14 +151,12 @@ def cifar100_members() -> dict[str, bytes]:
     return {f"cifar-100-python/{name}": python2_pickle(value) for name, value in values.items()}
 
 
-def tar_gz(members: dict[str, bytes], *more: tarfile.TarInfo) -> bytes:
+def tar_gz(members: dict[str, bytes]) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as archive:
         folder = tarfile.TarInfo(next(iter(members)).split("/")[0])
         folder.type = tarfile.DIRTYPE
         archive.addfile(folder)
-        for info in more:
-            archive.addfile(info)
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
@@ -198,11 +196,9 @@ def tiny_members(train: int = 2) -> dict[str, bytes]:
     return members
 
 
-def zipped(members: dict[str, bytes], *more: tuple[zipfile.ZipInfo, bytes]) -> bytes:
+def zipped(members: dict[str, bytes]) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
-        for info, content in more:
-            archive.writestr(info, content)
     return stream.getvalue()
