@@ -117,7 +117,9 @@ def compare(
     others = differing(pairs, set(chosen)) if wanted == ["*"] else []
     said += [*pairs.remarks, *remarks, *_dropped(rows), *others]
     return Comparison.of(
-        [row.table | _columns(row.done) for row in rows], _verdict(rows, pairs, chosen), said
+        [row.table | _columns(row.done) for row in rows],
+        _verdict(rows, pairs, chosen, bool(others)),
+        said,
     )
 
 
@@ -184,7 +186,7 @@ def _dropped(rows: list[_Row]) -> list[str]:
     )
 
 
-def _verdict(rows: list[_Row], pairs: Matching, chosen: list[str]) -> str:
+def _verdict(rows: list[_Row], pairs: Matching, chosen: list[str], others: bool) -> str:
     sums = [row.sums for row in rows]
     new_zeros = sum(each.new_zeros for each in sums)
     zeros, before = sum(each.zeros for each in sums), sum(each.zeros_before for each in sums)
@@ -201,8 +203,8 @@ def _verdict(rows: list[_Row], pairs: Matching, chosen: list[str]) -> str:
             zeros,
             new_zeros,
             before - (zeros - new_zeros),
-            len(pairs.names) - len(chosen),
-            is_larger=bool(larger),
+            others,
+            bool(larger),
         )
     )
 
@@ -211,25 +213,26 @@ def _compared(name: str, pairs: Matching, kept: Kept | None, asked: _Asked) -> _
     """Compare one layer: with zeros where the pruned network has lost channels, or all of it."""
     _check_real(pairs.baseline, name, "baseline")
     baseline = _dense(pairs.baseline[name], name, "baseline")
-    shape = pairs.baseline.entries[name].shape
+    shape, flat = pairs.baseline.entries[name].shape, baseline.reshape(-1)
     if name not in pairs.pruned.entries:
-        pruned = baseline[:1] * 0
-        pruned = (
-            pruned.expand(shape) if hasattr(pruned, "expand") else np.broadcast_to(pruned, shape)
-        )
-    else:
-        _check_real(pairs.pruned, name, "pruned network")
-        pruned = _dense(pairs.pruned[name], name, "pruned network")
-        if kept is not None:
-            pruned = kept.widened(pruned, shape)
-    flat = baseline.reshape(-1), pruned.reshape(-1)
-    sums = _checked_sums(*flat, name, shape, asked.groups)
-    done = (
-        Done(DROPPED)
-        if name not in pairs.pruned.entries
-        else done_to(name, sums, baseline, pruned, kept)
-    )
-    return _Row(_measures(*flat, name, sums, asked), sums, done)
+        zeros = _zeros_like(flat)
+        sums = _checked_sums(flat, zeros, name, shape, asked.groups)
+        return _Row(_measures(flat, zeros, name, sums, asked), sums, Done(DROPPED))
+    _check_real(pairs.pruned, name, "pruned network")
+    pruned = _dense(pairs.pruned[name], name, "pruned network")
+    if kept is not None:
+        pruned = kept.widened(pruned, shape)
+    both = flat, pruned.reshape(-1)
+    sums = _checked_sums(*both, name, shape, asked.groups)
+    done = done_to(name, sums, baseline, pruned, kept)
+    return _Row(_measures(*both, name, sums, asked), sums, done)
+
+
+def _zeros_like(flat: Any) -> Any:
+    """Stand in for a layer that is not there: zeros that take no memory."""
+    if hasattr(flat, "new_zeros"):
+        return flat.new_zeros(1).expand(len(flat))
+    return np.broadcast_to(np.zeros(1, flat.dtype), len(flat))
 
 
 def _checked_sums(

@@ -236,8 +236,8 @@ class Whole:
         To each layer.
     weights, zeros, new_zeros, lost_zeros
         How many in all layers; the last were zeros before, and are none now.
-    missing
-        How many layers could not be compared.
+    others
+        Whether tensors beside the layers, the scales of norms for example, differ.
     is_larger
         Whether layers of the pruned network are larger than the baseline's.
     """
@@ -247,7 +247,7 @@ class Whole:
     zeros: int
     new_zeros: int
     lost_zeros: int
-    missing: int = 0
+    others: bool = False
     is_larger: bool = False
 
 

@@ -97,6 +97,8 @@ def test_what_is_not_compared_and_differs_is_counted():
     assert "tensors that are not compared and differ: 2 (bn.weight, steps)." in said
     assert "further tensors in one network only: 1 (more)." in said
     assert compare(one, one).remarks == []
+    slim = NET | {"bn.weight": torch.ones(8) * (torch.arange(8) > 3)}
+    assert "tensors beside them differ" in compare(NET | {"bn.weight": torch.ones(8)}, slim).verdict
 
 
 class Tied(nn.Module):
@@ -211,3 +213,11 @@ def test_a_layer_in_two_factors_is_multiplied_out():
             "out.weight": one["out.weight"],
         }
         assert compare(one, factors).set_index("layer").loc["fc", "kind"] == "dropped"
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.bfloat16, torch.float64, np.float32])
+def test_a_dropped_layer_of_any_type(dtype):
+    fc = NET["fc.weight"]
+    fc = fc.numpy().astype(dtype) if dtype is np.float32 else fc.to(dtype)
+    table = compare(NET | {"fc.weight": fc}, {"conv.weight": NET["conv.weight"]}).set_index("layer")
+    assert table.loc["fc", "relative_distance"] == 1
