@@ -148,7 +148,8 @@ def _sentences(error: "ValidationError", whole: str) -> list[str]:
         odd = next(key for key in error.instance if not isinstance(key, str))
         return [f"{where} has the key {odd!r}, which is no text; write it in quotes."]
     if rule == "type":
-        return [f"{where} is {found}, but must be {_types(limit)}.{_number_hint(error.instance)}"]
+        hint = _number_hint(error.instance) if {"integer", "number"} & {*_listed(limit)} else ""
+        return [f"{where} is {found}, but must be {_types(limit)}.{hint}"]
     if rule == "enum":
         allowed = ", ".join(map(str, limit))
         return [
@@ -190,7 +191,11 @@ def _shown(value: Any) -> str:
 
 
 def _types(names: str | list[str]) -> str:
-    return " or ".join(_WORDS[name] for name in ([names] if isinstance(names, str) else names))
+    return " or ".join(_WORDS[name] for name in _listed(names))
+
+
+def _listed(names: str | list[str]) -> list[str]:
+    return [names] if isinstance(names, str) else names
 
 
 def _number_hint(value: Any) -> str:

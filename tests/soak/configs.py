@@ -114,7 +114,7 @@ _SCALARS: st.SearchStrategy[Any] = st.one_of(
     st.text(max_size=20),
     st.sampled_from([0, -1, 10**30, 2.0, 1e308, math.nan, math.inf, "5e-4", "../..", "\0", "a b"]),
 )
-anything: st.SearchStrategy[Any] = st.recursive(
+_anything: st.SearchStrategy[Any] = st.recursive(
     _SCALARS,
     lambda inner: (
         st.lists(inner, max_size=3)
@@ -135,62 +135,10 @@ def broken(draw: st.DrawFn) -> Any:
     if how == "drop":
         del part[key]
     elif how == "add" and isinstance(part, dict):
-        part[draw(st.text(max_size=8) | st.integers())] = draw(anything)
+        part[draw(st.text(max_size=8) | st.integers())] = draw(_anything)
     else:
-        part[key] = draw(anything)
+        part[key] = draw(_anything)
     return config
-
-
-@st.composite
-def nearly_right(draw: st.DrawFn) -> Any:
-    """Change one to three places of a likely configuration as a slip of the hand would."""
-    config = copy.deepcopy(draw(likely))
-    for _ in range(draw(st.integers(1, 3))):
-        places: list[tuple[Any, Any]] = []
-        _walk(config, places)
-        part, key = draw(st.sampled_from(places))
-        if isinstance(part, dict) and draw(st.integers(0, 4)) == 0:
-            part[draw(_misspelt(key))] = part.pop(key)
-        else:
-            part[key] = draw(_near(part[key]))
-    return config
-
-
-def _near(value: Any) -> st.SearchStrategy[Any]:
-    """Draw what is easily written in the place of a value."""
-    if isinstance(value, bool) or value is None:
-        return st.sampled_from([True, False, None, "yes", 0, 1])
-    if isinstance(value, int | float):
-        near = [
-            value - 1,
-            value + 1,
-            -value,
-            value * 10,
-            value / 10,
-            float(value),
-            str(value),
-            [value],
-        ]
-        return st.sampled_from([*near, 0, None])
-    if isinstance(value, str):
-        return st.one_of(_misspelt(value), st.sampled_from([value.upper(), [value], "", None]))
-    if isinstance(value, list):
-        return st.sampled_from([[], value + value, value[1:], value[::-1], *value, None])
-    return st.sampled_from([{}, [value], None, *value.values()])
-
-
-def _misspelt(word: str) -> st.SearchStrategy[str]:
-    """Draw a word with a letter lost, doubled, or in the place of its neighbour."""
-    place = st.integers(0, max(len(word) - 1, 0))
-    return place.flatmap(
-        lambda at: st.sampled_from(
-            [
-                word[:at] + word[at + 1 :],
-                word[: at + 1] + word[at:],
-                word[:at] + word[at : at + 2][::-1] + word[at + 2 :],
-            ]
-        )
-    )
 
 
 def _walk(part: Any, places: list[tuple[Any, Any]]) -> None:
@@ -202,17 +150,24 @@ def _walk(part: Any, places: list[tuple[Any, Any]]) -> None:
 
 
 def verdict(config: Any) -> str:
-    """Check a configuration as the workflow does: `planned`, or `refused` in sentences.
+    """Check a configuration as the workflow does: `planned`, or `refused` in sentences."""
+    return "refused" if refusals(config) else "planned"
+
+
+def refusals(config: Any) -> list[str]:
+    """Check a configuration as the workflow does; say what is wrong with it, in sentences.
 
     Whatever is not refused must be plannable: all that the rules ask of a study is asked here.
     """
     try:
         studies = read_studies(config, SCHEMA)
     except UserError as refusal:
-        for sentence in str(refusal).splitlines():
+        sentences = str(refusal).splitlines()
+        assert sentences
+        for sentence in sentences:
             assert sentence.endswith((".", "?")), sentence
             assert len(sentence) < 2000, sentence
-        return "refused"
+        return sentences
     for study in studies.values():
         assert study.pairs
         assert all(len(str(variant)) < 50 for variant in study.variants)
@@ -225,7 +180,7 @@ def verdict(config: Any) -> str:
         for figure in study.figures:
             study.figure_pairs(figure)
         assert len(study.trials) >= 1
-    return "planned"
+    return []
 
 
 def dry_run(config: Any) -> str:

@@ -15,10 +15,12 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import configs
 import files
 import kills
+import near_configs
 from fuzz_data import small_images
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
@@ -81,16 +83,22 @@ def _soak_kills(
 def soak_configs(until: float, chance: random.Random, folder: Path) -> Rows:
     """Draw configurations."""
     rows: Rows = []
-    either = configs.likely | configs.broken() | configs.nearly_right()
-    kinds = {
-        "right": (configs.likely, configs.verdict, 200),
-        "broken": (configs.broken(), configs.verdict, 200),
-        "nearly right": (configs.nearly_right(), configs.verdict, 200),
-        "any of these, given to snakemake --dry-run": (either, configs.dry_run, 4),
+    any_of_them = configs.likely | configs.broken() | near_configs.nearly()
+    # What is drawn, what checks it, how many at a time, and a share of the time.
+    kinds: dict[str, tuple[SearchStrategy[Any], Callable[[Any], str], int, int]] = {
+        "right": (configs.likely, configs.verdict, 200, 2),
+        "broken": (configs.broken(), configs.verdict, 200, 2),
+        **{
+            f"right but for {kind}": (near_configs.nearly((kind,)), configs.verdict, 100, 1)
+            for kind in near_configs.KINDS
+        },
+        "any of these, given to snakemake --dry-run": (any_of_them, configs.dry_run, 4, 4),
     }
-    for number, (kind, (drawn, check, examples)) in enumerate(kinds.items()):
+    left = sum(share for *_, share in kinds.values())
+    for kind, (drawn, check, examples, share) in kinds.items():
         counts: Counter[str] = Counter()
-        stop = time.monotonic() + (until - time.monotonic()) / (len(kinds) - number)
+        stop = time.monotonic() + (until - time.monotonic()) * share / left
+        left -= share
         while not counts or time.monotonic() < stop:
             _draw(drawn, check, examples, counts, chance.randrange(2**32))
         said = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())

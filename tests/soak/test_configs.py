@@ -1,13 +1,15 @@
 """A short cut of the fuzzing of configurations; `make soak` draws thousands."""
 
+import re
 import subprocess
 import sys
 from itertools import pairwise
 
 import configs
+import near_configs
 import pytest
 import yaml
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 
 BRIEFLY = settings(
     deadline=None,
@@ -29,21 +31,40 @@ def test_a_broken_configuration_ends_in_sentences(config):
     assert configs.verdict(config) in ("planned", "refused")
 
 
-@settings(BRIEFLY, max_examples=100)
-@given(configs.nearly_right())
-def test_a_nearly_right_configuration_is_planned_or_ends_in_sentences(config):
-    assert configs.verdict(config) in ("planned", "refused")
+def test_nearly_right_ones_are_planned_and_refused_for_many_reasons():
+    found = []
+
+    @seed(0)
+    @settings(BRIEFLY, max_examples=80)
+    @given(near_configs.nearly())
+    def draw(config):
+        found.append(configs.refusals(config))
+
+    draw()
+    refused = [sentences for sentences in found if sentences]
+    assert 0.2 < len(refused) / len(found) < 0.8
+    keys = {key_of(sentence) for sentences in refused for sentence in sentences}
+    assert len(keys) >= 20
 
 
-@settings(BRIEFLY, max_examples=20)
-@given(configs.anything)
-def test_what_is_no_configuration_at_all_is_refused(config):
-    assert configs.verdict(config) == "refused"
+def key_of(sentence):
+    unknown = re.match("there is no key '(.*?)'", sentence)
+    return unknown[1] if unknown else re.sub(r"\[\d+\]", "", sentence.split()[0]).split(".")[-1]
+
+
+@pytest.mark.parametrize("kind", near_configs.KINDS)
+def test_each_kind_of_mistake_ends_in_sentences(kind):
+    @settings(BRIEFLY, max_examples=15)
+    @given(near_configs.nearly((kind,)))
+    def draw(config):
+        assert configs.verdict(config) in ("planned", "refused")
+
+    draw()
 
 
 @pytest.mark.slow
 @settings(BRIEFLY, max_examples=3)
-@given(configs.likely | configs.broken())
+@given(configs.likely | configs.broken() | near_configs.nearly())
 def test_snakemake_plans_what_is_right_and_refuses_the_rest(config):
     assert configs.dry_run(config) in ("planned", "refused")
 

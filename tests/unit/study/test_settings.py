@@ -60,6 +60,11 @@ def test_a_mistake_gets_one_sentence(path, value, words):
         assert word in sentence
 
 
+def test_no_number_is_proposed_where_none_is_taken():
+    with pytest.raises(UserError, match=r"compile is 0.0, but must be true or false\.$"):
+        read_studies(broken(["training", "compile"], 0.0), SCHEMA)
+
+
 def test_a_name_that_cannot_be_printed_breaks_no_line():
     wrong = CONFIG | {"studies": CONFIG["studies"] | {"two\vlines": []}}
     with pytest.raises(UserError) as refusal:
