@@ -3,10 +3,10 @@
 Naming something so runs the code of its module: it is the user's own, in the configuration.
 """
 
-import importlib
 import inspect
 from collections.abc import Callable
 from importlib.util import find_spec
+from pkgutil import resolve_name
 from typing import Any
 
 from ap3.errors import InvalidValueError
@@ -78,9 +78,7 @@ def load(name: str, what: str, arguments: tuple[str, ...]) -> Callable[..., Any]
     '> well'
     """
     try:
-        function: Callable[..., Any] = getattr(
-            importlib.import_module(module_of(name)), function_of(name)
-        )
+        function: Callable[..., Any] = resolve_name(name)
         inspect.signature(function).bind(*arguments)
     except MemoryError:
         raise
