@@ -288,8 +288,9 @@ def verdict(whole: Whole) -> str:
 def _not_pruned(whole: Whole, count: int) -> str:
     kinds = Counter(each.kind for each in whole.done)
     if kinds[UNTOUCHED] == count:
-        return (
-            f"not pruned: {'the layer is' if count == 1 else f'all {count} layers are'} untouched."
-        )
+        them = "the layer is" if count == 1 else f"all {count} layers are"
+        if whole.others:
+            return f"{them} untouched, but tensors beside them differ, such as the scales of norms."
+        return f"not pruned: {them} untouched."
     said = ", ".join(f"{times} {kind}" for kind, times in kinds.most_common())
     return f"not pruned: of {count} layers, {said}."
