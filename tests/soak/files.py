@@ -1,5 +1,7 @@
 """Files of every kind that ap3 reads, damaged at random or with ill intent; and what must hold."""
 
+import contextlib
+import io
 import random
 import shutil
 import warnings
@@ -13,8 +15,9 @@ import numpy as np
 import pandas as pd
 import study_tables
 import torch
+import torch_files
 
-from ap3.comparing import layer_table
+from ap3.comparing import layer_table, printing
 from ap3.config.variants import Variant
 from ap3.datasets.images import Images
 from ap3.errors import UserError
@@ -32,6 +35,7 @@ from ap3.training.sgd import Recipe
 
 CPU = torch.device("cpu")
 ROOM = 300  # megabytes that a reader may take, with files of some kilobytes
+TIME = 30  # seconds of the processor
 
 
 def _views(path: Path) -> None:
@@ -41,7 +45,16 @@ def _views(path: Path) -> None:
 
 
 def _compare(path: Path) -> None:
-    layer_table.compare(state_dicts.read(path), state_dicts.read(path), ["*"], 4.0, 10)
+    """Compare a network with itself; no name in the file may reach a terminal as it stands."""
+    table = layer_table.compare(state_dicts.read(path), state_dicts.read(path), ["*"], 4.0, 10)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        printing.show(table)
+    lines = [*table.verdict.split("\n"), *table.remarks]
+    for text in (str(table), printed.getvalue(), printing.as_csv(table)):
+        lines += text.split("\n")
+    for line in lines:
+        assert line.isprintable(), line
 
 
 READERS: dict[str, Callable[[Path], object]] = {
@@ -57,6 +70,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "weights.safetensors": Pretrained.load,
     "weights.pt": Pretrained.load,
     "two networks in weights.pt": _compare,
+    "two networks in weights.safetensors": _compare,
     "history.csv": lambda path: csv_tables.read(path, "epoch"),
 } | study_tables.STAGES
 """What reads a file, by what it takes it for; the last word is the file's name."""
@@ -88,10 +102,16 @@ def make(folder: Path, data: Images) -> None:
 def verdict(name: str, path: Path) -> str:
     """Read `path` as what `name` says: `read`, or `refused` in one sentence.
 
-    Nothing is written but to a folder `made` beside it, and no more memory taken than `ROOM`.
+    Nothing is written but to a folder `made` beside it, and no more memory and time taken than `ROOM`
+    and `TIME`.
     """
     made = path.with_name("made")
-    with warnings.catch_warnings(), fences.writing_only_to(made), fences.memory(ROOM):
+    with (
+        warnings.catch_warnings(),
+        fences.writing_only_to(made),
+        fences.memory(ROOM),
+        fences.seconds(TIME),
+    ):
         warnings.simplefilter("ignore")
         try:
             READERS[name](path)
@@ -100,7 +120,8 @@ def verdict(name: str, path: Path) -> str:
         else:
             return "read"
     assert refusal.strip(), name
-    assert "\n" not in refusal.strip(), refusal
+    assert refusal.strip().isprintable(), refusal
+    assert len(refusal) < 2000, refusal
     return "refused"
 
 
@@ -115,10 +136,16 @@ def attack(name: str, good: Path, work: Path, chance: random.Random) -> tuple[st
     if file.endswith(".safetensors"):
         ways += ["another content, sealed again"] * 5
     if file.endswith(".pt"):
-        ways += ["code"]
+        ways += ["code", *torch_files.WAYS * 2]
+    if name == "two networks in weights.safetensors":
+        ways += ["odd names"] * 5
     way = chance.choice(ways)
     if way == "code":
         damage.with_code(target, canary, chance)
+    elif way in torch_files.WAYS:
+        torch_files.write(target, way, chance)
+    elif way == "odd names":
+        torch_files.write_names(target, chance)
     elif way == "another content, sealed again":
         damage.reseal(good / file, target, chance)
     else:

@@ -8,6 +8,7 @@ import fences
 import files
 import pytest
 import study_tables
+import torch_files
 from fuzz_data import small_images
 
 from ap3.config.variants import Variant
@@ -34,7 +35,18 @@ def test_a_damaged_or_hostile_file_is_read_or_refused_in_a_sentence(name, good, 
         files.attack(name, good, tmp_path, chance)
 
 
+def test_drawn_files_of_torch_are_read_and_refused(tmp_path):
+    chance, found = random.Random(0), []
+    for way in torch_files.WAYS * 8:
+        torch_files.write(tmp_path / "weights.pt", way, chance)
+        found.append(files.verdict("two networks in weights.pt", tmp_path / "weights.pt"))
+    assert 0.15 < found.count("refused") / len(found) < 0.85
+
+
 def test_the_fences_hold(tmp_path):
+    with pytest.raises(AssertionError, match="seconds"), fences.seconds(0.1):
+        while True:
+            pass
     with pytest.raises(MemoryError), fences.memory(50):
         bytearray(100 << 20)
     with (
