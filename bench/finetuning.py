@@ -21,7 +21,7 @@ from networks import untrained
 from ap3.config.variants import CONTROL, variants
 from ap3.datasets.images import Images
 from ap3.finetuning.head_scope import through_head
-from ap3.finetuning.heads import finetune_network
+from ap3.finetuning.network_scope import finetune_network
 from ap3.models.checkpoint import Checkpoint, Identity
 from ap3.pruning.masks import prune_network
 from ap3.pruning.pruned import read_unpruned
@@ -145,7 +145,7 @@ def _whole_networks(data: Images, baseline: Path) -> dict[str, Callable[[], obje
     return {
         "baseline": train(one.model, images, labels, view, wanted, order).__next__,
         "scope all": finetune_network(
-            other.model, head, mask, images, labels, view, wanted, order
+            other.model, {head: mask}, images, labels, view, wanted, order
         ).__next__,
     }
 

@@ -53,7 +53,7 @@ ENTRY = """    _law(
 
 
 @pytest.fixture(scope="module")
-def results(cache, tmp_path_factory):
+def results(mini, cache, tmp_path_factory):
     config = configured(MINI, {"figures": ["fig03"]})
     checkout = Checkout.make(tmp_path_factory.mktemp("law") / "checkout", config)
     (checkout.folder / "ap3/latent/laplace.py").write_text(LAW, encoding="utf-8")
