@@ -52,7 +52,7 @@ def _limits(place: Place) -> list[Any]:
     """Numbers at a limit, and the next ones on both sides of it."""
     if type(place.value) not in (int, float):
         return []
-    is_whole = "integer" in place.schema["type"]
+    is_whole = "integer" in place.schema.get("type", ())
     found: list[Any] = [*_FAR[is_whole]]
     for rule in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
         limit = place.schema.get(rule)
