@@ -43,7 +43,7 @@ def test_nearly_right_ones_are_planned_and_refused_for_many_reasons():
     draw()
     refused = [sentences for sentences in found if sentences]
     # About three of four are refused. Hypothesis draws constants out of the modules that are
-    # imported, so that the share depends on what ran before, from 0.74 to 0.85 where it was tried.
+    # imported, so that the share depends on what ran before, from 0.67 to 0.85 where it was tried.
     assert 0.35 < len(refused) / len(found) < 0.95
     keys = {key_of(sentence) for sentences in refused for sentence in sentences}
     assert len(keys) >= 15
