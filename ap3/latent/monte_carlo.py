@@ -132,7 +132,7 @@ def student_t_kl_pyro(
         from pyro.distributions import MultivariateStudentT
     except ImportError as error:
         raise MissingPackageError(
-            "the Pyro estimate needs pyro-ppl, which is not installed; install ap3[pyro]."
+            "the Pyro estimate needs pyro-ppl, which is not installed; run pip install pyro-ppl."
         ) from error
     dim = location.size
     if dim > _LARGEST_DENSE:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Self
 
+from ap3 import __version__
 from ap3.machine.terminal import LONG, console
 
 _PACKAGES = ("numpy", "scipy", "pandas", "matplotlib", "torch", "torchvision")
@@ -49,7 +50,7 @@ class Record:
         from importlib.metadata import version
 
         loaded = [name for name in _PACKAGES if name in sys.modules]
-        versions = {"ap3": version("ap3"), "Python": platform.python_version()}
+        versions = {"ap3": __version__, "Python": platform.python_version()}
         versions |= {name: version(name) for name in loaded}
         kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return cls(stage, seconds, kilobytes // 1000, _device(), versions)

@@ -2,12 +2,12 @@
 
 import json
 from datetime import UTC, datetime
-from importlib.metadata import version
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from ap3 import __version__
 from ap3.figures import look
 from ap3.machine.progress import counted
 from ap3.report import conditions, explorer, glance
@@ -46,7 +46,7 @@ def render(results: Results) -> str:
         versions=conditions.versions(results.records),
         recorded=len(results.records),
         complete=json.dumps(dict(study.settings), indent=2, ensure_ascii=False),
-        version=version("ap3"),
+        version=__version__,
         made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         style=Markup(_text("page.css")),
         script=Markup(_text("page.js")),

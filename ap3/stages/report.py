@@ -22,7 +22,8 @@ def report(
         from ap3.report.page import render
     except ImportError as error:
         raise MissingPackageError(
-            f"the report needs {error.name}, which is not installed; run pip install 'ap3[report]'."
+            f"the report needs {error.name}, which is not installed; run "
+            "pip install '.[report]' in your checkout of it."
         ) from error
     from ap3.files.storage import write_atomically
     from ap3.report.results import Results

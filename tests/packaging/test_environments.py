@@ -29,8 +29,10 @@ def requirements(*extras):
     """Give the dependencies of the package with some extras, those of ap3's own extras in place."""
     lines = [*PROJECT["dependencies"], *(line for extra in extras for line in EXTRAS[extra])]
     found = [Requirement(line) for line in lines]
-    inner = [extra for entry in found if entry.name == "ap3" for extra in entry.extras]
-    direct = {canonicalize_name(entry.name): entry for entry in found if entry.name != "ap3"}
+    inner = [extra for entry in found if entry.name == PROJECT["name"] for extra in entry.extras]
+    direct = {
+        canonicalize_name(entry.name): entry for entry in found if entry.name != PROJECT["name"]
+    }
     return direct | (requirements(*inner) if inner else {})
 
 

@@ -56,7 +56,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel):
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert ours <= held
-    assert not [name for name in held - ours if not name.startswith("ap3-")]
+    assert not [name for name in held - ours if not name.startswith("ap3_pruning-")]
 
 
 def test_compare_and_a_figure_work_far_from_the_checkout(installed, tmp_path):
