@@ -1,15 +1,17 @@
 """A short cut of the fuzzing of configurations; `make soak` draws thousands."""
 
+import json
 import re
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import configs
 import near_configs
 import pytest
 import yaml
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 BRIEFLY = settings(
     deadline=None,
@@ -31,22 +33,37 @@ def test_a_broken_configuration_ends_in_sentences(config):
     assert configs.verdict(config) in ("planned", "refused")
 
 
+DRAW = """
+import json
+from hypothesis import HealthCheck, Phase, given, seed, settings
+import configs, near_configs
+
+@seed(0)
+@settings(max_examples=100, deadline=None, database=None, phases=[Phase.generate],
+          suppress_health_check=list(HealthCheck))
+@given(near_configs.nearly())
+def draw(config):
+    print(json.dumps(configs.refusals(config)))
+
+draw()
+"""
+
+
 def test_nearly_right_ones_are_planned_and_refused_for_many_reasons():
-    found = []
-
-    @seed(0)
-    @settings(BRIEFLY, max_examples=150)
-    @given(near_configs.nearly())
-    def draw(config):
-        found.append(configs.refusals(config))
-
-    draw()
+    # In a process of its own: Hypothesis draws constants out of all modules that are imported.
+    done = subprocess.run(
+        [sys.executable, "-c", DRAW],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        encoding="utf-8",
+    )
+    found = [json.loads(line) for line in done.stdout.splitlines()]
     refused = [sentences for sentences in found if sentences]
-    # About three of four are refused. Hypothesis draws constants out of the modules that are
-    # imported, so that the share depends on what ran before, from 0.67 to 0.85 where it was tried.
-    assert 0.35 < len(refused) / len(found) < 0.95
+    assert 0.2 < len(refused) / len(found) < 0.9
     keys = {key_of(sentence) for sentences in refused for sentence in sentences}
-    assert len(keys) >= 15
+    assert len(keys) >= 20
 
 
 def key_of(sentence):
