@@ -65,6 +65,7 @@ bench: env
 docs: env
 	python docs/configuration.py
 	python docs/reproduced.py
+	python docs/tables.py
 	sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
 	@echo "The documentation is in build/docs/index.html."
 

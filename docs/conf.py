@@ -17,13 +17,16 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
+    "sphinx_copybutton",
     "mathml",
 ]
 exclude_patterns = ["_build", "results/*/conditions.md"]
 
-myst_enable_extensions = ["dollarmath"]
+myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
 smartquotes = False  # -- is an option here, and no dash
+
+copybutton_exclude = ".linenos, .gp, .go"  # of an example in Python what is typed is copied
 
 html_theme = "furo"
 html_title = "ap3"

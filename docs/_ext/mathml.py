@@ -1,5 +1,6 @@
 """Formulas as MathML, which browsers draw by themselves: no script, no fonts, no network."""
 
+import re
 from html import escape
 from typing import Any
 
@@ -7,10 +8,18 @@ from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 
+# A power behind the closing bar belongs to all that the bars enclose.
+_NORM_TO_A_POWER = re.compile(r"(\\lVert((?:(?!\\[lr]Vert).)*)\\rVert)(?=\s*[_^])", re.DOTALL)
+
+
+def mathml(formula: str, display: str) -> str:
+    """Convert a formula of LaTeX, `inline` or as a `block`."""
+    return str(convert(_NORM_TO_A_POWER.sub(r"{\1}", formula), display=display))
+
 
 def visit_inline(writer: Any, node: nodes.math) -> None:
     """Write a formula inside a line."""
-    writer.body.append(convert(node.astext(), display="inline"))
+    writer.body.append(mathml(node.astext(), "inline"))
     raise nodes.SkipNode
 
 
@@ -18,7 +27,7 @@ def visit_display(writer: Any, node: nodes.math_block) -> None:
     """Write a formula on a line of its own, with its number if it has one."""
     number = node.get("number")
     shown = f'<span class="eqno">({escape(str(number))})</span>' if number else ""
-    writer.body.append(f'<div class="math">{shown}{convert(node.astext(), display="block")}</div>')
+    writer.body.append(f'<div class="math">{shown}{mathml(node.astext(), "block")}</div>')
     raise nodes.SkipNode
 
 

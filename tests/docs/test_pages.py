@@ -84,3 +84,9 @@ def test_a_link_leads_to_a_file(page):
     local = [unquote(link) for link in links if "://" not in link]
     missing = [link for link in local if not ((ROOT / page).parent / link).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_copied_can_be_typed(page):
+    prompts = [line for _, text in fences(page) for line in text.splitlines() if line[:2] == "$ "]
+    assert prompts == []

@@ -50,3 +50,20 @@ def test_the_readmes_table_is_current():
     script = runpy.run_path(str(ROOT / "docs/reproduced.py"))
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     assert script["with_table"](page) == page, "type: python docs/reproduced.py"
+
+
+def test_a_formula_raises_all_that_stands_between_bars():
+    script = runpy.run_path(str(ROOT / "docs/_ext/mathml.py"))
+    squared = script["mathml"](r"c \lVert \Delta \rVert_2^2", "inline")
+    assert squared == script["mathml"](r"c {\lVert \Delta \rVert}_2^2", "inline")
+    assert "<msubsup><mrow>" in squared
+
+
+def test_a_column_is_found_by_the_search(site):
+    assert "test_pd_loss_signed" in (site / "tables.html").read_text(encoding="utf-8")
+    index = (site / "searchindex.js").read_text(encoding="utf-8")
+    assert "ap3_fisher_from_control" in index  # a word to the index, shortened like any other
+
+
+def test_blocks_can_be_copied(site):
+    assert "copybutton.js" in (site / "first-figure.html").read_text(encoding="utf-8")

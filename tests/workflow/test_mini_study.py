@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 from pypdf import PdfReader
 
+from ap3.study import columns
+
 
 @pytest.mark.slow
 def test_the_tables_hold_every_variant_and_epoch(mini):
@@ -35,3 +37,14 @@ def test_a_wrong_configuration_stops_before_any_job(mini):
     assert refused.returncode != 0
     assert "did you mean 'trials'?" in text
     assert "Traceback" not in text
+
+
+@pytest.mark.slow
+def test_no_column_of_any_table_is_undocumented(mini):
+    found = [
+        (path.stem, name)
+        for path in (mini.folder / "results/mini/tables").glob("*.csv")
+        for name in pd.read_csv(path, nrows=1)
+        if columns.column(path.stem, name) is None
+    ]
+    assert found == []
