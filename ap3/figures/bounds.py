@@ -15,8 +15,8 @@ from ap3.figures.drawing import paper_style
 from ap3.measuring.bounds import BOUNDS
 
 LAW = "gaussian"
-_WIDTH, _HEIGHT = 7.16, 5.8
-_ROWS, _COLUMNS = 3, 4
+_WIDTH, _HEIGHT = 7.16, 7.4
+_ROWS, _COLUMNS = 4, 4
 _PHASES = {"before fine-tuning": "o", "after": "^"}
 _FAILS: dict[str, Any] = {"marker": "x", "color": "black", "linestyle": "none", "markersize": 4}
 
@@ -36,7 +36,7 @@ def draw(bounds: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(_WIDTH, _HEIGHT))
         panels = figure.subplots(_ROWS, _COLUMNS, sharex=True, sharey="row")
         figure.subplots_adjust(
-            left=0.075, right=0.99, top=0.96, bottom=0.13, wspace=0.06, hspace=0.22
+            left=0.075, right=0.99, top=0.97, bottom=0.1, wspace=0.06, hspace=0.2
         )
         for axes, name in zip_longest(panels.flat, BOUNDS):
             if name is None:

@@ -14,8 +14,9 @@ from ap3.latent.law import Law
 from ap3.latent.spread import Spread
 from ap3.latent.vectors import FloatArray, Vector
 from ap3.measuring import bound_formulas
+from ap3.measuring.along_fine_tuning import along_fine_tuning
 from ap3.measuring.direct_bounds import DIRECT, direct_bounds
-from ap3.measuring.lipschitz import lipschitz_bound, mean_norm
+from ap3.measuring.lipschitz import lipschitz_bound
 from ap3.measuring.reference import Reference
 from ap3.measuring.two_point import two_point_distance2
 from ap3.metrics import ap2
@@ -30,6 +31,7 @@ BOUNDS = {
     "cor32_one_point": "Cor. 3.2, all at ω̃",
     "cor32": "Cor. 3.2, re-derived",
     "two_point": "Cor. 2.6, sharp",
+    "along_fine_tuning": "Thm 3.6, along fine-tuning",
     **DIRECT,
 }
 """Columns of bounds on the PD; all but those as printed and at one point are proved."""
@@ -68,7 +70,8 @@ def bounds_of(
         What the last layer sees of the test split.
     frozen
         Whether the layers below were held (scope `head`). If not, the loss is no function of the
-        last layer alone once fine-tuning has begun, and no bound is made for those epochs.
+        last layer alone once fine-tuning has begun, and no bound is made for those epochs; nor for
+        any epoch where other layers than the last were pruned.
     """
     tuned.check_epochs(log["epoch"])
     layer = tuned.layers[reference.head]
@@ -77,7 +80,8 @@ def bounds_of(
         "train_pd_loss": log["train_pd_loss"],
         "test_pd_loss": log["test_pd_loss"],
     }
-    same_trunk = frozen | (log["epoch"].to_numpy() == 0)
+    only_head = set(tuned.layers) == {reference.head}
+    same_trunk = only_head & (frozen | (log["epoch"].to_numpy() == 0))
     loss = _loss_facts(reference, layer, same_trunk) | _directly(reference, layer, test, same_trunk)
     rows = [
         pd.DataFrame(
@@ -138,6 +142,7 @@ def _loss_facts(reference: Reference, tuned: PrunedLayer, same_trunk: Vector) ->
     bias_change = bound_formulas.bias_bound(tuned.shift.astype(float) - layer.shift)
     return {
         "pd_loss": facts[0],
+        "along_fine_tuning": along_fine_tuning(tuned.weight, tuned.shift, facts[1], facts[0, -1]),
         "ap2": ap2(layer.weight, tuned.weight),
         "lambda_max": facts[2],
         "lambda_bound": loss.curvature_bound,
@@ -152,8 +157,7 @@ def _directly(
     reference: Reference, tuned: PrunedLayer, test: Split, same_trunk: Vector
 ) -> dict[str, Any]:
     """Bound the PD of both splits without a law; NaN where the trunk has moved."""
-    layer, known = reference.layer, slice(None) if same_trunk.all() else slice(1)
-    moved = tuned.weight[known], tuned.shift[known]
+    layer, moved = reference.layer, (tuned.weight[same_trunk], tuned.shift[same_trunk])
     splits = {"": (reference.loss.features, reference.loss.labels)}
     splits["_test"] = test.features, test.labels
     columns: dict[str, Any] = {}
@@ -163,8 +167,8 @@ def _directly(
             found["pd_loss"] = np.abs(found["slope_term"] + found["kl_term"])
         for name, values in found.items():
             column = columns[f"{name}{suffix}"] = np.full(len(same_trunk), np.nan)
-            column[known] = values
-    return columns | {"feature_norm": mean_norm(reference.loss.features)}
+            column[same_trunk] = values
+    return columns
 
 
 def _of_law(law: Law, weights: FloatArray, loss: dict[str, Any]) -> dict[str, Any]:

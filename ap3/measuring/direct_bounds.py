@@ -1,7 +1,7 @@
 """Bounds on the performance difference that need no latent law, of one split of the data.
 
 All of them follow from PD = slope + KL of predictions (`ap3.measuring.slopes`), which holds on any
-split, and bound the KL: by convexity, by self-concordance, or both terms by the size of the change.
+split, and bound the KL, the slope, or both terms by the size of the change.
 """
 
 from typing import Any
@@ -10,17 +10,22 @@ import numpy as np
 
 from ap3.latent.vectors import FloatArray, Vector
 from ap3.measuring.case import with_bias
+from ap3.measuring.head_loss import HeadLoss
+from ap3.measuring.kl_enclosures import ENCLOSURES
 from ap3.measuring.lipschitz import lipschitz_bound, mean_norm
 from ap3.measuring.logit_change import means
 from ap3.measuring.predictive_law import forward_kl
-from ap3.measuring.self_concordance import ENCLOSURES
 from ap3.measuring.slopes import slope_after, slope_before
 
 DIRECT = {
+    "lipschitz": "Lipschitz",
+    "chain": "Thm 3.5, as a chain of norms",
+    "predictive": "AP3 of the predictive law",
     "convexity": "Convexity",
     "self_concordance": "Self-concordance",
-    "bennett": "Self-concordance, logarithmic",
-    "lipschitz": "Lipschitz",
+    "bennett": "Bennett",
+    "two_ends": "Slopes at both ends",
+    "best": "The smallest of these",
 }
 """Bounds of one split, by column."""
 
@@ -47,8 +52,8 @@ def direct_bounds(
     Returns
     -------
     dict of arrays of shape (E,)
-        `slope_term` and `kl_term`, whose sum is the signed PD of the mean cross-entropy; and a
-        bound on its size for each name of `DIRECT`.
+        `slope_term` and `kl_term`, whose sum is the signed PD of the mean cross-entropy;
+        `feature_norm`, E‖x‖; and a bound on the size of the PD for each name of `DIRECT`.
 
     Examples
     --------
@@ -57,21 +62,32 @@ def direct_bounds(
     >>> found = direct_bounds(np.ones((1, 1)), np.array([0]), layers, moved)
     >>> round(float(found["slope_term"][0] + found["kl_term"][0]), 6)  # from log 2 to log 4
     0.693147
-    >>> {name: round(float(found[name][0]), 3) for name in DIRECT}
-    {'convexity': 0.824, 'self_concordance': 0.775, 'bennett': 0.717, 'lipschitz': 1.554}
+    >>> for name in ("chain", "predictive", "convexity", "bennett", "two_ends"):
+    ...     print(name, round(float(found[name][0]), 3))
+    chain 1.554
+    predictive 1.243
+    convexity 0.824
+    bennett 0.717
+    two_ends 0.711
     """
-    (weight, bias), (weights, biases) = baseline, tuned
-    found = means(features, with_bias(weight, bias), with_bias(weights, biases), _TERMS, labels)
-    slope = found["slope"]
-    distance2 = np.square(weights.astype(float) - weight).sum(axis=(1, 2))
-    return {
-        "slope_term": slope,
-        "kl_term": found["kl"],
+    layer, layers = with_bias(*baseline), with_bias(*tuned)
+    found = means(features, layer, layers, _TERMS, labels)
+    change = layers.astype(float) - layer
+    weights, shift = change[..., :-1], change[..., -1]
+    _, gradient = HeadLoss(features, labels).value_and_full_gradient(*baseline)
+    norm, slope, kl = mean_norm(features), found["slope"], found["kl"]
+    bounds = {
+        "lipschitz": lipschitz_bound(norm, np.square(weights).sum(axis=(1, 2)), shift),
+        "chain": lipschitz_bound(norm, np.square(np.linalg.norm(weights, 2, axis=(1, 2))), shift),
+        "predictive": np.linalg.norm(gradient) * np.linalg.norm(change, axis=(1, 2)) + kl,
         "convexity": np.maximum(np.abs(slope), np.abs(found["slope_after"])),
         "self_concordance": _enclosed(slope, found, "self_concordant"),
         "bennett": _enclosed(slope, found, "bennett"),
-        "lipschitz": lipschitz_bound(mean_norm(features), distance2, biases.astype(float) - bias),
+        "two_ends": _enclosed(slope, found, "two_ends"),
     }
+    smallest = np.minimum.reduce([*bounds.values()])
+    terms = {"slope_term": slope, "kl_term": kl, "feature_norm": np.full(len(kl), norm)}
+    return terms | bounds | {"best": smallest}
 
 
 def _enclosed(slope: Vector, found: dict[str, Vector], name: str) -> Vector:

@@ -54,14 +54,20 @@ class HeadLoss:
 
     def value_and_gradient(self, weight: Any, bias: Any) -> tuple[float, Vector]:
         """L(W, b) in nats, and ∂L/∂W = 1/N Σᵢ (pᵢ − yᵢ) xᵢᵀ, (C, d)."""
-        value, gradient = 0.0, np.zeros(np.shape(weight))
+        value, gradient = self.value_and_full_gradient(weight, bias)
+        return value, gradient[:, :-1]
+
+    def value_and_full_gradient(self, weight: Any, bias: Any) -> tuple[float, Vector]:
+        """L(W, b) in nats, and its gradient with ∂L/∂b = 1/N Σᵢ (pᵢ − yᵢ) as last column, (C, d + 1)."""
+        value, gradient = 0.0, np.zeros((len(bias), np.shape(weight)[1] + 1))
         for rows, x in self._blocks(len(bias)):
             log_p = log_softmax(_logits(x, weight, bias), axis=1)
             answers = np.arange(len(x)), self.labels[rows]
             value -= log_p[answers].sum()
             residual = np.exp(log_p)
             residual[answers] -= 1
-            gradient += residual.T @ x
+            gradient[:, :-1] += residual.T @ x
+            gradient[:, -1] += residual.sum(axis=0)
         return value / len(self.labels), gradient / len(self.labels)
 
     def top_eigenvalue(

@@ -64,34 +64,3 @@ def lipschitz_bound(norm: Any, distance2: Any, bias_change: Any = 0.0) -> Vector
     bias_change = np.asarray(bias_change, dtype=float)
     shift = bias_bound(bias_change) if bias_change.ndim else 0.0
     return np.asarray(np.sqrt(2) * norm * np.sqrt(np.asarray(distance2, dtype=float)) + shift)
-
-
-def along_fine_tuning(norm: Any, weights: Any, biases: Any, last_pd: float) -> Vector:
-    """√2 E‖x‖ ‖ω̃ᵗ − ω̃ᵀ‖ + ptp(b̃ᵗ − b̃ᵀ) + PD_T: above PD_t at every epoch t.
-
-    What Theorem 3.6 can honestly be: the triangle inequality through the last epoch T, and
-    `lipschitz_bound` between the two states. It ends at PD_T, not at zero.
-
-    Parameters
-    ----------
-    norm
-        E‖x‖ (`mean_norm`).
-    weights : array of shape (E, C, d)
-        The last layer at every epoch.
-    biases : array of shape (E, C)
-    last_pd
-        PD of the loss at the last epoch, of the split that E‖x‖ is taken on.
-
-    Returns
-    -------
-    array of shape (E,), in nats
-
-    Examples
-    --------
-    >>> path = np.array([[[3.0], [0.0]], [[1.0], [0.0]]])
-    >>> along_fine_tuning(2.0, path, np.zeros((2, 2)), last_pd=0.25).round(6)
-    array([5.906854, 0.25    ])
-    """
-    weights, biases = as_float64(weights), as_float64(biases, "the bias")
-    distance2 = np.square(weights - weights[-1]).sum(axis=(1, 2))
-    return lipschitz_bound(norm, distance2, biases - biases[-1]) + last_pd

@@ -42,6 +42,19 @@ class LogitChange:
 
     def __init__(self, before: Vector, change: Vector, labels: NDArray[Any] | None = None) -> None:
         self.before, self.change, self._labels = before, change, labels
+        self._evaluated: dict[Quantity, Vector] = {}
+
+    def of(self, quantity: "Quantity") -> Vector:
+        """Evaluate a quantity, once whoever asks for it.
+
+        Parameters
+        ----------
+        quantity
+            A function of a `LogitChange` that returns a number for every example and layer.
+        """
+        if quantity not in self._evaluated:
+            self._evaluated[quantity] = quantity(self)
+        return self._evaluated[quantity]
 
     @property
     def labels(self) -> NDArray[Any]:
@@ -83,10 +96,25 @@ class LogitChange:
         """Change less its mean under p: v = u − ⟨p, u⟩, (b, E, C)."""
         return centred(self.change, self.p)
 
+    @cached_property
+    def log_variance(self) -> Vector:
+        """Log Var_p(u), (b, E); −∞ where nothing changes."""
+        with np.errstate(divide="ignore", under="ignore"):
+            # A class that p rules out to the last bit still counts, as its u may be huge.
+            logs = self.log_p + 2 * np.log(np.abs(self.centred))
+        top = logs.max(axis=-1, keepdims=True)
+        top = np.where(np.isfinite(top), top, 0.0)
+        with np.errstate(divide="ignore", under="ignore"):
+            return np.asarray(np.log(np.exp(logs - top).sum(axis=-1)) + top[..., 0])
+
     @property
     def reverse(self) -> "LogitChange":
         """The way back: from z̃ by −u."""
         return LogitChange(self.before + self.change, -self.change, self._labels)
+
+
+Quantity = Callable[[LogitChange], Vector]
+"""A function of how logits change: a number for every example and layer, (b, E)."""
 
 
 def centred(change: Vector, p: Vector) -> Vector:
@@ -158,7 +186,7 @@ def means(
     features: Any,
     reference: Any,
     others: Any,
-    quantities: Mapping[str, Callable[[LogitChange], Vector]],
+    quantities: Mapping[str, Quantity],
     labels: Any = None,
 ) -> dict[str, Vector]:
     """Mean over the examples of each quantity, for every other layer, in one pass.
@@ -193,7 +221,7 @@ def means(
     totals = {name: np.zeros(len(others)) for name in quantities}
     for made in logit_changes(features, reference, others, labels):
         for name, quantity in quantities.items():
-            totals[name] += quantity(made).sum(axis=0)
+            totals[name] += made.of(quantity).sum(axis=0)
     return {name: total / len(features) for name, total in totals.items()}
 
 

@@ -15,13 +15,11 @@ always, and where ψ(R) q has an exponential, it grows like b; the lower one may
 Both are exact to second order in u, and know no more of the example than q and two numbers.
 """
 
-from typing import Any
-
 import numpy as np
 
 from ap3.latent.vectors import Vector
 from ap3.measuring.exponential_remainder import log_psi
-from ap3.measuring.logit_change import LogitChange, means
+from ap3.measuring.logit_change import LogitChange
 
 
 def self_concordant_lower(made: LogitChange) -> Vector:
@@ -32,7 +30,7 @@ def self_concordant_lower(made: LogitChange) -> Vector:
     made
         Logits and their change.
     """
-    return np.exp(_log_variance(made) + log_psi(-np.ptp(made.change, axis=-1)))
+    return np.exp(made.log_variance + log_psi(-np.ptp(made.change, axis=-1)))
 
 
 def self_concordant_upper(made: LogitChange) -> Vector:
@@ -44,7 +42,7 @@ def self_concordant_upper(made: LogitChange) -> Vector:
         Logits and their change.
     """
     with np.errstate(over="ignore"):
-        return np.exp(_log_variance(made) + log_psi(np.ptp(made.change, axis=-1)))
+        return np.exp(made.log_variance + log_psi(np.ptp(made.change, axis=-1)))
 
 
 def bennett_lower(made: LogitChange) -> Vector:
@@ -55,7 +53,7 @@ def bennett_lower(made: LogitChange) -> Vector:
     made
         Logits and their change.
     """
-    exponent = _log_variance(made) + log_psi(made.centred.min(axis=-1))
+    exponent = made.log_variance + log_psi(made.centred.min(axis=-1))
     return np.asarray(np.logaddexp(0.0, exponent))
 
 
@@ -67,55 +65,5 @@ def bennett_upper(made: LogitChange) -> Vector:
     made
         Logits and their change.
     """
-    exponent = _log_variance(made) + log_psi(made.centred.max(axis=-1))
+    exponent = made.log_variance + log_psi(made.centred.max(axis=-1))
     return np.asarray(np.logaddexp(0.0, exponent))
-
-
-def enclosed_kl(features: Any, reference: Any, others: Any) -> dict[str, Vector]:
-    """Enclose the mean KL(p ‖ q) of two layers' predictions, and so PD less its slope.
-
-    Parameters
-    ----------
-    features : array of shape (N, d)
-    reference : array of shape (C, d + 1), or (E, C, d + 1)
-        Weights with the bias as last column; one layer, or one for each of the others.
-    others : array of shape (E, C, d + 1)
-
-    Returns
-    -------
-    dict of arrays of shape (E,), in nats
-        `self_concordant_lower`, `self_concordant_upper`, `bennett_lower`, `bennett_upper`.
-
-    Raises
-    ------
-    UserError
-        If the shapes do not fit, or a number is not finite.
-
-    Examples
-    --------
-    >>> even, sure = np.array([[0.0, 0.0], [0.0, 0.0]]), np.array([[0.0, np.log(3)], [0.0, 0.0]])
-    >>> found = enclosed_kl(np.ones((1, 1)), even, sure[np.newaxis])  # the KL is 0.1438
-    >>> [round(float(values[0]), 4) for values in found.values()]
-    [0.108, 0.2253, 0.1193, 0.1678]
-    """
-    return means(features, reference, others, ENCLOSURES)
-
-
-def _log_variance(made: LogitChange) -> Vector:
-    """Log Var_p(u) of every example, (b, E); −∞ where nothing changes."""
-    with np.errstate(divide="ignore", under="ignore"):
-        # A class that p rules out to the last bit still counts, as its ψ may be huge.
-        logs = made.log_p + 2 * np.log(np.abs(made.centred))
-    top = logs.max(axis=-1, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(divide="ignore", under="ignore"):
-        return np.asarray(np.log(np.exp(logs - top).sum(axis=-1)) + top[..., 0])
-
-
-ENCLOSURES = {
-    "self_concordant_lower": self_concordant_lower,
-    "self_concordant_upper": self_concordant_upper,
-    "bennett_lower": bennett_lower,
-    "bennett_upper": bennett_upper,
-}
-"""The bounds on one example's KL, by name, for `logit_change.means`."""

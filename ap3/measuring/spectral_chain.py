@@ -37,7 +37,7 @@ from ap3.measuring.module_norms import norms_of
 
 @dataclass(frozen=True)
 class Step:
-    """A module of a chain, in numbers.
+    """A module of a chain, in numbers; or the same module of many networks, in arrays.
 
     Attributes
     ----------
@@ -54,10 +54,10 @@ class Step:
     """
 
     name: str
-    norm: float
-    change: float
-    bias_change: float
-    input_norm: float
+    norm: Any
+    change: Any
+    bias_change: Any
+    input_norm: Any
 
 
 def spectral_chain(steps: Sequence[Step]) -> Vector:
@@ -70,7 +70,7 @@ def spectral_chain(steps: Sequence[Step]) -> Vector:
 
     Returns
     -------
-    array of shape (steps,), in nats
+    array of shape (steps, …), in nats
 
     Examples
     --------
@@ -78,8 +78,8 @@ def spectral_chain(steps: Sequence[Step]) -> Vector:
     >>> spectral_chain(chain).round(6)
     array([ 1.414214,  0.      , 13.435029])
     """
-    norms = np.array([step.norm for step in steps])
-    above = np.append(np.cumprod(norms[::-1])[::-1][1:], 1.0)
+    norms = np.array([*(step.norm for step in steps[1:]), np.ones_like(steps[0].norm)])
+    above = np.cumprod(norms[::-1], axis=0)[::-1]
     moved = np.array([step.change * step.input_norm + step.bias_change for step in steps])
     return np.asarray(np.sqrt(2) * above * moved)
 

@@ -1,5 +1,7 @@
 """The table of bounds: each law's spread against dense matrices, and what the table says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,6 +77,14 @@ def test_rows():
     assert TABLE["lambda_bound"].min() >= TABLE["lambda_max"].max()
 
 
+def test_the_smallest_bound_is_the_smallest():
+    for suffix in ("", "_test"):
+        others = [f"{name}{suffix}" for name in DIRECT if name != "best"]
+        np.testing.assert_allclose(TABLE[f"best{suffix}"], TABLE[others].min(axis=1))
+    assert (TABLE["chain"] <= TABLE["lipschitz"]).all()
+    assert (TABLE["two_ends"] <= TABLE["convexity"] * (1 + 1e-6)).all()
+
+
 def test_a_seven_digit_table_keeps_what_is_rederived_above_the_pd():
     for bound in ("lemma31", "cor32"):
         ratio = TABLE[f"{bound}_over_pd"].dropna()
@@ -107,8 +117,19 @@ def test_once_the_trunk_has_moved_nothing_is_bounded():
     later = table[table["epoch"] > 0]
     assert not later["same_trunk"].any()
     assert later[["pd_loss", "lambda_max", *BOUNDS]].isna().all(axis=None)
-    first = table[table["epoch"] == 0].reset_index(drop=True)
-    pd.testing.assert_frame_equal(first, TABLE[TABLE["epoch"] == 0].reset_index(drop=True))
+    through_the_last = ["along_fine_tuning", "along_fine_tuning_over_pd"]
+    first, whole = (
+        each[each["epoch"] == 0].reset_index(drop=True).drop(columns=through_the_last)
+        for each in (table, TABLE)
+    )
+    pd.testing.assert_frame_equal(first, whole)
+
+
+def test_where_other_layers_were_pruned_nothing_is_bounded():
+    both = replace(TUNED, layers={**TUNED.layers, "below": layer_of(TUNED)})
+    table = bounds_of(REFERENCE, both, LOG, TEST)
+    assert not table["same_trunk"].any()
+    assert table[["pd_loss", *BOUNDS, *ON_TEST]].isna().all(axis=None)
 
 
 def test_summary_counts_what_fails():
@@ -160,7 +181,7 @@ def test_what_is_proved_holds_on_both_splits(seed):
     network = tuned(made, seed)
     split = Split(other.features, other.labels)
     found = bounds_of(made.reference(), network, log_of(made, network), split)
-    proved = ["lemma31", "cor32", "two_point", *DIRECT, *ON_TEST]
+    proved = ["lemma31", "cor32", "two_point", "along_fine_tuning", *DIRECT, *ON_TEST]
     for name in proved:
         ratio = found[f"{name}_over_pd"].dropna()
         assert len(ratio)

@@ -9,8 +9,9 @@ from head_problems import ORIGIN, laws_of, layer_of, log_of, problem, tuned
 from ap3.errors import UserError
 from ap3.files import storage
 from ap3.measuring.laws import AUTO, Scales
+from ap3.measuring.logit_change import means
 from ap3.measuring.measure import measures_of
-from ap3.measuring.predictive_law import predictive_law
+from ap3.measuring.predictive_law import DIVERGENCES
 from ap3.measuring.reference import Reference
 from ap3.metrics import ap2, cosine_distance
 from ap3.stages.latent_options import is_head, scales
@@ -117,7 +118,9 @@ def with_bias(layer):
 
 
 def test_predictions():
-    exact = predictive_law(MADE.features, with_bias(REFERENCE.layer), with_bias(LAYER))["forward"]
+    exact = means(MADE.features, with_bias(REFERENCE.layer), with_bias(LAYER), DIVERGENCES)[
+        "forward"
+    ]
     np.testing.assert_array_equal(TABLE["kl_predictions"], exact)
     moved = measures_of(REFERENCE, TUNED, LOG, CONTROL, frozen=False)
     assert moved[["kl_predictions", "kl_predictions_from_control"]].isna().all(axis=None)
@@ -134,7 +137,7 @@ def test_from_the_control_is_between_the_two_layers():
             for one, two in zip(CONTROL_LAYER.weight, LAYER.weight, strict=True)
         ]
         np.testing.assert_allclose(TABLE[f"ap3_{name}_from_control"], exact, rtol=1e-9)
-    exact = predictive_law(MADE.features, with_bias(CONTROL_LAYER), with_bias(LAYER))["forward"]
+    exact = means(MADE.features, with_bias(CONTROL_LAYER), with_bias(LAYER), DIVERGENCES)["forward"]
     np.testing.assert_array_equal(TABLE["kl_predictions_from_control"], exact)
     own = measures_of(REFERENCE, CONTROL, log_of(MADE, CONTROL), CONTROL)
     columns = [name for name in own if name.endswith("_from_control")]

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from layer_pairs import losses, pair
 
 from ap3.errors import UserError
-from ap3.measuring.predictive_law import predictive_law
-from ap3.measuring.slopes import slopes
+from ap3.measuring.logit_change import means
+from ap3.measuring.predictive_law import DIVERGENCES
+from ap3.measuring.slopes import SLOPES
 
 problems = {
     "seed": st.integers(0, 100_000),
@@ -20,6 +21,10 @@ problems = {
 }
 
 
+def slopes(made):
+    return means(*made.parts, SLOPES, made.labels)
+
+
 def difference(made):
     before, after = made.logits
     return losses(after, made.labels) - losses(before, made.labels)
@@ -28,10 +33,7 @@ def difference(made):
 @given(**problems)
 def test_the_identity_to_the_last_digits(**shape):
     made = pair(**shape)
-    found, law = (
-        slopes(made.features, made.labels, made.reference, made.others),
-        predictive_law(*made.parts),
-    )
+    found, law = slopes(made), means(*made.parts, DIVERGENCES)
     true = difference(made)
     np.testing.assert_allclose(found["before"] + law["forward"], true, rtol=1e-13, atol=1e-12)
     np.testing.assert_allclose(found["after"] - law["reverse"], true, rtol=1e-13, atol=1e-12)
@@ -52,7 +54,7 @@ def test_automatic_differentiation():
         torch.nn.functional.cross_entropy(logits, labels).backward()
         return layer.grad
 
-    found = slopes(made.features, made.labels, made.reference, made.others)
+    found = slopes(made)
     for number, other in enumerate(layers[1]):
         change = other - layers[0]
         ends = [(gradient(layer) * change).sum().item() for layer in (layers[0], other)]
@@ -65,18 +67,18 @@ def test_the_trapezoid_is_of_third_order():
     errors = []
     for size in (1e-1, 1e-2):
         made = pair(5, others=1, size=size)
-        found = slopes(made.features, made.labels, made.reference, made.others)
+        found = slopes(made)
         errors.append(abs(found["trapezoid"] - difference(made))[0])
     assert 500 < errors[0] / errors[1] < 2000
 
 
 def test_a_certain_answer_keeps_its_slope():
     reference, other = np.array([[0.0, 0.0], [0.0, -60.0]]), np.array([[0.0, 0.0], [0.0, -59.0]])
-    found = slopes(np.ones((1, 1)), [0], reference, other[np.newaxis])
+    found = means(np.ones((1, 1)), reference, other[np.newaxis], SLOPES, [0])
     assert found["before"][0] == pytest.approx(np.exp(-60), rel=1e-12)
 
 
 def test_labels_are_needed():
     made = pair()
     with pytest.raises(UserError, match="a label for each"):
-        slopes(made.features, made.labels[:3], made.reference, made.others)
+        means(*made.parts, SLOPES, made.labels[:3])
