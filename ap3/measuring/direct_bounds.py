@@ -65,10 +65,10 @@ def direct_bounds(
     >>> for name in ("chain", "predictive", "convexity", "bennett", "two_ends"):
     ...     print(name, round(float(found[name][0]), 3))
     chain 1.554
-    predictive 1.243
+    predictive 1.242
     convexity 0.824
     bennett 0.717
-    two_ends 0.711
+    two_ends 0.705
     """
     layer, layers = with_bias(*baseline), with_bias(*tuned)
     found = means(features, layer, layers, _TERMS, labels)
