@@ -25,7 +25,7 @@ DIRECT = {
     "self_concordance": "Self-concordance",
     "bennett": "Bennett",
     "two_ends": "Slopes at both ends",
-    "best": "The smallest of these",
+    "best": "Smallest without a law",
 }
 """Bounds of one split, by column."""
 
