@@ -14,12 +14,14 @@ from ap3.errors import SystemRefusedError, UserError
 from ap3.machine import interruption
 from ap3.machine.job_log import recorded, timed
 from ap3.stages.agreement import agreement
+from ap3.stages.allocate import allocate
 from ap3.stages.baseline import baseline
 from ap3.stages.bounds import bounds
 from ap3.stages.compare import compare
 from ap3.stages.covariance import covariance
 from ap3.stages.data import data
 from ap3.stages.depth import depth
+from ap3.stages.evaluate import evaluate
 from ap3.stages.features import features
 from ap3.stages.fetch import fetch
 from ap3.stages.figure import figure
@@ -36,8 +38,8 @@ from ap3.stages.weights import weights
 CHAPTERS: dict[str, tuple[Callable[..., None], ...]] = {
     "1. Data and weights": (fetch, data, subset, weights),
     "2. The network": (baseline, features, views),
-    "3. Pruning": (prune, finetune),
-    "4. Measuring": (covariance, measure, bounds),
+    "3. Pruning": (prune, finetune, allocate),
+    "4. Measuring": (covariance, measure, bounds, evaluate),
     "5. Tables and figures": (tables, theory, agreement, depth, figure, report),
 }
 

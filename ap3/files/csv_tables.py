@@ -13,7 +13,8 @@ ROW = ("dataset", "model", "trial", "mode", "ratio", "epoch")
 """What tells the rows of a study's tables apart."""
 
 _NAMES = {
-    *("dataset", "model", "mode", "layer", "measure", "law", "bound"),
+    *("dataset", "model", "mode", "allocation", "batch_norm"),
+    *("layer", "measure", "law", "bound"),
     *("pd", "reference", "among", "statistic", "sees", "phase", "other", "interval"),
 }
 """Columns of names, texts even where they look like numbers; all others hold numbers or truths."""

@@ -1,0 +1,52 @@
+"""Stage `allocate`: how much of each layer goes, in every variant of a network."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ap3.stages import options
+
+
+def allocate(
+    checkpoint: options.CheckpointFile,
+    out: Annotated[Path, typer.Option(help="Where the variants go (CSV): a row for each layer.")],
+    mode: Annotated[list[str], typer.Option(help="How weights are chosen; given repeatedly.")],
+    ratio: Annotated[
+        list[float], typer.Option(min=0, max=1, help="Total over the layers; given repeatedly.")
+    ],
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(help="last, all, or a name or pattern of layers; given repeatedly."),
+    ] = None,
+    allocation: Annotated[str, typer.Option(help="uniform, global, or random:K.")] = "uniform",
+    alone: Annotated[
+        list[float] | None,
+        typer.Option(min=0, max=1, help="A ratio at which each layer is pruned alone as well."),
+    ] = None,
+    model: options.OwnModel = None,
+) -> None:
+    """Allocate a ratio over the layers of a baseline, once or at random, as a table.
+
+    Example: ap3 allocate --checkpoint baseline.safetensors --layers all --mode lowest --ratio 0.5
+    --allocation random:150 --out allocations.csv
+    """
+    import torch
+
+    from ap3.config.compressions import parse_allocation
+    from ap3.models.checkpoint import Checkpoint
+    from ap3.pruning import allocated
+    from ap3.pruning.allocation import allocate as allocations
+    from ap3.pruning.network_layers import choose
+    from ap3.pruning.pruned import Origin
+
+    how = parse_allocation(allocation)
+    network = Checkpoint.load(checkpoint, torch.device("cpu"), model)
+    identity = network.identity
+    origin = Origin(identity.dataset, identity.model, identity.trial, identity.seed)
+    wanted = layers or ["all"]
+    chosen = choose(network.model, identity.head, wanted[0] if len(wanted) == 1 else wanted)
+    allocated.check_modes(mode, chosen)
+    variants = allocations(chosen, origin, mode, ratio, how, alone or ())
+    sizes = {name: weight.numel() for name, weight in chosen.items()}
+    allocated.write(out, origin, variants, sizes)
