@@ -22,6 +22,7 @@ from ap3.stages.covariance import covariance
 from ap3.stages.data import data
 from ap3.stages.depth import depth
 from ap3.stages.evaluate import evaluate
+from ap3.stages.explain import explain
 from ap3.stages.features import features
 from ap3.stages.fetch import fetch
 from ap3.stages.figure import figure
@@ -40,7 +41,7 @@ CHAPTERS: dict[str, tuple[Callable[..., None], ...]] = {
     "2. The network": (baseline, features, views),
     "3. Pruning": (prune, finetune, allocate),
     "4. Measuring": (covariance, measure, bounds, evaluate),
-    "5. Tables and figures": (tables, theory, agreement, depth, figure, report),
+    "5. Tables and figures": (tables, theory, agreement, depth, explain, figure, report),
 }
 
 app = typer.Typer(

@@ -61,9 +61,9 @@ def with_calibrated(rows: pd.DataFrame, layers: pd.DataFrame, single: pd.DataFra
     single
         What `sensitivity` made of them.
     """
-    scales = {key: mine for key, mine in single.groupby(GROUP, sort=False)}
+    scales = dict(iter(single.groupby(GROUP, sort=False)))
     keys = ["mode", "ratio", "allocation", "epoch"]
-    changed = {key: mine for key, mine in layers.groupby(keys, sort=False)}
+    changed = dict(iter(layers.groupby(keys, sort=False)))
     made = []
     for row in rows[[*keys, "batch_norm"]].itertuples(index=False):
         mine = changed.get((row.mode, row.ratio, row.allocation, row.epoch))

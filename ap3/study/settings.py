@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from ap3 import datasets
-from ap3.config import user_code
+from ap3.config import compressions, user_code
 from ap3.config.schema import in_one_spelling, mistakes, nearest, with_defaults
 from ap3.config.variants import MODES, Variant, variants
 from ap3.errors import InvalidValueError, UserError
@@ -26,6 +26,12 @@ class Study:
 
     name: str
     settings: Mapping[str, Any]
+
+    @property
+    def over_layers(self) -> bool:
+        """Whether networks are pruned in any layers, or not fine-tuned: measured as a whole."""
+        pruning, finetuning = self.settings["pruning"], self.settings["finetuning"]
+        return pruning["layers"] != "last" or finetuning["scope"] == "none"
 
     @property
     def has_views(self) -> bool:
@@ -116,6 +122,8 @@ class Study:
     def figures(self) -> list[str]:
         """Names of the study's figures: those it lists, or all whose roles it maps."""
         wanted = self.settings["figures"]
+        if self.over_layers:
+            return []  # those of the paper are of the last layer
         return (
             [name for name in descriptions.names() if self._maps(name)]
             if wanted is None
@@ -181,7 +189,10 @@ def _unknown_names(study: Study) -> list[str]:
     for slot, name in study.roles.data.items():
         wrong += _unknown(name, f"{where}.data.{slot}", datasets.names())
     for index, mode in enumerate(study.settings["pruning"]["modes"]):
-        wrong += _unknown(mode, f"{where}.pruning.modes[{index}]", MODES)
+        if not compressions.is_compression(mode):
+            modes = (*MODES, *compressions.COMPRESSIONS) if study.over_layers else MODES
+            wrong += _unknown(mode, f"{where}.pruning.modes[{index}]", modes)
+    wrong += _unfit(study, where)
     for index, law in enumerate(study.settings["latent"]["own"]):
         wrong += _unknown(law, f"{where}.latent.own[{index}]", ())
     for role, network in study.networks.items():
@@ -202,6 +213,57 @@ def _unknown_names(study: Study) -> list[str]:
             known = ", ".join(descriptions.names())
             wrong.append(f"{where}.figures names {figure!r}, but must name some of {known}.")
     return wrong or _impossible_figures(study, where)
+
+
+def _unfit(study: Study, where: str) -> list[str]:
+    """Find settings of pruning and of fine-tuning that do not go together."""
+    pruning, finetuning = study.settings["pruning"], study.settings["finetuning"]
+    scope, several = finetuning["scope"], pruning["layers"] != "last"
+    wrong = []
+    if several and scope == "head":
+        wrong.append(
+            f"{where}.finetuning.scope is head, in which only the last layer learns, but "
+            "pruning.layers names others; take the scope all or none."
+        )
+    if scope != "none" and finetuning["epochs"] is None:
+        wrong.append(f"{where}.finetuning lacks the key 'epochs'; add it, or take the scope none.")
+    if not study.over_layers and pruning["allocation"] != "uniform":
+        wrong.append(
+            f"{where}.pruning.allocation shares a ratio out over several layers, but pruning.layers "
+            "is last; take the layers all."
+        )
+    if study.over_layers and study.settings["figures"] is not None:
+        wrong.append(
+            f"{where}.figures names figures of the paper, which are of the last layer; leave them "
+            "out, as this study draws its own."
+        )
+    for mode in filter(compressions.is_compression, pruning["modes"]):
+        wrong += _unfit_mode(mode, study, where)
+    return wrong
+
+
+def _unfit_mode(mode: str, study: Study, where: str) -> list[str]:
+    """Find what a compression does not go together with."""
+    pruning = study.settings["pruning"]
+    if not study.over_layers:
+        return [
+            f"{where}.pruning.modes names {mode}, which only studies over any layers know; set "
+            "pruning.layers, or the scope none."
+        ]
+    if pruning["allocation"] == "global":
+        return [
+            f"{where}.pruning.allocation is global, but {mode} does not score single weights; take "
+            "uniform or {random: K}."
+        ]
+    size = compressions.group_size(mode)
+    if size and pruning["allocation"] == "uniform":
+        for ratio in pruning["ratios"]:
+            if abs(ratio * size - round(ratio * size)) > 1e-9:
+                return [
+                    f"{where}.pruning.ratios has {ratio:g}, but {mode} prunes whole weights of every "
+                    f"{size}; take multiples of 1/{size}."
+                ]
+    return []
 
 
 def _impossible_figures(study: Study, where: str) -> list[str]:

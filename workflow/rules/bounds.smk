@@ -1,7 +1,7 @@
 # Needs: the fine-tuned layers and logs of one baseline, and what its last layer sees. Gives: every
 # bound of Secs. 2 and 3 beside the PD, a row per variant, epoch and latent law.
 
-for study in STUDIES.values():
+for study in LAST_LAYER:
 
     rule:
         name:

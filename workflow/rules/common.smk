@@ -20,6 +20,9 @@ from ap3.study import door
 # The tables that say which measure explains the performance difference; each has a summary.
 EXPLAINED = ["agreement", "contrast", "choice"]
 
+# Studies of the last layer; the others prune any layers of a network, by rules of their own.
+LAST_LAYER = [study for study in STUDIES.values() if not study.over_layers]
+
 # All that a study may name, and those of the user's own.
 DATA_SETS = list(
     dict.fromkeys(
@@ -29,6 +32,11 @@ DATA_SETS = list(
         ]
     )
 )
+
+# What `ap3 explain` makes of a study over any layers.
+NETWORK_TABLES = ["variants", "sensitivity", "ranking", "ranking_summary"]
+NETWORK_TABLES += ["additivity_summary", "size_summary"]
+NETWORK_FIGURES = ["sensitivity", "prediction"]
 
 RUN = "results/{study}/{dataset}/{model}/trial{trial}"
 
@@ -273,6 +281,42 @@ def measures_of_figure(wildcards):
     return runs(study, pairs, output_of("measure", study).measures)
 
 
+def runs_of_networks(name):
+    """An input function: an output of `evaluate`, for every baseline of the job's study."""
+
+    def look_up(wildcards):
+        study = study_of(wildcards)
+        return runs(study, study.pairs, getattr(rules.evaluate.output, name))
+
+    return look_up
+
+
+def allocation_options(wildcards):
+    """Spell which layers of a network are pruned, and how a ratio is shared out over them."""
+    pruning = study_of(wildcards).settings["pruning"]
+    layers, how = pruning["layers"], pruning["allocation"]
+    given = [
+        *(
+            f"--layers {quote(one)}"
+            for one in ([layers] if isinstance(layers, str) else layers)
+        ),
+        *(f"--mode {quote(mode)}" for mode in pruning["modes"]),
+        *(f"--ratio {ratio}" for ratio in pruning["ratios"]),
+        *(f"--alone {ratio}" for ratio in pruning["alone"] if layers != "last"),
+        "--allocation "
+        f"{how if isinstance(how, str) else 'random:{random}'.format_map(how)}",
+    ]
+    return " ".join(given)
+
+
+def tuning_options(wildcards):
+    """Spell how a pruned network is fine-tuned, if it is, and how it is run."""
+    study = study_of(wildcards)
+    if study.settings["finetuning"]["scope"] == "none":
+        return options({"channels_last": study.settings["training"]["channels_last"]})
+    return options(study.finetuning_recipe(wildcards.dataset, wildcards.model))
+
+
 def settings_in_full(wildcards):
     """The settings of a study as JSON, with those that the configuration leaves out."""
     study = study_of(wildcards)
@@ -307,6 +351,16 @@ def roles_of_figure(wildcards):
 
 def products(study):
     """All tables and figures of a study."""
+    if study.over_layers:
+        return expand(
+            [
+                "results/{study}/tables/{table}.csv",
+                "results/{study}/figures/{figure}.pdf",
+            ],
+            study=study.name,
+            table=NETWORK_TABLES,
+            figure=NETWORK_FIGURES,
+        )
     tables = ["measures", "summary", "baselines", "bounds", "bounds_summary"]
     if study.settings["finetuning"]["scope"] == "all":
         tables += ["layers", "layers_summary"]

@@ -1,7 +1,7 @@
 # Needs: how far every layer has moved, of all variants of a study in scope all. Gives: AP2 and AP3
 # layer by layer, and how each goes with that of the layer before.
 
-for study in STUDIES.values():
+for study in LAST_LAYER:
 
     rule:
         name:

@@ -1,7 +1,7 @@
 # Needs: pruned layers, their baseline, and its features (scope head) or its data (scope all).
 # Gives: a log and the layer of every epoch, per variant. One job tunes all variants of a baseline.
 
-for study in STUDIES.values():
+for study in LAST_LAYER:
     in_head = study.settings["finetuning"]["scope"] == "head"
 
     rule:

@@ -1,7 +1,7 @@
 # Needs: the fine-tuned layers and logs of one baseline, and what its last layer sees. Gives: AP2,
 # AP3, their rivals and PD, a row per variant and epoch, and how the PDs vary with the examples.
 
-for study in STUDIES.values():
+for study in LAST_LAYER:
     in_head = study.settings["finetuning"]["scope"] == "head"
 
     rule:

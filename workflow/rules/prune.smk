@@ -1,7 +1,7 @@
 # Needs: a baseline. Gives: its last layer pruned by every mode at every ratio, and the control.
 # One rule per study, since each has variants of its own.
 
-for study in STUDIES.values():
+for study in LAST_LAYER:
 
     rule:
         name:

@@ -18,7 +18,7 @@ rule settings:
         "printf '%s\\n' {params.settings:q} > {output}.part 2> {log} && mv {output}.part {output}"
 
 
-for study in STUDIES.values():
+for study in LAST_LAYER:
 
     rule:
         name:
@@ -43,6 +43,8 @@ for study in STUDIES.values():
             "ap3 report {params.folder} --out {output} 2> {log}"
 
 
-rule report:
-    input:
-        f"results/{STUDY.name}/report.html",
+if not STUDY.over_layers:
+
+    rule report:
+        input:
+            f"results/{STUDY.name}/report.html",

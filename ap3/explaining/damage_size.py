@@ -1,0 +1,114 @@
+"""How well a measure foretells the size of the damage, on allocations that it was not fitted to.
+
+Measures in nats are taken as they are; and every measure is fitted as well, log |PD| = a + b log m on
+the odd allocations of a training, and judged on the even ones. There an interval of 90 % is ± the
+residuals' quantile on the odd ones, with the correction for their number (split conformal).
+
+Only PDs of the test loss that are above twice their standard error are judged: the size of the others
+is not known.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ap3.explaining.network_ranking import joint, with_all_networks
+from ap3.explaining.trial_intervals import t_interval
+from ap3.latent.vectors import Vector
+from ap3.measuring.network_catalogue import present
+
+IN_NATS = (
+    *("ap3_gauss_newton", "taylor", "ap3_calibrated", "kl_single_layers", "kl_predictions"),
+    *("fisher_both_ends", "mean_slope"),
+)
+_KEYS = ["dataset", "model", "trial", "mode", "epoch", "batch_norm"]
+_LEVEL = 0.9
+_LEAST = 8
+
+
+def sizes(table: pd.DataFrame) -> pd.DataFrame:
+    """Judge every measure of every training.
+
+    Parameters
+    ----------
+    table
+        Rows of `ap3 evaluate`, of all baselines.
+
+    Returns
+    -------
+    DataFrame
+        A row per training, mode, epoch, state of BatchNorm, measure and `how` (`as it is`, `fitted`):
+        `judged` variants, `decades` (median |log10 (foretold ÷ measured)|), and of the fitted ones
+        `coverage` (the share within the interval of 90 %) and `width` of the interval in decades.
+    """
+    rows = []
+    for key, mine in joint(table).groupby(_KEYS, sort=False):
+        known = mine[mine["test_pd_loss_signed"] > 2 * mine["test_pd_loss_se"]]
+        for row in _of_training(known):
+            rows.append(dict(zip(_KEYS, key, strict=True)) | row)
+    return pd.DataFrame(rows)
+
+
+def _of_training(known: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    measured = np.log10(known["test_pd_loss"].to_numpy(float))
+    odd = (np.arange(len(known)) % 2).astype(bool)
+    for one in present(known.columns):
+        values = known[one.column].to_numpy(float)
+        usable = np.isfinite(values) & (values > 0)
+        if not usable.all() or usable.sum() < 2 * _LEAST or np.ptp(values) == 0:
+            continue
+        logs = np.log10(values)
+        if one.column in IN_NATS:
+            gaps = np.abs(logs - measured)
+            yield {
+                "measure": one.column,
+                "sees": one.sees,
+                "how": "as it is",
+                "judged": len(gaps),
+                "decades": float(np.median(gaps)),
+            }
+        slope, shift = np.polyfit(logs[odd], measured[odd], 1)
+        residuals = np.abs(shift + slope * logs - measured)
+        reach = conformal(residuals[odd])
+        yield {
+            "measure": one.column,
+            "sees": one.sees,
+            "how": "fitted",
+            "judged": int((~odd).sum()),
+            "decades": float(np.median(residuals[~odd])),
+            "coverage": float((residuals[~odd] <= reach).mean()),
+            "width": 2 * reach,
+        }
+
+
+def conformal(residuals: Vector, level: float = _LEVEL) -> float:
+    """Return the ⌈(n + 1) · level⌉-th smallest of n residuals, the largest if there are too few.
+
+    Examples
+    --------
+    >>> conformal(np.arange(1.0, 20.0), 0.9)
+    18.0
+    """
+    place = min(len(residuals), math.ceil((len(residuals) + 1) * level))
+    return float(np.sort(residuals)[place - 1])
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Average over the trainings of a network, and over those of all: means with t intervals."""
+    if table.empty:
+        return table
+    keys = ["dataset", "model", "mode", "epoch", "batch_norm", "measure", "sees", "how"]
+    rows = []
+    for key, mine in with_all_networks(table).groupby(keys, sort=False):
+        decades = t_interval(mine["decades"].to_numpy(float))
+        rows.append(
+            dict(zip(keys, key, strict=True))
+            | {"n": len(mine), "judged": int(mine["judged"].sum())}
+            | {"decades": float(decades.mean)}
+            | {"decades_low": float(decades.low), "decades_high": float(decades.high)}
+            | {"coverage": mine["coverage"].mean(), "width": mine["width"].mean()}
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,151 @@
+"""Which measure orders the damage that pruning does to whole networks: ρ over allocations.
+
+Over all ratios any distance does well, since what prunes more does more damage. So ρ is told over all,
+at each total ratio, and within ratios together: the partial ρ that leaves every ratio's mean out.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ap3.explaining.partial_correlation import partial_correlation
+from ap3.explaining.rank_counts import centred_ranks, spearman
+from ap3.explaining.trial_intervals import t_interval
+from ap3.latent.vectors import Vector
+from ap3.measuring.network_catalogue import present
+
+PDS = tuple(
+    f"{split}_pd_{what}{sign}"
+    for split in ("test", "train")
+    for what in ("loss", "accuracy")
+    for sign in ("", "_signed")
+)
+WITHIN = "within ratios"
+ALL = "all networks"
+_LEAST = 8
+_KEYS = ["dataset", "model", "trial", "mode", "epoch", "batch_norm"]
+
+
+def joint(table: pd.DataFrame) -> pd.DataFrame:
+    """Take the variants that are judged: not the control, nor those with one layer pruned alone."""
+    allocation = table["allocation"]
+    return table[(allocation != "none") & ~allocation.str.startswith("only ")]
+
+
+def ranking(table: pd.DataFrame) -> pd.DataFrame:
+    """Correlate every measure with every PD, for each training.
+
+    Parameters
+    ----------
+    table
+        Rows of `ap3 evaluate`, of all baselines.
+
+    Returns
+    -------
+    DataFrame
+        A row per data set, network, trial, mode, epoch, state of BatchNorm, PD, kind of pair
+        (`among`: all, within ratios, or at one ratio) and measure: `n` variants, Spearman's `rho`,
+        and `gain`, ρ less that of AP2. No row of fewer than eight variants.
+    """
+    rows = [
+        dict(zip(_KEYS, key, strict=True)) | row
+        for key, mine in joint(table).groupby(_KEYS, sort=False)
+        for row in _of_training(mine)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _of_training(mine: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    ratios = np.unique(mine["ratio"])
+    groups = {"all": mine}
+    if len(ratios) > 1:
+        groups |= {WITHIN: mine} | {
+            f"ratio {ratio:g}": mine[mine["ratio"] == ratio] for ratio in ratios
+        }
+    measures = present(mine.columns)
+    for among, chosen in groups.items():
+        if len(chosen) < _LEAST:
+            continue
+        for pd_name in PDS:
+            rho = {
+                one.column: _rho(
+                    chosen[one.column].to_numpy(float),
+                    chosen[pd_name].to_numpy(float),
+                    chosen["ratio"].to_numpy() if among == WITHIN else None,
+                )
+                for one in measures
+            }
+            for one in measures:
+                yield {
+                    "pd": pd_name,
+                    "among": among,
+                    "measure": one.column,
+                    "sees": one.sees,
+                    "n": len(chosen),
+                    "rho": rho[one.column],
+                    "gain": rho[one.column] - rho["ap2"],
+                }
+
+
+def _rho(one: Vector, two: Vector, groups: Vector | None) -> float:
+    if np.isnan(one).any() or np.ptp(one) == 0:
+        return float("nan")
+    if groups is not None:
+        return float(partial_correlation(one, two, groups))
+    return float(spearman(centred_ranks(one), centred_ranks(two)))
+
+
+def with_all_networks(table: pd.DataFrame) -> pd.DataFrame:
+    """Add the rows of all networks together, as those of one called `all networks`.
+
+    Networks without BatchNorm stand beside either state of those that have it.
+
+    Parameters
+    ----------
+    table
+        With the columns `model`, `batch_norm` and, where fine-tuning is told, `epoch`.
+    """
+    if len(table["model"].unique()) == 1:
+        return table
+    states = [state for state in table["batch_norm"].unique() if state not in ("none", "tuned")]
+    tuned = table["batch_norm"] == "tuned"
+    parts = [table, table[tuned].assign(model=ALL)]
+    for state in states or ["none"]:
+        same = table["batch_norm"].isin([state, "none"])
+        parts.append(table[same & ~tuned].assign(model=ALL, batch_norm=state))
+    return pd.concat(parts)
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Average ρ and gain over the trainings of a network, and over those of all networks.
+
+    Parameters
+    ----------
+    table
+        What `ranking` returns.
+
+    Returns
+    -------
+    DataFrame
+        A row per data set, network (or `all networks`), mode, epoch, state of BatchNorm, PD, `among`,
+        measure and `statistic` (rho or gain): `n` trainings, `mean`, `min`, `max`, and Student's
+        interval of 95 %, `low` to `high`, with `p_value` of the mean being 0.
+    """
+    keys = ["dataset", "model", "mode", "epoch", "batch_norm", "pd", "among", "measure", "sees"]
+    rows = []
+    for key, mine in with_all_networks(table).groupby(keys, sort=False):
+        for statistic in ("rho", "gain"):
+            values = mine[statistic].to_numpy(float)
+            if not np.isfinite(values).any():
+                continue
+            mean = t_interval(values)
+            rows.append(
+                dict(zip(keys, key, strict=True))
+                | {"statistic": statistic, "n": int(mean.n), "mean": float(mean.mean)}
+                | {"min": float(np.nanmin(values)), "max": float(np.nanmax(values))}
+                | {"low": float(mean.low), "high": float(mean.high)}
+                | {"p_value": float(mean.p_value)}
+            )
+    return pd.DataFrame(rows)

@@ -1,0 +1,50 @@
+"""Stage `explain`: which measure explains the PD of whole networks, over all baselines of a study."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def explain(
+    evaluated: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Measured variants, as `ap3 evaluate` writes them, single layers beside them."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for variants.csv, sensitivity.csv, ranking.csv and summaries."),
+    ],
+    figures: Annotated[Path, typer.Option(help="Folder for two figures, PDF and PNG.")],
+) -> None:
+    """Say which measure orders damage, how well its size is foretold, and whether it adds up.
+
+    Example: ap3 explain evaluated.csv --out tables --figures figures
+    """
+    from ap3.explaining import additivity, damage_size, network_ranking
+    from ap3.figures import save
+    from ap3.figures.networks import draw_prediction, draw_sensitivity
+    from ap3.files import csv_tables
+
+    keys = ("dataset", "model", "trial", "mode", "ratio", "allocation", "epoch", "batch_norm")
+    table = csv_tables.read_all(evaluated, *keys, "ap2", *network_ranking.PDS)
+    alone = [path.with_suffix(".single.csv") for path in evaluated]
+    single = csv_tables.read_all(alone, *keys, "layer", values=("calibration",))
+    ranked = network_ranking.ranking(table)
+    made = {
+        "variants": table,
+        "sensitivity": single,
+        "ranking": ranked,
+        "ranking_summary": network_ranking.summarise(ranked),
+        "additivity_summary": additivity.summarise(additivity.additivity(table)),
+        "size_summary": damage_size.summarise(damage_size.sizes(table)),
+    }
+    for name, made_table in made.items():
+        csv_tables.write(made_table, out / f"{name}.csv")
+    for name, figure in {
+        "sensitivity": draw_sensitivity(single),
+        "prediction": draw_prediction(table),
+    }.items():
+        save(figure, figures / f"{name}.pdf", figures / f"{name}.png")

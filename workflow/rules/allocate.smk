@@ -1,0 +1,25 @@
+# Needs: a baseline. Gives: how much of each of its layers goes, in every variant of a study over any
+# layers. The weights follow from it.
+
+
+rule allocate:
+    input:
+        checkpoint=rules.baseline.output.checkpoint,
+    output:
+        f"{RUN}/allocations.csv",
+    log:
+        f"{RUN}/logs/allocate.log",
+    conda:
+        "../../envs/ap3.yaml"
+    resources:
+        runtime=grown(30),
+        mem_mb=grown(4000),
+    params:
+        what=allocation_options,
+        code=lambda w: code_of("allocate", *own_modules(setting("pruning", "modes")(w))),
+        network=network_code,
+    message:
+        "Allocate pruning over {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
+    shell:
+        "ap3 allocate --checkpoint {input.checkpoint} --model {wildcards.model} {params.what}"
+        " --out {output} 2> {log}"
