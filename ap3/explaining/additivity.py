@@ -59,7 +59,8 @@ def additivity(table: pd.DataFrame) -> pd.DataFrame:
                     else np.nan
                 }
             )
-    return pd.DataFrame(rows)
+    found = ["from", "to", "pairs", "wrong", "variants", "log10_together_to_sum"]
+    return pd.DataFrame(rows, columns=[*_KEYS, *found])
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
@@ -68,8 +69,6 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     `share_wrong` is over all pairs, `share_low` and `share_high` its range over the trainings;
     `log10_together_to_sum` is the mean over trainings of their medians.
     """
-    if table.empty:
-        return table
     keys = ["dataset", "model", "mode", "batch_norm", "from", "to"]
     rows = []
     for key, mine in with_all_networks(table).groupby(keys, sort=False):
@@ -83,4 +82,5 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
             | {"share_low": shares.min(), "share_high": shares.max()}
             | {"log10_together_to_sum": mine["log10_together_to_sum"].mean()}
         )
-    return pd.DataFrame(rows)
+    found = ["n", "pairs", "share_wrong", "share_low", "share_high", "log10_together_to_sum"]
+    return pd.DataFrame(rows, columns=[*keys, *found])

@@ -49,7 +49,8 @@ def sizes(table: pd.DataFrame) -> pd.DataFrame:
         known = mine[mine["test_pd_loss_signed"] > 2 * mine["test_pd_loss_se"]]
         for row in _of_training(known):
             rows.append(dict(zip(_KEYS, key, strict=True)) | row)
-    return pd.DataFrame(rows)
+    found = ["measure", "sees", "how", "judged", "decades", "coverage", "width"]
+    return pd.DataFrame(rows, columns=[*_KEYS, *found])
 
 
 def _of_training(known: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -98,8 +99,6 @@ def conformal(residuals: Vector, level: float = _LEVEL) -> float:
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Average over the trainings of a network, and over those of all: means with t intervals."""
-    if table.empty:
-        return table
     keys = ["dataset", "model", "mode", "epoch", "batch_norm", "measure", "sees", "how"]
     rows = []
     for key, mine in with_all_networks(table).groupby(keys, sort=False):
@@ -111,4 +110,5 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
             | {"decades_low": float(decades.low), "decades_high": float(decades.high)}
             | {"coverage": mine["coverage"].mean(), "width": mine["width"].mean()}
         )
-    return pd.DataFrame(rows)
+    found = ["n", "judged", "decades", "decades_low", "decades_high", "coverage", "width"]
+    return pd.DataFrame(rows, columns=[*keys, *found])

@@ -54,7 +54,8 @@ def ranking(table: pd.DataFrame) -> pd.DataFrame:
         for key, mine in joint(table).groupby(_KEYS, sort=False)
         for row in _of_training(mine)
     ]
-    return pd.DataFrame(rows)
+    found = ["pd", "among", "measure", "sees", "n", "rho", "gain"]
+    return pd.DataFrame(rows, columns=[*_KEYS, *found])
 
 
 def _of_training(mine: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -107,7 +108,7 @@ def with_all_networks(table: pd.DataFrame) -> pd.DataFrame:
     table
         With the columns `model`, `batch_norm` and, where fine-tuning is told, `epoch`.
     """
-    if len(table["model"].unique()) == 1:
+    if len(table["model"].unique()) <= 1:
         return table
     states = [state for state in table["batch_norm"].unique() if state not in ("none", "tuned")]
     tuned = table["batch_norm"] == "tuned"
@@ -148,4 +149,5 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
                 | {"low": float(mean.low), "high": float(mean.high)}
                 | {"p_value": float(mean.p_value)}
             )
-    return pd.DataFrame(rows)
+    found = ["statistic", "n", "mean", "min", "max", "low", "high", "p_value"]
+    return pd.DataFrame(rows, columns=[*keys, *found])
