@@ -8,6 +8,7 @@ takes one forward-mode pass and no matrix, whatever the network, terms between l
 its variance under p is the KL of two Gaussians with the Gauss–Newton matrix as their precision.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -114,7 +115,9 @@ def _differentiable() -> Iterator[None]:
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with sdpa_kernel(SDPBackend.MATH):
+        with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
+            # torch compiles its own derivatives the first time, in a way that it deprecates.
+            warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

@@ -91,6 +91,8 @@ def evaluate(
     rows, layers = pd.DataFrame(found.rows), pd.DataFrame(found.layers)
     single = network_calibration.sensitivity(rows, layers)
     rows = network_calibration.with_calibrated(rows, layers, single)
+    added = [network_calibration.CALIBRATED, network_calibration.SUM]
+    single = single.assign(**{name: rows.loc[single.index, name] for name in added})
     csv_tables.write(rows, out)
     csv_tables.write(layers, out.with_suffix(".layers.csv"))
     csv_tables.write(single, out.with_suffix(".single.csv"))

@@ -71,3 +71,49 @@ def test_a_name_that_cannot_be_printed_breaks_no_line():
         read_studies(wrong, SCHEMA)
     assert r"studies.two\x0blines" in str(refusal.value)
     assert len(str(refusal.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("pruning", "finetuning", "sentence"),
+    [
+        ({"layers": "all"}, {}, "scope is head, in which only the last layer learns, but"),
+        ({"layers": ["features.*"]}, {}, "scope is head, in which only the last layer learns, but"),
+        ({"layers": "some"}, {}, "layers is 'some', but must be last, all, or a list of names"),
+        ({"layers": ["a", "a"]}, {"scope": "all"}, "layers lists 'a' more than once"),
+        ({}, {"scope": "all", "epochs": None}, "finetuning lacks the key 'epochs'"),
+        ({"allocation": "global"}, {}, "shares a ratio out over several layers, but"),
+        ({"modes": ["rows"]}, {}, "names rows, which only studies over any layers know"),
+        ({"layers": "all", "allocation": "even"}, {"scope": "none"}, "allocation is 'even', but"),
+        (
+            {"layers": "all", "allocation": "global", "modes": ["n:4"]},
+            {"scope": "none"},
+            "allocation is global, but n:4 does not score single weights",
+        ),
+        (
+            {"layers": "all", "modes": ["n:4"], "ratios": [0.3]},
+            {"scope": "none"},
+            "ratios has 0.3, but n:4 prunes whole weights of every 4; take multiples of 1/4",
+        ),
+    ],
+)
+def test_what_does_not_go_together_gets_one_sentence(pruning, finetuning, sentence):
+    config = copy.deepcopy(CONFIG)
+    config["studies"]["demo"]["pruning"] |= pruning
+    config["studies"]["demo"]["finetuning"] |= finetuning
+    with pytest.raises(UserError) as refusal:
+        read_studies(config, SCHEMA)
+    assert sentence in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_study_over_any_layers_has_no_figures_of_the_paper():
+    config = copy.deepcopy(CONFIG)
+    demo = config["studies"]["demo"]
+    demo["pruning"] |= {"layers": "all", "allocation": {"random": 3}, "modes": ["lowest", "n:4"]}
+    demo["finetuning"] = {"scope": "none"}
+    study = read_studies(config, SCHEMA)["demo"]
+    assert study.over_layers
+    assert study.figures == []
+    demo["figures"] = ["fig02"]
+    with pytest.raises(UserError, match="figures names figures of the paper"):
+        read_studies(config, SCHEMA)

@@ -1,0 +1,170 @@
+"""The stages of a study over any layers, one after the other, as plain functions of paths."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_data import blobs
+
+from ap3.errors import UserError
+from ap3.pruning import allocated
+from ap3.pruning.pruned import Origin
+from ap3.stages.allocate import allocate
+from ap3.stages.baseline import baseline
+from ap3.stages.evaluate import evaluate
+from ap3.stages.explain import explain
+
+ORIGIN = Origin("blobs", "small_resnet", 1, 0)
+LEARNING = {"batch_size": 20, "learning_rate": 0.05}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("networks")
+    blobs(classes=3).save(folder / "data.safetensors")
+    baseline(
+        folder / "data.safetensors",
+        checkpoint=folder / "baseline.safetensors",
+        history=folder / "baseline.csv",
+        model="small_resnet",
+        image_size=16,
+        trial=1,
+        epochs=2,
+        device="cpu",
+        **LEARNING,
+    )
+    allocate(
+        folder / "baseline.safetensors",
+        folder / "allocations.csv",
+        ["lowest"],
+        [0.2, 0.4],
+        ["stem.0", "layer1.*", "fc"],
+        "random:9",
+        [0.3, 0.6],
+    )
+    evaluate(
+        folder / "allocations.csv",
+        folder / "baseline.safetensors",
+        folder / "data.safetensors",
+        folder / "evaluated.csv",
+        batch_norm="both",
+        groups=10,
+        examples=30,
+        device="cpu",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(folder):
+    return pd.read_csv(folder / "evaluated.csv")
+
+
+def test_every_variant_is_measured_with_either_statistics(folder, rows):
+    variants = allocated.read(folder / "allocations.csv", ORIGIN)
+    assert len(variants) == 1 + 6 * 2 + 2 * 9
+    assert len(rows) == 2 * len(variants)
+    assert set(rows["batch_norm"]) == {"kept", "estimated"}
+    measured = rows.drop(columns=["kl_single_layers", "ap3_calibrated"])
+    assert not measured.isna().any().any()
+
+
+def test_the_pd_is_the_slope_and_the_predictive_law(rows):
+    for split in ("train", "test"):
+        identity = rows[f"{split}_slope"] + rows[f"{split}_kl"]
+        np.testing.assert_allclose(identity, rows[f"{split}_pd_loss_signed"], atol=1e-6)
+    assert rows["train_examples"].unique().tolist() == [30]
+    np.testing.assert_allclose(rows["train_kl"], rows["kl_predictions"], rtol=1e-12)
+
+
+def test_the_network_is_the_sum_of_its_layers(folder, rows):
+    layers = pd.read_csv(folder / "evaluated.layers.csv")
+    keys = ["mode", "ratio", "allocation"]
+    one = rows[rows["batch_norm"] == "kept"].set_index(keys)
+    sums = layers.groupby(keys)[["ap2", "ap3_gaussian", "ap3_student_t", "pruned"]].sum()
+    for column in sums:
+        np.testing.assert_allclose(one.loc[sums.index, column], sums[column], rtol=1e-12)
+    joint = one[one.index.get_level_values("allocation").str.startswith("random")]
+    np.testing.assert_allclose(
+        joint["pruned"] / joint["weights"], joint.index.get_level_values("ratio"), atol=1e-3
+    )
+
+
+def test_the_control_is_the_baseline(rows):
+    control = rows[(rows["mode"] == "control") & (rows["batch_norm"] == "kept")].iloc[0]
+    nothing = ["ap2", "ap3_gaussian", "ap3_gauss_newton", "ap3_calibrated", "test_pd_loss", "flips"]
+    assert (control[nothing] == 0).all()
+
+
+def test_a_layer_alone_calibrates_its_law(folder, rows):
+    single = pd.read_csv(folder / "evaluated.single.csv")
+    assert list(single["layer"].unique()) == list(single.sort_values("depth")["layer"].unique())
+    at = single[single["ratio"] == 0.6]  # the middle of two is the upper
+    expected = at["kl_predictions"] / at["ap3_gaussian"]
+    np.testing.assert_allclose(at["calibration"], expected, rtol=1e-12)
+    np.testing.assert_allclose(at["ap3_calibrated"], at["kl_predictions"], rtol=1e-12)
+    np.testing.assert_allclose(at["kl_single_layers"], at["kl_predictions"], rtol=1e-12)
+    layers = pd.read_csv(folder / "evaluated.layers.csv")
+    some = layers[layers["allocation"] == "random 3"]
+    factors = at[at["batch_norm"] == "kept"].set_index("layer")["calibration"]
+    ratio = some["ratio"].iloc[0]
+    some = some[some["ratio"] == ratio]
+    row = rows[
+        (rows["allocation"] == "random 3")
+        & (rows["batch_norm"] == "kept")
+        & (rows["ratio"] == ratio)
+    ]
+    total = (some["layer"].map(factors) * some["ap3_gaussian"]).sum()
+    np.testing.assert_allclose(row["ap3_calibrated"], total, rtol=1e-12)
+
+
+def test_masks_are_held_in_fine_tuning(folder, tmp_path):
+    allocate(
+        folder / "baseline.safetensors", tmp_path / "some.csv", ["lowest"], [0.5], ["all"], "global"
+    )
+    evaluate(
+        tmp_path / "some.csv",
+        folder / "baseline.safetensors",
+        folder / "data.safetensors",
+        tmp_path / "tuned.csv",
+        epochs=2,
+        groups=10,
+        device="cpu",
+        **LEARNING,
+    )
+    rows = pd.read_csv(tmp_path / "tuned.csv")
+    assert rows["epoch"].tolist() == [0, 2, 0, 2]
+    assert rows["batch_norm"].tolist() == ["kept", "tuned"] * 2
+    shot, tuned = rows.iloc[2], rows.iloc[3]
+    assert shot["pruned"] == tuned["pruned"] == round(0.5 * shot["weights"])
+    # What is held at zero is as far from the baseline as before, and the rest moves besides.
+    assert tuned["ap2"] > shot["ap2"]
+    identity = tuned["test_slope"] + tuned["test_kl"]
+    assert identity == pytest.approx(tuned["test_pd_loss_signed"], abs=1e-6)
+
+
+def test_tables_and_figures_are_made(folder, tmp_path):
+    explain([folder / "evaluated.csv"], tmp_path / "tables", tmp_path / "figures")
+    made = {path.name for path in tmp_path.rglob("*.*")}
+    tables = ["variants", "sensitivity", "ranking", "ranking_summary"]
+    tables += ["additivity_summary", "size_summary"]
+    figures = [
+        f"{name}.{kind}" for name in ("sensitivity", "prediction") for kind in ("pdf", "png")
+    ]
+    assert made == {f"{name}.csv" for name in tables} | set(figures)
+    ranked = pd.read_csv(tmp_path / "tables/ranking.csv")
+    assert set(ranked["among"]) == {"all", "within ratios", "ratio 0.2", "ratio 0.4"}
+    mine = ranked[ranked["measure"] == "ap2"]
+    assert (mine["gain"].dropna() == 0).all()
+
+
+def test_what_does_not_fit_is_refused(folder, tmp_path):
+    given = folder / "baseline.safetensors", tmp_path / "never.csv"
+    with pytest.raises(UserError, match="'conv' of the layers to prune matches none"):
+        allocate(*given, ["lowest"], [0.5], ["conv"])
+    with pytest.raises(UserError, match=r"layer stem\.0: n:4 prunes among 4 neighbours"):
+        allocate(*given, ["n:4"], [0.5])
+    with pytest.raises(UserError, match="the allocation is 'some'"):
+        allocate(*given, ["lowest"], [0.5], ["all"], "some")
+    with pytest.raises(UserError, match="batch_norm is 'new'"):
+        evaluate(folder / "allocations.csv", given[0], folder / "data.safetensors", given[1], "new")
+    assert not given[1].exists()
