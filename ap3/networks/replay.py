@@ -1,0 +1,278 @@
+"""Calls with a few weights changed that compute only what comes after them.
+
+A batch is run once through the network as it is, and what every submodule returned is kept. When
+some weights are changed, the submodules that were done before the first of these was used return
+what they returned then; all that follows is computed. So the cost of changing one layer is that of
+the layers behind it, in any module that calls its parts one after the other: no graph is traced.
+
+The first batch tries every set of changed weights both ways. Where they differ, as when a weight is
+used by a module that does not hold it, the whole network is computed from then on.
+"""
+
+import importlib
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from ap3.networks.batches import Batch
+from ap3.networks.logits import Tensors, call, first_logits
+
+
+@dataclass(eq=False)
+class _Call:
+    """One call of a submodule: when it began and ended, within which other, and what it returned."""
+
+    module: nn.Module
+    begin: int
+    within: int | None
+    end: int = -1
+    output: Any = None
+    version: int = -1
+
+
+@dataclass(eq=False)
+class _Recording:
+    """The calls of one batch, in the order in which they began."""
+
+    calls: list[_Call] = field(default_factory=list)
+
+
+class Replay:
+    """Runs one network over batches, again and again with other weights.
+
+    Between two batches it keeps nothing of the first; of one batch it keeps the activations of all
+    submodules, as a training step does.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode while this is used (`evaluating`).
+
+    Examples
+    --------
+    >>> network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)).eval()
+    >>> batch = Batch((torch.ones(1, 2),), {}, torch.tensor([0]), 1)
+    >>> with torch.no_grad():
+    ...     runs = Replay(network)
+    ...     before = runs.record(batch)
+    ...     after = runs.call({"2.weight": torch.zeros(2, 2)})
+    >>> torch.equal(after[0], network[2].bias)
+    True
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self._owners = _owners(network)
+        self._mutated: set[int] | None = None
+        self._tried: dict[frozenset[str], bool] = {}
+        self._batch: Batch | None = None
+        self._before: Tensor | None = None
+        self._calls: list[_Call] = []
+
+    def record(self, batch: Batch) -> Tensor:
+        """Run the network as it is over a batch, and return its logits (N, C).
+
+        Raises
+        ------
+        UserError
+            If the network refuses the batch, or returns no logits.
+        """
+        self._batch, self._calls = batch, []
+        logits = self._recorded(batch)
+        if self._mutated is None:
+            changed = {
+                place for place, one in enumerate(self._calls) if _version(one) != one.version
+            }
+            self._mutated = changed
+            if changed:
+                self._calls = []
+                logits = self._recorded(batch)
+        self._before = logits
+        return logits
+
+    def call(self, changed: Tensors) -> Tensor:
+        """Return the logits of the recorded batch with some weights changed.
+
+        Parameters
+        ----------
+        changed
+            Parameters or buffers by their full names, as `named_parameters` has them.
+        """
+        batch, before = self._held()
+        names = frozenset(changed)
+        if self._tried.get(names) is False:
+            return call(self.network, batch, changed)
+        with self._replayed(names):
+            logits = call(self.network, batch, changed)
+        if names not in self._tried:
+            whole = call(self.network, batch, changed)
+            self._tried[names] = is_same = _agree(logits, whole, before)
+            return logits if is_same else whole
+        return logits
+
+    def linear_change(self, changed: Tensors, change: Tensors) -> Tensor:
+        """Return JΔ, the change of the logits to first order, of the recorded batch: (N, C).
+
+        One forward-mode pass, exact for any differentiable network.
+
+        Parameters
+        ----------
+        changed
+            The weights as they are, by full name.
+        change
+            Δ, of the same names and shapes.
+        """
+        batch, _ = self._held()
+        names = frozenset(changed)
+
+        def logits(given: dict[str, Tensor]) -> Tensor:
+            return call(self.network, batch, given)
+
+        _import_rules()
+        if names not in self._tried:
+            self.call({name: weight + change[name] for name, weight in changed.items()})
+        point, tangent = (dict(changed),), (dict(change),)
+        if self._tried.get(names) is False:
+            return torch.func.jvp(logits, point, tangent)[1]
+        with self._replayed(names):
+            return torch.func.jvp(logits, point, tangent)[1]
+
+    def _held(self) -> tuple[Batch, Tensor]:
+        if self._batch is None or self._before is None:
+            raise RuntimeError("record a batch first")
+        return self._batch, self._before
+
+    def _recorded(self, batch: Batch) -> Tensor:
+        calls, running = self._calls, list[int]()
+        mutated = self._mutated or set()
+        clock = 0
+
+        def begin(module: nn.Module, _: Any) -> None:
+            nonlocal clock
+            clock += 1
+            calls.append(_Call(module, clock, running[-1] if running else None))
+            running.append(len(calls) - 1)
+
+        def end(module: nn.Module, _: Any, output: Any) -> None:
+            nonlocal clock
+            clock += 1
+            place = running.pop()
+            one = calls[place]
+            one.end = clock
+            one.output = _cloned(output) if place in mutated else output
+            one.version = _version(one)
+
+        hooks = []
+        try:
+            for module in self.network.modules():
+                if module is not self.network:
+                    hooks.append(module.register_forward_pre_hook(begin, prepend=True))
+                    hooks.append(module.register_forward_hook(end))
+            return first_logits(self.network, batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    @contextmanager
+    def _replayed(self, names: frozenset[str]) -> Iterator[None]:
+        """Let the submodules that end before any of `names` is used return what they returned."""
+        first = min((self._first_use(name) for name in names), default=0)
+        ready: dict[nn.Module, list[Any]] = defaultdict(list)
+        for place, one in enumerate(self._calls):
+            is_done = 0 <= one.end < first
+            around = one.within
+            if is_done and not (around is not None and 0 <= self._calls[around].end < first):
+                is_mutated = place in (self._mutated or ())
+                ready[one.module].append((one.output, is_mutated))
+        kept = {module: module.__dict__.get("forward") for module in ready}
+        try:
+            for module, outputs in ready.items():
+                module.__dict__["forward"] = _returning(outputs, module.forward)
+            yield
+        finally:
+            for module, forward in kept.items():
+                if forward is None:
+                    module.__dict__.pop("forward", None)
+                else:
+                    module.__dict__["forward"] = forward
+
+    def _first_use(self, name: str) -> int:
+        """Say when the first module that holds a weight, or is around one that does, began."""
+        begins: dict[nn.Module, int] = {}
+        for one in self._calls:
+            begins.setdefault(one.module, one.begin)
+        uses = []
+        for chain in self._owners.get(name, [[]]):
+            called = [begins[module] for module in chain if module in begins]
+            uses.append(called[0] if called else 0)
+        return min(uses, default=0)
+
+
+def _owners(network: nn.Module) -> dict[str, list[list[nn.Module]]]:
+    """Find, for every tensor's name, the modules that hold it, each with those around it, inmost first.
+
+    A tied tensor has several.
+    """
+    named = dict(network.named_modules(remove_duplicate=False))
+    holders: dict[int, list[str]] = defaultdict(list)
+    for name, tensor in _tensors(network):
+        holders[id(tensor)].append(name)
+    found = {}
+    for name, tensor in _tensors(network):
+        chains = []
+        for other in holders[id(tensor)]:
+            path = other.split(".")[:-1]
+            prefixes = [".".join(path[:length]) for length in range(len(path), 0, -1)]
+            chains.append([named[prefix] for prefix in prefixes])
+        found[name] = chains
+    return found
+
+
+def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from network.named_parameters(remove_duplicate=False)
+    yield from network.named_buffers(remove_duplicate=False)
+
+
+def _returning(outputs: list[Any], forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a `forward` that gives `outputs` one after the other, and then computes."""
+    left = iter(outputs)
+
+    def replayed(*arguments: Any, **named: Any) -> Any:
+        found = next(left, None)
+        if found is None:
+            return forward(*arguments, **named)
+        output, is_mutated = found
+        # What is changed in place afterwards is copied here, where a derivative may be taken.
+        return _cloned(output) if is_mutated else output
+
+    return replayed
+
+
+def _cloned(output: Any) -> Any:
+    return tree_map(lambda part: part.clone() if isinstance(part, Tensor) else part, output)
+
+
+def _version(one: _Call) -> int:
+    """Count the changes in place of what a call returned."""
+    return sum(part._version for part in tree_leaves(one.output) if isinstance(part, Tensor))
+
+
+def _import_rules() -> None:
+    """Import torch's rules for forward mode, which warn of a way that torch itself still takes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        importlib.import_module("torch._decomp.decompositions_for_jvp")
+
+
+def _agree(replayed: Tensor, whole: Tensor, before: Tensor) -> bool:
+    """Whether two ways to the same logits differ by rounding only."""
+    rounding = 64 * torch.finfo(whole.dtype).eps * float(whole.abs().max())
+    effect = float((whole - before).abs().max())
+    return float((replayed - whole).abs().max()) <= max(rounding, 1e-4 * effect)
