@@ -14,7 +14,7 @@ from ap3.errors import SystemRefusedError, UserError
 from ap3.machine import interruption
 from ap3.machine.job_log import recorded, timed
 from ap3.stages.agreement import agreement
-from ap3.stages.allocate import allocate
+from ap3.stages.allocations import allocations
 from ap3.stages.baseline import baseline
 from ap3.stages.bounds import bounds
 from ap3.stages.compare import compare
@@ -22,13 +22,13 @@ from ap3.stages.covariance import covariance
 from ap3.stages.data import data
 from ap3.stages.depth import depth
 from ap3.stages.evaluate import evaluate
-from ap3.stages.explain import explain
 from ap3.stages.features import features
 from ap3.stages.fetch import fetch
 from ap3.stages.figure import figure
 from ap3.stages.finetune import finetune
 from ap3.stages.measure import measure
 from ap3.stages.prune import prune
+from ap3.stages.ranking import ranking
 from ap3.stages.report import report
 from ap3.stages.subset import subset
 from ap3.stages.tables import tables
@@ -39,9 +39,9 @@ from ap3.stages.weights import weights
 CHAPTERS: dict[str, tuple[Callable[..., None], ...]] = {
     "1. Data and weights": (fetch, data, subset, weights),
     "2. The network": (baseline, features, views),
-    "3. Pruning": (prune, finetune, allocate),
+    "3. Pruning": (prune, finetune, allocations),
     "4. Measuring": (covariance, measure, bounds, evaluate),
-    "5. Tables and figures": (tables, theory, agreement, depth, explain, figure, report),
+    "5. Tables and figures": (tables, theory, agreement, depth, ranking, figure, report),
 }
 
 app = typer.Typer(

@@ -104,7 +104,7 @@ class Compressor:
                 continue
             if name not in self.weights:
                 raise InvalidFileError(
-                    f"{self.origin} has no layer {name}; give the variants that ap3 allocate made "
+                    f"{self.origin} has no layer {name}; give the variants that ap3 allocations made "
                     "of this baseline."
                 )
             try:

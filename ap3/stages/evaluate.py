@@ -9,7 +9,9 @@ from ap3.stages import latent_options, options
 
 
 def evaluate(
-    allocations: Annotated[Path, typer.Argument(help="Variants, as `ap3 allocate` writes them.")],
+    allocations: Annotated[
+        Path, typer.Argument(help="Variants, as `ap3 allocations` writes them.")
+    ],
     checkpoint: options.CheckpointFile,
     data: options.Data,
     out: Annotated[

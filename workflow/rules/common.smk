@@ -33,7 +33,7 @@ DATA_SETS = list(
     )
 )
 
-# What `ap3 explain` makes of a study over any layers.
+# What `ap3 ranking` makes of a study over any layers.
 NETWORK_TABLES = ["variants", "sensitivity", "ranking", "ranking_summary"]
 NETWORK_TABLES += ["additivity_summary", "size_summary"]
 NETWORK_FIGURES = ["sensitivity", "prediction"]

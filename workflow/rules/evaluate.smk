@@ -4,7 +4,7 @@
 
 rule evaluate:
     input:
-        allocations=rules.allocate.output[0],
+        allocations=rules.allocations.output[0],
         checkpoint=rules.baseline.output.checkpoint,
         data=images_of,
     output:

@@ -8,10 +8,10 @@ from small_data import blobs
 from ap3.errors import UserError
 from ap3.pruning import allocated
 from ap3.pruning.pruned import Origin
-from ap3.stages.allocate import allocate
+from ap3.stages.allocations import allocations
 from ap3.stages.baseline import baseline
 from ap3.stages.evaluate import evaluate
-from ap3.stages.explain import explain
+from ap3.stages.ranking import ranking
 
 ORIGIN = Origin("blobs", "small_resnet", 1, 0)
 LEARNING = {"batch_size": 20, "learning_rate": 0.05}
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
         device="cpu",
         **LEARNING,
     )
-    allocate(
+    allocations(
         folder / "baseline.safetensors",
         folder / "allocations.csv",
         ["lowest"],
@@ -118,7 +118,7 @@ def test_a_layer_alone_calibrates_its_law(folder, rows):
 
 
 def test_masks_are_held_in_fine_tuning(folder, tmp_path):
-    allocate(
+    allocations(
         folder / "baseline.safetensors", tmp_path / "some.csv", ["lowest"], [0.5], ["all"], "global"
     )
     evaluate(
@@ -143,7 +143,7 @@ def test_masks_are_held_in_fine_tuning(folder, tmp_path):
 
 
 def test_tables_and_figures_are_made(folder, tmp_path):
-    explain([folder / "evaluated.csv"], tmp_path / "tables", tmp_path / "figures")
+    ranking([folder / "evaluated.csv"], tmp_path / "tables", tmp_path / "figures")
     made = {path.name for path in tmp_path.rglob("*.*")}
     tables = ["variants", "sensitivity", "ranking", "ranking_summary"]
     tables += ["additivity_summary", "size_summary"]
@@ -160,11 +160,11 @@ def test_tables_and_figures_are_made(folder, tmp_path):
 def test_what_does_not_fit_is_refused(folder, tmp_path):
     given = folder / "baseline.safetensors", tmp_path / "never.csv"
     with pytest.raises(UserError, match="'conv' of the layers to prune matches none"):
-        allocate(*given, ["lowest"], [0.5], ["conv"])
+        allocations(*given, ["lowest"], [0.5], ["conv"])
     with pytest.raises(UserError, match=r"layer stem\.0: n:4 prunes among 4 neighbours"):
-        allocate(*given, ["n:4"], [0.5])
+        allocations(*given, ["n:4"], [0.5])
     with pytest.raises(UserError, match="the allocation is 'some'"):
-        allocate(*given, ["lowest"], [0.5], ["all"], "some")
+        allocations(*given, ["lowest"], [0.5], ["all"], "some")
     with pytest.raises(UserError, match="batch_norm is 'new'"):
         evaluate(folder / "allocations.csv", given[0], folder / "data.safetensors", given[1], "new")
     assert not given[1].exists()

@@ -1,4 +1,4 @@
-"""Stage `allocate`: how much of each layer goes, in every variant of a network."""
+"""Stage `allocations`: how much of each layer goes, in every variant of a network."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from ap3.stages import options
 
 
-def allocate(
+def allocations(
     checkpoint: options.CheckpointFile,
     out: Annotated[Path, typer.Option(help="Where the variants go (CSV): a row for each layer.")],
     mode: Annotated[list[str], typer.Option(help="How weights are chosen; given repeatedly.")],
@@ -28,7 +28,7 @@ def allocate(
 ) -> None:
     """Allocate a ratio over the layers of a baseline, once or at random, as a table.
 
-    Example: ap3 allocate --checkpoint baseline.safetensors --layers all --mode lowest --ratio 0.5
+    Example: ap3 allocations --checkpoint baseline.safetensors --layers all --mode lowest --ratio 0.5
     --allocation random:150 --out allocations.csv
     """
     import torch
@@ -36,7 +36,7 @@ def allocate(
     from ap3.config.compressions import parse_allocation
     from ap3.models.checkpoint import Checkpoint
     from ap3.pruning import allocated
-    from ap3.pruning.allocation import allocate as allocations
+    from ap3.pruning.allocation import allocate as spread_over
     from ap3.pruning.network_layers import choose
     from ap3.pruning.pruned import Origin
 
@@ -47,6 +47,6 @@ def allocate(
     wanted = layers or ["all"]
     chosen = choose(network.model, identity.head, wanted[0] if len(wanted) == 1 else wanted)
     allocated.check_modes(mode, chosen)
-    variants = allocations(chosen, origin, mode, ratio, how, alone or ())
+    variants = spread_over(chosen, origin, mode, ratio, how, alone or ())
     sizes = {name: weight.numel() for name, weight in chosen.items()}
     allocated.write(out, origin, variants, sizes)

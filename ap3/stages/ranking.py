@@ -1,4 +1,4 @@
-"""Stage `explain`: which measure explains the PD of whole networks, over all baselines of a study."""
+"""Stage `ranking`: which measure explains the PD of whole networks, over all baselines of a study."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 
-def explain(
+def ranking(
     evaluated: Annotated[
         list[Path],
         typer.Argument(
@@ -21,7 +21,7 @@ def explain(
 ) -> None:
     """Say which measure orders damage, how well its size is foretold, and whether it adds up.
 
-    Example: ap3 explain evaluated.csv --out tables --figures figures
+    Example: ap3 ranking evaluated.csv --out tables --figures figures
     """
     from ap3.explaining import additivity, damage_size, network_ranking
     from ap3.figures import save

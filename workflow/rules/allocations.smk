@@ -2,13 +2,13 @@
 # layers. The weights follow from it.
 
 
-rule allocate:
+rule allocations:
     input:
         checkpoint=rules.baseline.output.checkpoint,
     output:
         f"{RUN}/allocations.csv",
     log:
-        f"{RUN}/logs/allocate.log",
+        f"{RUN}/logs/allocations.log",
     conda:
         "../../envs/ap3.yaml"
     resources:
@@ -16,10 +16,10 @@ rule allocate:
         mem_mb=grown(4000),
     params:
         what=allocation_options,
-        code=lambda w: code_of("allocate", *own_modules(setting("pruning", "modes")(w))),
+        code=lambda w: code_of("allocations", *own_modules(setting("pruning", "modes")(w))),
         network=network_code,
     message:
         "Allocate pruning over {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
     shell:
-        "ap3 allocate --checkpoint {input.checkpoint} --model {wildcards.model} {params.what}"
+        "ap3 allocations --checkpoint {input.checkpoint} --model {wildcards.model} {params.what}"
         " --out {output} 2> {log}"

@@ -2,7 +2,7 @@
 # damage, how well its size is foretold, whether it adds up over layers, as tables and two figures.
 
 
-rule explain:
+rule ranking:
     input:
         evaluated=runs_of_networks("evaluated"),
         single=runs_of_networks("single"),
@@ -27,16 +27,16 @@ rule explain:
         ],
         png=expand("results/{{study}}/figures/{figure}.png", figure=NETWORK_FIGURES),
     log:
-        "results/{study}/logs/explain.log",
+        "results/{study}/logs/ranking.log",
     localrule: True
     conda:
         "../../envs/ap3.yaml"
     params:
         tables="results/{study}/tables",
         figures="results/{study}/figures",
-        code=code_of("explain"),
+        code=code_of("ranking"),
         look=door.figure_digest("paper.mplstyle"),
     message:
         "What explains the PD of the networks of study {wildcards.study}"
     shell:
-        "ap3 explain {input.evaluated} --out {params.tables} --figures {params.figures} 2> {log}"
+        "ap3 ranking {input.evaluated} --out {params.tables} --figures {params.figures} 2> {log}"
