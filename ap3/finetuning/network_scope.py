@@ -16,6 +16,7 @@ from ap3.models.preprocessing import View
 from ap3.pruning.pruned import PrunedNetwork
 from ap3.training.evaluation import PerExample, logits_of
 from ap3.training.resume import Resume
+from ap3.training.running import running
 from ap3.training.sgd import Epoch, Recipe, naming, train
 
 
@@ -71,14 +72,15 @@ class _Tuner:
     ) -> None:
         self.checkpoint, self.splits, self.recipe = checkpoint, splits, recipe
         self.device, self.view = device, checkpoint.identity.view
-        self.baseline = self._judge(checkpoint.model)
+        self.baseline = self._judge(self._running(checkpoint.model))
 
     def tune(self, pruned: PrunedNetwork, resume: Resume) -> Trajectory:
         """Fine-tune one variant, from a copy of the baseline."""
         model = copy.deepcopy(self.checkpoint.model)
         put_into(model, pruned)
+        run = self._running(model)
         trajectory = Trajectory(pruned, self.baseline)
-        self._record(trajectory, model)
+        self._record(trajectory, model, run)
         resume.track(trajectory=trajectory)
         masks = {
             name: torch.from_numpy(layer.mask).to(self.device)
@@ -86,16 +88,20 @@ class _Tuner:
         }
         name, (images, labels) = f"{pruned.origin} {pruned.variant}", self.splits["train"]
         torch.manual_seed(seed(pruned.origin, "dropout"))
-        given = images, labels, self.view, self.recipe, order(pruned.origin), resume
+        given = images, labels, self.view, self.recipe, order(pruned.origin), resume, run
         with naming(name), Progress(name, self.recipe.epochs, len(labels)) as progress:
             for epoch in finetune_network(model, masks, *given):
-                self._record(trajectory, model)
+                self._record(trajectory, model, run)
                 progress.advance(epoch.epoch, loss=epoch.train_loss, accuracy=epoch.train_accuracy)
         resume.finish(self.recipe.epochs, "trajectory")
         return trajectory
 
-    def _record(self, trajectory: Trajectory, model: nn.Module) -> None:
-        trajectory.record(state_of(model, trajectory.pruned), self._judge(model))
+    def _running(self, model: nn.Module) -> nn.Module:
+        """Run the baseline, and every variant from its first evaluation on, in one way."""
+        return running(model, self.recipe.channels_last, self.recipe.compile)
+
+    def _record(self, trajectory: Trajectory, model: nn.Module, run: nn.Module) -> None:
+        trajectory.record(state_of(model, trajectory.pruned), self._judge(run))
         trajectory.record_depth(layer_distances(self.checkpoint.model, model))
 
     def _judge(self, model: nn.Module) -> dict[str, PerExample]:
@@ -133,6 +139,7 @@ def finetune_network(
     recipe: Recipe,
     generator: torch.Generator,
     resume: Resume | None = None,
+    run: nn.Module | None = None,
 ) -> Iterator[Epoch]:
     """Train a whole pruned network in place, its masks held; yields after each epoch.
 
@@ -143,7 +150,7 @@ def finetune_network(
     masks
         For each pruned layer, by name, a tensor of the shape of its weights: 1 or True where a
         weight is kept.
-    images, labels, view, recipe, generator, resume
+    images, labels, view, recipe, generator, resume, run
         As `ap3.training.sgd.train` takes them.
     """
     hooks = []
@@ -153,7 +160,7 @@ def finetune_network(
             weight.mul_(mask)
         hooks.append(weight.register_hook(lambda gradient, mask=mask: gradient * mask))
     try:
-        yield from train(model, images, labels, view, recipe, generator, resume)
+        yield from train(model, images, labels, view, recipe, generator, resume, run)
     finally:
         for hook in hooks:
             hook.remove()

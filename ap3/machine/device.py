@@ -5,6 +5,7 @@ Nothing here or in what trains on a card waits for the card within an epoch: dat
 """
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -59,6 +60,8 @@ def processor(
         torch.set_float32_matmul_precision("highest" if precision == "float32" else "high")
         torch.backends.cudnn.allow_tf32 = precision != "float32"
         with _card(name) as index, _autocast("cuda", precision):
+            # What names no card means the current one: pinning memory, say, or the job's log.
+            torch.cuda.set_device(index)
             yield torch.device("cuda", index)
 
 
@@ -70,7 +73,7 @@ def _autocast(kind: str, precision: str) -> torch.autocast:
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy a tensor to `device` without waiting until the copy has arrived."""
-    if device.type == "cuda" and tensor.device.type == "cpu":
+    if device.type != "cpu" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)
 
@@ -82,8 +85,8 @@ def at_least_float32(outputs: Tensor) -> Tensor:
 
 def resident(images: Tensor, device: torch.device) -> Tensor:
     """Copy all `images` to `device`, if that leaves enough room there; else leave them, for `take`."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
+    if device.type != "cpu":
+        free, _ = torch.get_device_module(device).mem_get_info(device)
         if images.nbytes > _SHARE_FOR_DATA * free:
             return images
     return images.to(device)
@@ -101,6 +104,7 @@ def _card(name: str) -> Iterator[int]:
     """Wait for a card that no other process of ours holds, and hold it."""
     cards = _cards(name)
     locks = {card: FileLock(_lock_file(card)) for card in cards}
+    said = False
     while True:
         for card, lock in locks.items():
             try:
@@ -112,6 +116,10 @@ def _card(name: str) -> Iterator[int]:
             finally:
                 lock.release()
             return
+        if not said:
+            which = f"card {cards[0]} is" if len(cards) == 1 else f"all {len(cards)} cards are"
+            print(f"{which} in use by other jobs of ap3; waiting for one to end.", file=sys.stderr)
+            said = True
         time.sleep(_SECONDS_BETWEEN_TRIES)
 
 

@@ -15,6 +15,16 @@ from ap3.errors import SystemRefusedError
 
 Result = TypeVar("Result")
 
+_TOO_LITTLE = (
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",  # where no room is left for its workspace
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "DEVICE_ALLOCATION_FAILED",  # of cuDNN 9
+    "valid cuDNN algorithm",  # where none fits
+)
+"""How CUDA's libraries say it, whose errors torch passes on as any other."""
+
 _SMALLEST = 2  # examples in a piece; batch normalisation needs two in training
 
 
@@ -48,7 +58,9 @@ class Pieces:
         while True:
             try:
                 result = run(self.count)
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 if size // (2 * self.count) < _SMALLEST:
                     raise SystemRefusedError(
                         f"the card's memory is too small {self.what}, even with "
@@ -59,7 +71,7 @@ class Pieces:
                 self._say(size)
                 return result
             self.count *= 2
-            torch.cuda.empty_cache()
+            _empty_cache()
 
     def _say(self, size: int) -> None:
         """Say once that a batch is cut, when it is known into how many pieces."""
@@ -70,3 +82,23 @@ class Pieces:
                 f"{self.count} pieces and count as one batch.",
                 file=sys.stderr,
             )
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether an error says that a card's memory is too small.
+
+    Examples
+    --------
+    >>> is_out_of_memory(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
+    True
+    >>> is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    False
+    """
+    said = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(word in said for word in _TOO_LITTLE)
+
+
+def _empty_cache() -> None:
+    """Give back what torch holds of the card's memory and does not use."""
+    if torch.accelerator.is_available():
+        torch.get_device_module().empty_cache()

@@ -20,6 +20,7 @@ from ap3.models.pretrained import Pretrained
 from ap3.models.registry import build
 from ap3.training.evaluation import PerExample, logits_of
 from ap3.training.resume import Resume, Rows
+from ap3.training.running import running
 from ap3.training.sgd import Recipe, naming, train
 
 
@@ -65,17 +66,18 @@ def train_baseline(
     generator = torch.Generator().manual_seed(derive(seed, data.name, model, trial, "batches"))
     torch.manual_seed(derive(seed, data.name, model, trial, "dropout"))
 
+    run = running(network, recipe.channels_last, recipe.compile)
     best = _Best(network)
     history: list[dict[str, Any]] = []
     resume = resume or Resume()
     resume.track(history=Rows(history), **({"best": best} if len(held_out) else {}))
     title = f"{data.name} {model} trial {trial}"
-    epochs = train(network, images, labels, view, recipe, generator, resume)
+    epochs = train(network, images, labels, view, recipe, generator, resume, run)
     with naming(title), Progress(title, recipe.epochs, len(kept)) as progress:
         for epoch in epochs:
             row = asdict(epoch)
             if len(held_out):
-                row |= _validate(network, validation_images, validation_labels, view, device)
+                row |= _validate(run, validation_images, validation_labels, view, device)
                 best.offer(network, row["validation_accuracy"])
             history.append(row)
             progress.advance(epoch.epoch, loss=epoch.train_loss, accuracy=epoch.train_accuracy)

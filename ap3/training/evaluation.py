@@ -13,6 +13,7 @@ from ap3.machine.device import at_least_float32, send
 from ap3.machine.memory import Pieces
 from ap3.machine.progress import counted
 from ap3.models.preprocessing import View
+from ap3.training.running import is_translated
 
 EVALUATION_BATCH = 512
 
@@ -57,11 +58,21 @@ def outputs_of(
     """
     model.eval()
     pieces = Pieces("in evaluation")
+    # A batch of another size would have to be translated anew.
+    least = min(EVALUATION_BATCH, len(images)) if is_translated(model) else 0
     for batch in counted(images.split(EVALUATION_BATCH), title):
         with torch.no_grad():
-            run = partial(_in_pieces, model, look(send(batch, device)))
-            outputs = pieces.fit(run, len(batch))
-        yield at_least_float32(outputs)
+            pixels = _filled(look(send(batch, device)), least)
+            outputs = pieces.fit(partial(_in_pieces, model, pixels), len(pixels))
+        yield at_least_float32(outputs[: len(batch)])
+
+
+def _filled(pixels: Tensor, least: int) -> Tensor:
+    """Repeat the last of some images until there are at least so many."""
+    missing = least - len(pixels)
+    if missing <= 0:
+        return pixels
+    return torch.cat([pixels, pixels[-1:].expand(missing, *pixels.shape[1:])])
 
 
 def _in_pieces(model: nn.Module, pixels: Tensor, pieces: int) -> Tensor:

@@ -5,6 +5,7 @@ used when the key differs, and is removed once the output is there. What goes on
 the same bits, on the CPU, as what was never killed.
 """
 
+import copy
 import hashlib
 import io
 import json
@@ -107,7 +108,8 @@ class Resume:
         if self.path is None:
             return
         packed = io.BytesIO()
-        torch.save({name: part.state_dict() for name, part in parts.items()}, packed)
+        states = {name: part.state_dict() for name, part in parts.items()}
+        torch.save(_on_cpu(states), packed)
         content = np.frombuffer(packed.getbuffer(), np.uint8)
         try:
             storage.save(
@@ -141,6 +143,19 @@ def key_of(**parts: Any) -> str:
     return hashlib.sha256(f"{text} torch {torch.__version__}".encode()).hexdigest()
 
 
+def _on_cpu(state: Any) -> Any:
+    """Copy a state's tensors to the CPU: the next attempt may have another card, or be called so."""
+    if isinstance(state, torch.Tensor):
+        return state.cpu()
+    if isinstance(state, dict):
+        moved = copy.copy(state)
+        moved.update({key: _on_cpu(value) for key, value in state.items()})
+        return moved
+    if isinstance(state, list | tuple):
+        return type(state)(map(_on_cpu, state))
+    return state
+
+
 class Draws:
     """The state of a generator of random numbers, and of torch's own."""
 
@@ -150,16 +165,16 @@ class Draws:
     def state_dict(self) -> dict[str, Any]:
         """Return the states of all generators that a training on this device draws from."""
         states = {"own": self.generator.get_state(), "torch": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        if self.device.type != "cpu":
+            states["card"] = torch.get_device_module(self.device).get_rng_state(self.device)
         return states
 
     def load_state_dict(self, state: dict[str, Any], /) -> None:
         """Put the generators back."""
         self.generator.set_state(state["own"])
         torch.set_rng_state(state["torch"])
-        if "cuda" in state:
-            torch.cuda.set_rng_state(state["cuda"], self.device)
+        if "card" in state:
+            torch.get_device_module(self.device).set_rng_state(state["card"], self.device)
 
 
 class Rows:

@@ -18,6 +18,7 @@ from ap3.machine.memory import Pieces
 from ap3.machine.progress import counted
 from ap3.models.preprocessing import View
 from ap3.training.resume import Draws, Resume
+from ap3.training.running import running
 
 _PIXELS_AT_ONCE = 1 << 18  # three megabytes of three channels
 
@@ -112,6 +113,7 @@ def train(
     recipe: Recipe,
     generator: torch.Generator,
     resume: Resume | None = None,
+    run: nn.Module | None = None,
 ) -> Iterator[Epoch]:
     """Train `model` in place, yielding after each epoch.
 
@@ -124,19 +126,18 @@ def train(
         On the CPU; draws the order of the examples and their augmentation.
     resume
         Where to go on from; what the caller changes at each epoch is tracked there already.
+    run
+        What runs the model, made by `ap3.training.running.running`, if the caller has it already.
 
     Raises
     ------
     DivergedError
         If the loss or a weight is no longer finite.
     """
+    run = run or running(model, recipe.channels_last, recipe.compile)
     parameters = list(model.parameters())
     device = parameters[0].device
     optimizer, schedule = optimise(parameters, recipe)
-    if recipe.channels_last:
-        model.to(memory_format=torch.channels_last)
-    if recipe.compile:
-        model.compile(dynamic=False)  # an epoch's batches have two sizes at most
     resume = resume or Resume()
     resume.track(model=model, optimizer=optimizer, schedule=schedule)
     resume.track(draws=Draws(generator, device))
@@ -148,7 +149,7 @@ def train(
         batches = _batches(images, labels, view, recipe, generator, device)
         count = math.ceil(len(images) / recipe.batch_size)
         for pixels, answers in counted(batches, f"epoch {epoch}", count):
-            step = partial(_step, model, optimizer, pixels, answers)
+            step = partial(_step, run, optimizer, pixels, answers)
             sums += pieces.fit(step, len(answers))
         schedule.step()
         loss, accuracy = (sums / len(images)).tolist()

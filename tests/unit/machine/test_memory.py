@@ -70,6 +70,36 @@ def test_pieces_descend_as_the_whole_batch_does(room, capsys):
     assert "every 20 images are computed in" in said[0]
 
 
+@pytest.mark.parametrize("words", ["CUDA out of memory.", "CUDNN_STATUS_ALLOC_FAILED"])
+def test_memory_that_runs_out_in_the_backward_pass_is_survived(words):
+    """The gradients that are there by then do not count."""
+
+    def fail(gradient):
+        if len(gradient) > 5:
+            raise RuntimeError(words)
+
+    def listen(module, given, outputs):
+        outputs.register_hook(fail)
+
+    torch.manual_seed(0)
+    model, data = Small(1000).double(), blobs()
+    model.layers[1].register_forward_hook(lambda *given: listen(*given) if model.training else None)
+    images, labels = torch.from_numpy(data.train_images), torch.from_numpy(data.train_labels)
+    draws = torch.Generator().manual_seed(1)
+    list(train(model, images, labels, Double(16), RECIPE, draws))
+    whole, _ = trained(1000)
+    for one, other in zip(whole.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_other_errors_are_not_taken_for_too_little_memory():
+    def run(count):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        Pieces("here").fit(run, 16)
+
+
 def test_where_two_images_are_too_many_it_is_given_up_in_a_sentence():
     with pytest.raises(UserError, match="too small in training") as refusal:
         trained(1)

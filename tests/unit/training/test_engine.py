@@ -13,8 +13,9 @@ from ap3.machine.device import processor, resident, take
 from ap3.models.preprocessing import View
 from ap3.models.small import small_resnet, small_vgg
 from ap3.stages.baseline import baseline
-from ap3.training import sgd
+from ap3.training import evaluation, sgd
 from ap3.training.features import Features, write, write_views
+from ap3.training.running import running
 from ap3.training.sgd import Recipe, train
 
 CPU = torch.device("cpu")
@@ -60,20 +61,47 @@ def test_channels_last_changes_the_rounding_only():
     assert (weights(turned) - weights(plain)).norm() < 1e-3 * weights(plain).norm()
 
 
-def test_a_compiled_network_learns_the_same(monkeypatch):
-    """With the compiler's first half alone: the second needs a C++ compiler and a minute."""
-    whole = nn.Module.compile
-    asked = []
+@pytest.fixture
+def translations(monkeypatch):
+    """What the compiler's first half translates; the second needs a C++ compiler and a minute."""
+    whole, found = torch.compile, []
+
+    def backend(graph, examples):
+        found.append(graph)
+        return graph.forward
 
     def first_half(model, **options):
-        asked.append(options)
-        whole(model, backend="eager", **options)
+        assert options == {"dynamic": False}
+        return whole(model, backend=backend, **options)
 
-    monkeypatch.setattr(nn.Module, "compile", first_half)
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", first_half)
+    return found
+
+
+def test_a_compiled_network_learns_the_same(translations):
+    """An epoch of 40 images has two batches of 13 and one of 14: two translations."""
     plain, _ = trained(Recipe(**RECIPE))
     translated, _ = trained(Recipe(**RECIPE, compile=True))
-    assert asked == [{"dynamic": False}]
     assert torch.equal(weights(plain), weights(translated))
+    assert isinstance(translated, nn.Sequential)
+    assert len(translations) == 2
+
+
+def test_an_odd_last_batch_is_not_translated_by_itself(monkeypatch, translations):
+    monkeypatch.setattr(evaluation, "EVALUATION_BATCH", 16)
+    images, model = torch.from_numpy(blobs().train_images), small_vgg(3, 16)
+    plain = evaluation.logits_of(model, images, View(16), CPU)
+    found = evaluation.logits_of(running(model, compile=True), images, View(16), CPU)
+    assert len(images) % 16
+    torch.testing.assert_close(found, plain)
+    assert len(translations) == 1
+
+
+def test_without_a_compiler_a_translation_is_refused(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="compile needs a C compiler"):
+        running(small_vgg(3, 16), compile=True)
 
 
 def test_batches_prepared_together_are_those_prepared_alone(monkeypatch):
@@ -121,6 +149,7 @@ def test_no_step_asks_the_card_for_a_value(card, monkeypatch, place):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 def test_no_step_waits_for_a_real_card():
     with processor("cuda", precision="bfloat16") as where:
         model = small_vgg(3, 16).to(where)
