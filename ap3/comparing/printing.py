@@ -5,48 +5,34 @@ import sys
 
 import pandas as pd
 
-from ap3.comparing.comparison import narrow, spelled
+from ap3.comparing.cells import spelled
+from ap3.comparing.comparison import Comparison, with_totals
 
 _FORMULAS = ("=", "+", "-", "@")
 
 
-def show(table: pd.DataFrame) -> None:
-    """Print a table: with rules on a terminal, as plain columns into a file or a pipe.
+def show(table: Comparison) -> None:
+    """Print a table and its totals: for a reader on a terminal, as plain columns into a file or a pipe.
 
     Parameters
     ----------
     table
         As `ap3.compare` returns it.
     """
-    table = pd.DataFrame(table)
-    if "detail" in table and not table["detail"].any():
-        table = table.drop(columns="detail")
-    if not sys.stdout.isatty():
-        print(table.map(spelled).to_string(index=False))
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        from ap3.comparing.terminal_table import lines
+
+        console = Console(highlight=False)
+        is_unicode = (console.encoding or "").lower().startswith("utf")
+        for line in lines(table, console.width, is_unicode):
+            console.print(line, soft_wrap=True)
         return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = Table(box=box.SIMPLE_HEAD)
-    console = Console()
-    texts = table.map(spelled) if console.width >= _width(table) else narrow(table)
-    for name in texts.columns:
-        is_number = pd.api.types.is_numeric_dtype(table[name])
-        title = str(name).replace("_", " ")
-        shown.add_column(title, justify="right" if is_number else "left", overflow="fold")
-    for row in texts.itertuples(index=False):
-        # Plain texts: what looks like markup in a name is a part of the name.
-        shown.add_row(*(Text(cell) for cell in row))
-    console.print(shown)
-
-
-def _width(table: pd.DataFrame) -> int:
-    """Width of the whole table with its rules."""
-    return (
-        max(map(len, table.map(spelled).to_string(index=False).splitlines())) + 2 * table.shape[1]
-    )
+    rows = with_totals(table)
+    if "detail" in rows and not rows["detail"].any():
+        rows = rows.drop(columns="detail")
+    print(rows.map(spelled).to_string(index=False))
 
 
 def as_json(table: pd.DataFrame) -> str:

@@ -55,6 +55,11 @@ def save(figure: Figure, pdf: Path, png: Path | None = None) -> None:
         _write(figure, png, "png")
 
 
+def save_png(figure: Figure, png: Path) -> None:
+    """Write a figure as PNG alone."""
+    _write(figure, png, "png")
+
+
 def _write(figure: Figure, path: Path, kind: str, **options: Any) -> None:
     """Draw in memory first: on a full disk matplotlib's writer of PDF fails in ways of its own."""
     drawn = BytesIO()

@@ -1,29 +1,45 @@
-"""Command `compare`: AP2 and AP3 of any two checkpoints, layer by layer, without data."""
+"""Command `compare`: AP2 and AP3 of any checkpoints, layer by layer, without data."""
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ap3.errors import InvalidValueError
 from ap3.stages import latent_options
 
+if TYPE_CHECKING:
+    from ap3.comparing.comparison import Comparison
+
 
 def compare(
     baseline: Annotated[
         Path,
         typer.Argument(
-            help="Checkpoint of the network: safetensors, a file of torch.save, or a folder."
+            help="Checkpoint of the network: safetensors, a file of torch.save, GGUF, ONNX, or a folder."
         ),
     ],
-    pruned: Annotated[Path, typer.Argument(help="Checkpoint of its pruned version.")],
+    pruned: Annotated[
+        list[Path], typer.Argument(help="Checkpoint of its pruned version; several are compared.")
+    ],
     layer: Annotated[
         list[str] | None,
         typer.Option(help="Layer to compare, such as fc or 'layer4.*'; can be given repeatedly."),
     ] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="Column to sort by; numbers with the largest first.")
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(min=1, help="So many layers only: the first by --sort, or by ap3_gaussian."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of rows as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page as well: one file, to be read offline.")
+    ] = None,
+    png: Annotated[Path | None, typer.Option(help="Write a figure as well.")] = None,
     df: latent_options.Df = 4.0,
     groups: Annotated[
         int,
@@ -38,27 +54,55 @@ def compare(
         ),
     ] = None,
 ) -> None:
-    """Compare any network with its pruned version: sparsity, AP2, AP3, and what was done.
+    """Compare any network with its pruned versions: sparsity, AP2, AP3, and what was done.
 
     Layers are tensors of two or more dimensions; biases and norms are not compared. A dash stands
     for what has no value: what is relative to a layer of zeros, and the non-diagonal AP3 of layers
-    above 33 million weights. Remarks go to the standard error, and with --json or --csv so does
-    the sentence on what was done.
+    above 33 million weights. A total is the sum over all layers. Remarks go to the standard error,
+    and with --json or --csv so do the sentences on what was done.
 
     Example: ap3 compare baseline.safetensors pruned.safetensors
     """
     if as_json and as_csv:
         raise InvalidValueError("--json and --csv were both given; choose one.")
     from ap3.comparing import printing
+    from ap3.comparing.cells import RANKED_BY
     from ap3.comparing.layer_table import compare as compare_weights
 
-    table = compare_weights(baseline, pruned, layer or ["*"], df, groups or None, law or ())
-    print(table.verdict, file=sys.stderr if as_json or as_csv else sys.stdout, flush=True)
+    versions = pruned if len(pruned) > 1 else pruned[0]
+    table = compare_weights(baseline, versions, layer or ["*"], df, groups or None, law or ())
+    remarks = table.remarks
+    if html or png:
+        _write(table, f"{baseline} and {', '.join(map(str, pruned))}", html, png)
+    if sort or top:
+        count = len(table)
+        table = table.ranked(sort or RANKED_BY, top)
+        if len(table) < count:
+            remarks.append(f"{len(table):,} of {count:,} rows are shown; totals are of all.")
+    where = sys.stderr if as_json or as_csv else sys.stdout
+    for sentence in table.sentences:
+        print(sentence, file=where, flush=True)
     if as_json:
         print(printing.as_json(table))
     elif as_csv:
         print(printing.as_csv(table), end="")
     else:
         printing.show(table)
-    for remark in table.remarks:
+    for remark in remarks:
         print(remark, file=sys.stderr)
+
+
+def _write(table: "Comparison", title: str, html: Path | None, png: Path | None) -> None:
+    """Write the page and the figure."""
+    from ap3.files.storage import write_atomically
+
+    if html:
+        from ap3.comparing.page import page
+
+        text = page(table._repr_html_(), title)
+        write_atomically(html, lambda path: path.write_text(text, encoding="utf-8"))
+    if png:
+        from ap3.figures.drawing import save_png
+        from ap3.figures.layer_bars import layer_bars
+
+        save_png(layer_bars(table, title), png)

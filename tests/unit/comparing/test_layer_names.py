@@ -136,7 +136,7 @@ def test_modules_state_dicts_and_paths(tmp_path):
     for one in given:
         for two in given:
             assert compare(one, two)["ap2"].tolist() == [0]
-    for wrong in (None, 3, [network], np.ones((2, 2))):
+    for wrong in (None, 3, {network}, np.ones((2, 2))):
         with pytest.raises(
             TypeError, match=r"the pruned network must be a module.*state_dict\(\)\.$"
         ):
