@@ -29,12 +29,12 @@ class Comparison(pd.DataFrame):
 
     Examples
     --------
-    >>> from ap3 import compare
-    >>> table = compare({"fc.weight": [[3.0, 4.0]]}, {"fc.weight": [[3.0, 0.0]]})
+    >>> import ap3, torch
+    >>> table = ap3.compare({"fc.weight": torch.eye(2)}, {"fc.weight": torch.zeros(2, 2)})
     >>> table["ap2"].tolist(), table.totals["sparsity"].tolist()
-    ([16.0], [0.5])
+    ([2.0], [1.0])
     >>> table.verdict
-    'pruned: columns zeroed in 1 of 1 layers, 50 % of 2 weights are zero; not fine-tuned after it.'
+    'pruned: zeroed whole in 1 of 1 layers, 100 % of 4 weights are zero; not fine-tuned after it.'
     """
 
     @classmethod
