@@ -21,6 +21,7 @@ from ap3.stages.compare import compare
 from ap3.stages.covariance import covariance
 from ap3.stages.data import data
 from ap3.stages.depth import depth
+from ap3.stages.draws import draws
 from ap3.stages.evaluate import evaluate
 from ap3.stages.features import features
 from ap3.stages.fetch import fetch
@@ -40,7 +41,7 @@ CHAPTERS: dict[str, tuple[Callable[..., None], ...]] = {
     "1. Data and weights": (fetch, data, subset, weights),
     "2. The network": (baseline, features, views),
     "3. Pruning": (prune, finetune, allocations),
-    "4. Measuring": (covariance, measure, bounds, evaluate),
+    "4. Measuring": (covariance, measure, draws, bounds, evaluate),
     "5. Tables and figures": (tables, theory, agreement, depth, ranking, figure, report),
 }
 

@@ -27,6 +27,7 @@ def through_head(
     recipe: Recipe,
     device: torch.device,
     resume: Resume | None = None,
+    ends: bool = False,
 ) -> list[Trajectory]:
     """Fine-tune only the last layer of every variant, all of them together (scope `head`).
 
@@ -44,6 +45,9 @@ def through_head(
         Where the layers are trained.
     resume
         Where to go on from after a crash.
+    ends
+        Whether to record epoch 0 and the last one alone, for hundreds of variants; `resume` is not
+        for that.
 
     Raises
     ------
@@ -69,11 +73,11 @@ def through_head(
     own = {split: outcomes.of_variant(0) for split, outcomes in unpruned.items()}
     trajectories = [Trajectory(network, own) for network in networks]
 
-    def record(heads: Heads) -> None:
+    def record(heads: Heads, epoch: int | None = None) -> None:
         outcomes = judge(heads)
         for index, trajectory in enumerate(trajectories):
             mine = {split: outcome.of_variant(index) for split, outcome in outcomes.items()}
-            trajectory.record({name: heads.of_variant(index)}, mine)
+            trajectory.record({name: heads.of_variant(index)}, mine, epoch)
 
     layers = [network.layers[network.only_layer] for network in networks]
     start = _heads(layers, device)
@@ -84,9 +88,13 @@ def through_head(
     origin, resume = baseline.origin, resume or Resume()
     resume.track(**{str(one.pruned.variant): one for one in trajectories})
     with Progress(str(origin), recipe.epochs, len(labels)) as progress:
-        for heads in finetune_heads(start, masks, views, labels, recipe, order(origin), resume):
-            record(heads)
-            progress.advance(len(trajectories[0].log) - 1)
+        tuning = finetune_heads(start, masks, views, labels, recipe, order(origin), resume)
+        for count, heads in enumerate(tuning, 1):
+            if not ends:
+                record(heads)
+            elif count == recipe.epochs:
+                record(heads, count)
+            progress.advance(count if ends else len(trajectories[0].log) - 1)
     return trajectories
 
 

@@ -41,10 +41,21 @@ class Trajectory:
         self.depth: list[dict[str, Any]] = []
         self.outcomes: Mapping[str, PerExample] = {}
 
-    def record(self, state: State, outcomes: Mapping[str, PerExample]) -> None:
-        """Add the next epoch's layers and outcomes on each split; of these, hold the last alone."""
+    def record(
+        self, state: State, outcomes: Mapping[str, PerExample], epoch: int | None = None
+    ) -> None:
+        """Add the next epoch's layers and outcomes on each split; of these, hold the last alone.
+
+        Parameters
+        ----------
+        state, outcomes
+            The pruned layers, and how every example fares.
+        epoch
+            Its number where some were not recorded; otherwise the next.
+        """
         self.outcomes = outcomes
-        row: dict[str, Any] = self.pruned.about | {"epoch": len(self.log)}
+        number = len(self.log) if epoch is None else epoch
+        row: dict[str, Any] = self.pruned.about | {"epoch": number}
         for split, outcome in outcomes.items():
             row |= performance.columns(split, self.baseline[split], outcome)
             if not math.isfinite(row[f"{split}_loss"]):

@@ -4,9 +4,9 @@ import numpy as np
 
 from ap3.latent.fisher import FisherGaussian
 from ap3.latent.vectors import Vector, as_float64
-from ap3.measuring import weight_scores
 from ap3.measuring.case import Case
 from ap3.metrics import ap2
+from ap3.pruning import weight_scores
 
 
 def taylor(case: Case) -> Vector | float:

@@ -6,10 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ap3.config.seeds import derive
 from ap3.errors import InvalidValueError
 from ap3.latent.law import Law
 from ap3.latent.vectors import Vector
@@ -92,8 +88,8 @@ class Reference:
                 f"{checkpoint} sees {layer.weight.shape[1]} numbers; give what ap3 features made "
                 "of that checkpoint."
             )
-        rows = _sample(len(train.labels), examples, baseline.origin)
-        loss = HeadLoss(train.features[rows], train.labels[rows])
+        seen = train.sample(examples, baseline.origin.seed_of("examples"))
+        loss = HeadLoss(seen.features, seen.labels)
         rotation, spectrum = load_covariance(covariance)
         known = BaselineLayer(
             layer.weight, layer.bias, loss.features, rotation, spectrum, df, groups, scales
@@ -164,11 +160,3 @@ class Reference:
     @cached_property
     def _at_baseline(self) -> tuple[float, Vector]:
         return self.loss.value_and_gradient(self.layer.weight, self.layer.shift)
-
-
-def _sample(count: int, examples: int | None, origin: Origin) -> NDArray[np.int64] | slice:
-    """Draw which of `count` examples to take, in their order."""
-    if examples is None or examples >= count:
-        return slice(None)
-    seed = derive(origin.seed, origin.dataset, origin.model, origin.trial, "examples")
-    return np.sort(np.random.default_rng(seed).choice(count, examples, replace=False))

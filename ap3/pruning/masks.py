@@ -1,4 +1,4 @@
-"""Masks that remove a share of a layer's weights: by lowest or highest magnitude, or at random.
+"""Masks that remove a share of a layer's weights: by magnitude, at random, or by other criteria.
 
 Built on `torch.nn.utils.prune`. A mask is computed once, from the trained weights. Pruned weights
 are exactly zero from then on, kept weights are untouched, and a layer's bias is not pruned.
@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn.utils import prune
 
 from ap3.config import user_code
-from ap3.config.seeds import derive
-from ap3.config.variants import CONTROL, MODES, Variant
+from ap3.config.variants import CONTROL, CRITERIA, DATA_AWARE, Variant
 from ap3.errors import InvalidValueError
+from ap3.pruning.criteria import TrainedLayer, within_rows
 from ap3.pruning.pruned import PrunedLayer, PrunedNetwork
+from ap3.training.splits import Split
 
 
 class LowestMagnitude(prune.L1Unstructured):
@@ -49,8 +50,9 @@ def pruning_mask(weights: Tensor, mode: str, ratio: float, seed: int = 0) -> Ten
     weights
         Of any shape.
     mode
-        lowest, highest or random (Sec. 5.1), or `package.module:function` of a criterion of your
-        own: it takes the weights and returns a score for each, and the lowest scores are pruned.
+        lowest, highest or random (Sec. 5.1); per_class, the lowest magnitudes of each row; or
+        `package.module:function` of a criterion of your own: it takes the weights and returns a
+        score for each, and the lowest scores are pruned.
     ratio
         Share of the weights to prune, from 0 to 1; round(ratio × n) of n weights are pruned.
     seed
@@ -75,20 +77,33 @@ def pruning_mask(weights: Tensor, mode: str, ratio: float, seed: int = 0) -> Ten
         raise InvalidValueError(f"the pruning ratio is {ratio}, but must lie between 0 and 1.")
     amount = round(ratio * weights.numel())
     everything = torch.ones_like(weights)
+    if Variant(mode, ratio).kind == "random":
+        lottery = torch.randperm(weights.numel(), generator=torch.Generator().manual_seed(seed))
+        return LowestMagnitude(amount).compute_mask(lottery.view(weights.shape), everything)
     if mode == "lowest":
         return LowestMagnitude(amount).compute_mask(weights, everything)
     if mode == "highest":
         return HighestMagnitude(amount).compute_mask(weights, everything)
-    if mode == "random":
-        lottery = torch.randperm(weights.numel(), generator=torch.Generator().manual_seed(seed))
-        return LowestMagnitude(amount).compute_mask(lottery.view(weights.shape), everything)
+    if mode == "per_class":
+        rows = within_rows(weights.abs().flatten(1).numpy(force=True))
+        return _of_lowest(torch.from_numpy(rows).view(weights.shape), amount, everything)
     if user_code.is_own(mode):
-        ranks = _ranks(_scores(mode, weights))
-        return prune.L1Unstructured(amount).compute_mask(ranks, everything)
+        return _of_lowest(_scores(mode, weights), amount, everything)
+    if mode in DATA_AWARE:
+        raise InvalidValueError(
+            f"the pruning mode {mode} looks at features of training images; give them, by "
+            "ap3 prune --features."
+        )
     raise InvalidValueError(
-        f"the pruning mode is {mode!r}, but must be one of {', '.join(MODES)}, or "
+        f"the pruning mode is {mode!r}, but must be one of {', '.join(CRITERIA)}, or "
         "package.module:function."
     )
+
+
+def _of_lowest(scores: Tensor, amount: int, everything: Tensor) -> Tensor:
+    """Prune the weights of the lowest scores; of equal ones the earlier first."""
+    ranks = _ranks(scores).to(everything.device)
+    return prune.L1Unstructured(amount).compute_mask(ranks, everything)
 
 
 def _scores(criterion: str, weights: Tensor) -> Tensor:
@@ -103,7 +118,9 @@ def _scores(criterion: str, weights: Tensor) -> Tensor:
     return scores
 
 
-def prune_network(baseline: PrunedNetwork, variant: Variant) -> PrunedNetwork:
+def prune_network(
+    baseline: PrunedNetwork, variant: Variant, trained: TrainedLayer | None = None
+) -> PrunedNetwork:
     """Prune every layer of `baseline` by its ratio, as `variant` says; the control keeps all.
 
     A random mask follows from the seed and the names of data set, network, trial and variant, so
@@ -116,16 +133,42 @@ def prune_network(baseline: PrunedNetwork, variant: Variant) -> PrunedNetwork:
         The layers to prune, nothing pruned yet.
     variant
         The mode and the ratio.
+    trained
+        The only layer of `baseline` with what it sees, for the criteria that look at data.
+
+    Raises
+    ------
+    UserError
+        If such a criterion has no data to look at.
     """
     origin = baseline.origin
-    names = (origin.dataset, origin.model, origin.trial, variant)
     layers = {}
     for name, layer in baseline.layers.items():
         weight = torch.from_numpy(layer.weight)
         mask = torch.ones_like(weight)
-        if variant.mode != CONTROL:
-            own = names if len(baseline.layers) == 1 else (*names, name)
-            mask = pruning_mask(weight, variant.mode, variant.ratio, derive(origin.seed, *own))
+        if variant.mode in DATA_AWARE and trained is not None and name == baseline.only_layer:
+            scores = torch.from_numpy(trained.scores(variant.mode))
+            mask = _of_lowest(scores, round(variant.ratio * weight.numel()), mask)
+        elif variant.mode != CONTROL:
+            own = [variant] if len(baseline.layers) == 1 else [variant, name]
+            mask = pruning_mask(weight, variant.mode, variant.ratio, origin.seed_of(*own))
         pruned = torch.where(mask.bool(), weight, 0.0)
         layers[name] = PrunedLayer(mask.bool().numpy(), pruned.numpy(), layer.bias)
     return replace(baseline, variant=variant, layers=layers)
+
+
+def trained_layer(baseline: PrunedNetwork, train: Split, examples: int | None) -> TrainedLayer:
+    """Put the only layer of `baseline` beside what it sees of some training examples.
+
+    Parameters
+    ----------
+    baseline
+        The last layer, nothing pruned.
+    train
+        What it sees of the training split.
+    examples
+        How many of them to look at, the same ones as `ap3 measure` draws; all if None.
+    """
+    layer = baseline.layers[baseline.only_layer]
+    seen = train.sample(examples, baseline.origin.seed_of("examples"))
+    return TrainedLayer(layer.weight, layer.shift, seen)

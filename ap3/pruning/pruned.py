@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ap3.config.seeds import derive
 from ap3.config.variants import CONTROL, Variant
 from ap3.errors import InvalidFileError, InvalidValueError
 from ap3.files import content, storage, streams
@@ -34,6 +35,10 @@ class Origin:
 
     def __str__(self) -> str:
         return f"{self.dataset} {self.model} trial {self.trial}"
+
+    def seed_of(self, *purpose: object) -> int:
+        """Derive the seed of a draw that is made once for this baseline."""
+        return derive(self.seed, self.dataset, self.model, self.trial, *purpose)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,10 +107,12 @@ class PrunedNetwork:
         Raises
         ------
         UserError
-            If the epochs in the log are not 0, 1, … in their order, one for each state.
+            If the epochs in the log are not 0, 1, … in their order, one for each state; or, of two
+            states, 0 and a later one.
         """
         found, last = list(logged), len(next(iter(self.layers.values())).weight) - 1
-        if found != list(range(last + 1)):
+        only_ends = last == 1 and len(found) == 2 and found[0] == 0 < found[1]
+        if found != list(range(last + 1)) and not only_ends:
             raise InvalidValueError(
                 f"the log of {self.variant} must have a row for each epoch of its layers, 0 to "
                 f"{last}, but has {len(found)} rows of other epochs; fine-tune again."

@@ -15,8 +15,19 @@ def prune(
     ],
     checkpoint: options.CheckpointFile,
     out: Annotated[Path, typer.Option(help="Where all variants go (safetensors).")],
+    features: Annotated[
+        Path | None,
+        typer.Option(help="Features of the trunk, for the modes obd, obs, snip and wanda."),
+    ] = None,
+    examples: Annotated[
+        int | None,
+        typer.Option(min=1, help="Training examples that these modes look at; all if left out."),
+    ] = None,
 ) -> None:
     """Prune the last layer; write its weights, bias and mask in each variant.
+
+    The modes are lowest, highest and random (random.1, random.2, … are further draws), per_class,
+    obd, obs, snip and wanda, or package.module:function.
 
     A random mask follows from the names of data set, network, trial, mode and ratio and from the
     seed of the baseline, so it differs between trials and depends on no other variant.
@@ -26,8 +37,11 @@ def prune(
     """
     from ap3.config.variants import Variant
     from ap3.pruning import pruned
-    from ap3.pruning.masks import prune_network
+    from ap3.pruning.masks import prune_network, trained_layer
+    from ap3.training.splits import read_splits
 
     baseline = pruned.read_unpruned(checkpoint)
     wanted = dict.fromkeys(map(Variant.parse, variant))
-    pruned.save(out, [prune_network(baseline, chosen) for chosen in wanted])
+    train = read_splits(features)["train"] if features else None
+    trained = None if train is None else trained_layer(baseline, train, examples)
+    pruned.save(out, [prune_network(baseline, chosen, trained) for chosen in wanted])

@@ -8,7 +8,7 @@ from typing import Any
 from ap3 import datasets
 from ap3.config import compressions, user_code
 from ap3.config.schema import in_one_spelling, mistakes, nearest, with_defaults
-from ap3.config.variants import MODES, Variant, variants
+from ap3.config.variants import CRITERIA, DATA_AWARE, MODES, Variant, variants
 from ap3.errors import InvalidValueError, UserError
 from ap3.figures import descriptions
 from ap3.figures.roles import Roles
@@ -49,6 +49,16 @@ class Study:
         """The control and every mode at every ratio."""
         pruning = self.settings["pruning"]
         return variants(pruning["modes"], pruning["ratios"])
+
+    @property
+    def looks_at_data(self) -> bool:
+        """Whether a criterion of the study looks at features of the training images."""
+        return any(mode in DATA_AWARE for mode in self.settings["pruning"]["modes"])
+
+    @property
+    def random_masks(self) -> int:
+        """How many random masks are drawn at each ratio, beside the mode `random`."""
+        return int(self.settings["pruning"].get("random_masks", 0))
 
     @cached_property
     def networks(self) -> dict[str, Mapping[str, Any]]:
@@ -190,9 +200,14 @@ def _unknown_names(study: Study) -> list[str]:
         wrong += _unknown(name, f"{where}.data.{slot}", datasets.names())
     for index, mode in enumerate(study.settings["pruning"]["modes"]):
         if not compressions.is_compression(mode):
-            modes = (*MODES, *compressions.COMPRESSIONS) if study.over_layers else MODES
+            modes = (*MODES, *compressions.COMPRESSIONS) if study.over_layers else CRITERIA
             wrong += _unknown(mode, f"{where}.pruning.modes[{index}]", modes)
     wrong += _unfit(study, where)
+    if study.random_masks and study.settings["finetuning"]["scope"] != "head":
+        wrong.append(
+            f"{where}.pruning.random_masks is {study.random_masks}, but many masks are tuned in scope "
+            "head only; set finetuning.scope to head, or random_masks to 0."
+        )
     for index, law in enumerate(study.settings["latent"]["own"]):
         wrong += _unknown(law, f"{where}.latent.own[{index}]", ())
     for role, network in study.networks.items():

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,14 @@ class Split:
             raise InvalidValueError(f"shapes {self.features.shape} and {self.labels.shape}")
         if self.features.dtype.kind != "f" or self.labels.dtype.kind not in "iu":
             raise InvalidValueError(f"types {self.features.dtype} and {self.labels.dtype}")
+
+    def sample(self, examples: int | None, seed: int) -> Self:
+        """Draw some of the examples, in their order; all if there are no more, or if None."""
+        count = len(self.labels)
+        if examples is None or examples >= count:
+            return self
+        rows = np.sort(np.random.default_rng(seed).choice(count, examples, replace=False))
+        return type(self)(self.features[rows], self.labels[rows])
 
 
 def read_splits(path: Path) -> dict[str, Split]:

@@ -10,12 +10,14 @@ from pypdf import PdfReader
 from small_data import blobs
 
 from ap3.errors import UserError
+from ap3.measuring.sampling_noise import Noise
 from ap3.pruning.pruned import Pruned, read_unpruned
 from ap3.stages.agreement import agreement
 from ap3.stages.baseline import baseline
 from ap3.stages.bounds import bounds
 from ap3.stages.covariance import covariance
 from ap3.stages.data import data as decode
+from ap3.stages.draws import draws
 from ap3.stages.features import features
 from ap3.stages.figure import figure
 from ap3.stages.finetune import finetune
@@ -27,6 +29,7 @@ from ap3.stages.theory import theory
 from ap3.training.features import Features
 
 VARIANTS = ["control", "highest-0.5", "lowest-0.5", "random-0.5"]
+CRITERIA = ["obd-0.5", "obs-0.5", "snip-0.5", "wanda-0.5", "per_class-0.5"]
 EPOCHS = 2
 LEARNING = {"batch_size": 20, "learning_rate": 0.05, "device": "cpu"}
 
@@ -60,6 +63,8 @@ def _measured(run, data, trial):
     covariance(checkpoint, run / "covariance.safetensors")
     measure(*known(run), run / "measures.csv", monte_carlo=100)
     bounds(*known(run), run / "bounds.csv")
+    recipe = {"epochs": EPOCHS, "masks": 5, **LEARNING}
+    draws([*VARIANTS, *CRITERIA], *known(run)[1:], run / "draws.csv", **recipe)
 
 
 def tuned(run):
@@ -143,6 +148,27 @@ def test_a_figure_is_drawn_from_the_tables(folder):
     assert "AP2" in text
     assert "PD test" in text
     assert "one trial" in text
+
+
+def test_random_masks_are_measured_at_the_ends_as_a_whole_study_measures_them(folder):
+    """What `draws` says of a variant is what `prune`, `finetune` and `measure` say of it."""
+    drawn = pd.read_csv(folder / "trial1/draws.csv")
+    names = drawn["mode"].drop_duplicates().tolist()
+    assert names[-5:] == [f"random.{number}" for number in range(1, 6)]
+    assert len(drawn) == 2 * (len(VARIANTS) + len(CRITERIA) + 5)
+    assert set(drawn["epoch"]) == {0, EPOCHS}
+    assert drawn.loc[drawn["mode"].str.startswith("random."), "ap2"].nunique() > 5
+    whole = pd.read_csv(folder / "trial1/measures.csv")
+    both = drawn.merge(whole, on=["mode", "ratio", "epoch"], suffixes=("", "_whole"))
+    assert len(both) == 2 * len(VARIANTS)
+    for column in drawn.select_dtypes("number").columns.drop(["ratio", "epoch"]):
+        np.testing.assert_allclose(both[column], both[f"{column}_whole"], rtol=1e-12, atol=1e-15)
+
+
+def test_the_noise_of_drawn_masks_knows_them_all(folder):
+    noise = Noise.load(folder / "trial2/draws.safetensors")
+    count = len(VARIANTS) + len(CRITERIA) + 5
+    assert {one.shape for one in noise.covariance.values()} == {(2, count, count)}
 
 
 # Inputs that do not go together

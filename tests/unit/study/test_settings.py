@@ -49,6 +49,8 @@ def test_the_shipped_configuration_is_right():
         (["latent", "fisher_scale"], None, ["fisher_scale", "null", "a number"]),
         (["latent", "share"], "variance", ["latent.share", "covariance, scale"]),
         (["pruning", "ratios"], [0.1, 0.1], ["ratios", "0.1", "more than once"]),
+        (["pruning", "modes"], ["wandaa"], ["modes[0]", "'wanda'"]),
+        (["pruning", "random_masks"], -1, ["random_masks", "-1", "at least"]),
     ],
 )
 def test_a_mistake_gets_one_sentence(path, value, words):
@@ -117,3 +119,18 @@ def test_a_study_over_any_layers_has_no_figures_of_the_paper():
     demo["figures"] = ["fig02"]
     with pytest.raises(UserError, match="figures names figures of the paper"):
         read_studies(config, SCHEMA)
+
+
+def test_random_masks_are_for_scope_head():
+    config = broken(["pruning", "random_masks"], 100)
+    assert read_studies(config, SCHEMA)["demo"].random_masks == 100
+    config["studies"]["demo"]["finetuning"]["scope"] = "all"
+    with pytest.raises(UserError, match=r"random_masks is 100, .* set finetuning.scope to head"):
+        read_studies(config, SCHEMA)
+
+
+def test_a_study_knows_whether_its_criteria_look_at_data():
+    studies = (
+        read_studies(broken(["pruning", "modes"], [m]), SCHEMA) for m in ("obd", "per_class")
+    )
+    assert [study["demo"].looks_at_data for study in studies] == [True, False]

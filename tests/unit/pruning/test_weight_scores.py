@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from ap3.errors import UserError
 from ap3.latent import DiagonalFisherGaussian, SoftmaxCurvature
-from ap3.measuring.weight_scores import lamp, obd, removed, snip, wanda
+from ap3.pruning.weight_scores import lamp, obd, removed, snip, wanda
 
 MADE = problem(2)
 MASKS = np.random.default_rng(0).random((4, *MADE.weight.shape)) > 0.5
