@@ -1,6 +1,11 @@
 # The workflow and its environment in one image; docs/ecosystem.md says how to use it.
 FROM python:3.12-slim
 
+# `compile: true` translates networks with a C and C++ compiler.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends g++ \
+ && rm -rf /var/lib/apt/lists/*
+
 COPY . /ap3
 RUN pip install --no-cache-dir --constraint /ap3/envs/constraints.txt --editable '/ap3[workflow]'
 

@@ -34,6 +34,12 @@ def test_both_install_the_same_at_the_pins():
     assert install in APPTAINER
 
 
+def test_both_have_a_compiler_for_the_setting_compile():
+    """g++ brings gcc and the headers of C; Python's own are in the image."""
+    for recipe in (DOCKER, APPTAINER):
+        assert "apt-get install --yes --no-install-recommends g++" in recipe
+
+
 def test_the_python_is_that_of_the_conda_environment():
     dependencies = yaml.safe_load((ROOT / "envs/ap3.yaml").read_text(encoding="utf-8"))[
         "dependencies"

@@ -157,3 +157,13 @@ def test_a_figure_that_a_study_does_not_map_is_refused_in_one_sentence(tmp_path)
     assert done.returncode == 1
     assert "fig06 needs the network role 'vit', which is not mapped" in printed
     assert "Traceback" not in printed
+
+
+def test_it_multiplies_as_cards_are_made_for(paper):
+    assert paper.settings["precision"] == "bfloat16"
+    assert paper.recipe("cifar10", VGG)["channels_last"] is True
+
+
+def test_four_cards_of_a_node_with_16_cores_are_kept_busy(paper):
+    """docs/slurm.md says `--cores 16 --resources gpu=4`."""
+    assert 4 * paper.settings["threads"] <= 16

@@ -16,7 +16,9 @@ rule allocations:
         mem_mb=grown(4000),
     params:
         what=allocation_options,
-        code=lambda w: code_of("allocations", *own_modules(setting("pruning", "modes")(w))),
+        code=lambda w: code_of(
+            "allocations", *own_modules(setting("pruning", "modes")(w))
+        ),
         network=network_code,
     message:
         "Allocate pruning over {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"

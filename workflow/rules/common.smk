@@ -226,6 +226,15 @@ def has_card():
 CARD = has_card()
 
 
+def check_for_slurm():
+    """End a workflow that is to run on Slurm where there is none, before its first job."""
+    if workflow.executor_plugin.name == "slurm" and not shutil.which("sbatch"):
+        stop(
+            "There is no Slurm here (no sbatch on the path); start this on a login node of the "
+            "cluster, or without the profile: snakemake --cores all."
+        )
+
+
 def gpus(wildcards):
     """One GPU for a job that trains or evaluates; none where this machine would run it without."""
     return int(

@@ -134,3 +134,21 @@ def test_a_study_knows_whether_its_criteria_look_at_data():
         read_studies(broken(["pruning", "modes"], [m]), SCHEMA) for m in ("obd", "per_class")
     )
     assert [study["demo"].looks_at_data for study in studies] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("precision", "order", "found"),
+    [
+        ("float32", None, False),
+        ("tf32", None, True),
+        ("bfloat16", None, True),
+        ("float32", True, True),
+        ("bfloat16", False, False),
+    ],
+)
+def test_an_order_that_is_left_open_follows_the_precision(precision, order, found):
+    config = broken(["precision"], precision)
+    config["studies"]["demo"]["training"]["channels_last"] = order
+    demo = read_studies(config, SCHEMA)["demo"]
+    assert demo.settings["training"]["channels_last"] is found
+    assert demo.recipe("digits", "small_vgg")["channels_last"] is found
