@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PINS := $(shell cat pyproject.toml envs/constraints.txt | cksum | tr ' ' '-')
 READY := .venv/.made-from-$(PINS)
 READY_NEWEST := .venv-newest/.made-from-$(PINS)
-EXTRAS := .[workflow,progress,slurm,pretrained,test,docs]
+EXTRAS := .[workflow,progress,slurm,formats,pretrained,test,docs]
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '$(EXTRAS)'
 
 # Asked for only where it is used.

@@ -15,6 +15,7 @@ _TIMES_AS_MANY = 4  # weights as levels, at least
 _SHORTEST_ROW = 16
 _OFF_GRID = 0.02
 _STEPS_APART = (1, 2, 3)  # of the two nearest values of a row
+_CODE_BLOCK, _NEARER = 32, 0.55
 _SURE = 4.0  # standard errors
 _MOST_RANK = 256
 _LOW = 0.9  # of the baseline's rank, in half precision
@@ -66,6 +67,30 @@ def levels_of(baseline: Any, pruned: Any) -> Levels | None:
     return Levels(f"at most {max(counts)} levels a row", _near_zero(before, after, None))
 
 
+def levels_of_codes(baseline: Any, pruned: Any, codes: str) -> Levels:
+    """Describe a layer that its file holds as codes, with scales for blocks of weights.
+
+    A weight was rounded to zero if it was nearer to 0 than to the smallest level in use around it,
+    in a block of 32, the smallest that tools have.
+
+    Parameters
+    ----------
+    baseline, pruned
+        Weights before and after, of one shape.
+    codes
+        What the file calls them.
+    """
+    count = size = 0
+    for x, y in zip(_rows(baseline), _rows(pruned), strict=True):
+        whole = len(y) // _CODE_BLOCK * _CODE_BLOCK or len(y)
+        x, y = (v[:whole].reshape(-1, min(_CODE_BLOCK, whole)) for v in (x, y))
+        smallest = np.where(y == 0, np.inf, np.abs(y)).min(axis=1, keepdims=True)
+        smallest[np.isinf(smallest)] = 0
+        count += int(np.count_nonzero((y == 0) & (np.abs(x) <= smallest * _NEARER)))
+        size += y.size
+    return Levels(codes, _at_most(count, size))
+
+
 def _rows(weights: Any) -> list[NDArray[np.float64]]:
     """Take a few rows, spread over the layer, and no more than so much of each."""
     rows = weights.reshape(weights.shape[0], -1)
@@ -114,8 +139,13 @@ def _near_zero(
         lower = -levels[levels < 0].max(initial=-np.inf)
         upper = levels[levels > 0].min(initial=np.inf)
         count += int(np.count_nonzero((x > -lower / 2 * 1.05) & (x < upper / 2 * 1.05)))
+    return _at_most(count, size)
+
+
+def _at_most(count: int, size: int) -> float:
+    """Bound the share of a whole of which a sample has `count` of `size`."""
     share = count / size
-    return share + _SURE * np.sqrt(share * (1 - share) / size) + 2 * _SURE / size
+    return float(share + _SURE * np.sqrt(share * (1 - share) / size) + 2 * _SURE / size)
 
 
 def rank_of(weights: Any, shape: tuple[int, ...], than: Any) -> int | None:

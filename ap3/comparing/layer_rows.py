@@ -104,7 +104,8 @@ def compared(name: str, pairs: Matching, kept: Kept | None, asked: Asked) -> Row
         pruned = kept.widened(pruned, shape)
     both = flat, pruned.reshape(-1)
     sums = _checked_sums(*both, name, shape, asked.groups)
-    done = done_to(name, sums, baseline, pruned, kept)
+    codes = "" if pairs.baseline.entries[name].codes else pairs.pruned.entries[name].codes
+    done = done_to(name, sums, baseline, pruned, kept, codes)
     return Row(_measures(*both, name, sums, asked), sums, done)
 
 

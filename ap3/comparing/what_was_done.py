@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ap3.comparing.fewer_numbers import levels_of, rank_of
+from ap3.comparing.fewer_numbers import levels_of, levels_of_codes, rank_of
 from ap3.comparing.kept_channels import Kept
 from ap3.comparing.sums import Sums
 
@@ -52,7 +52,9 @@ class Done:
         return self.kind not in _NO_PRUNING
 
 
-def done_to(name: str, sums: Sums, baseline: Any, pruned: Any, kept: Kept | None = None) -> Done:
+def done_to(
+    name: str, sums: Sums, baseline: Any, pruned: Any, kept: Kept | None = None, codes: str = ""
+) -> Done:
     """Tell what was done to one layer.
 
     Parameters
@@ -65,6 +67,8 @@ def done_to(name: str, sums: Sums, baseline: Any, pruned: Any, kept: Kept | None
         Its weights before and after, in the shape of the baseline.
     kept
         The channels that are left, where some were removed.
+    codes
+        What kind of codes the file of the pruned network alone holds; empty if it holds floats.
 
     Examples
     --------
@@ -82,6 +86,8 @@ def done_to(name: str, sums: Sums, baseline: Any, pruned: Any, kept: Kept | None
     if sums.changed == 0:
         return Done(UNTOUCHED)
     levels = levels_of(baseline, pruned) if is_fine_tuned else None
+    if levels is None and codes:
+        levels = levels_of_codes(baseline, pruned, codes)
     zeros = sums.new_zeros
     if levels is not None:
         zeros -= int(levels.rounded_to_zero * sums.weights)

@@ -29,6 +29,8 @@ class Entry:
     problem
         Why its numbers cannot be had: the sentence that refuses who asks for them; empty if they
         can.
+    codes
+        What kind of codes the numbers are made of, such as Q8_0; empty if they are floats.
     """
 
     shape: Shape
@@ -36,6 +38,7 @@ class Entry:
     dtype: str = ""
     memory: Hashable = None
     problem: str = ""
+    codes: str = ""
 
 
 class StateDict(Mapping[str, Any]):

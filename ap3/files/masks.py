@@ -121,7 +121,7 @@ def _is_mask(name: str, entry: Entry) -> bool:
 
 def _product(original: Entry, mask: Entry) -> Entry:
     dtype = "float32" if original.dtype.startswith("float8") else original.dtype
-    return Entry(original.shape, partial(_masked, original, mask), dtype)
+    return Entry(original.shape, partial(_masked, original, mask), dtype, codes=original.codes)
 
 
 def _masked(original: Entry, mask: Entry) -> Any:

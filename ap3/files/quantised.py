@@ -108,7 +108,7 @@ def _weights(name: str, codes: Entry, scale: Entry, zero: Entry | None, divisor:
                 f"{factor.shape}, which don't fit; {_UNPACK}."
             )
     make = partial(_product, codes, scale, zero, divisor)
-    return Entry(codes.shape, make, "float32", None, problem)
+    return Entry(codes.shape, make, "float32", None, problem, codes.dtype)
 
 
 def _product(codes: Entry, scale: Entry, zero: Entry | None, divisor: float) -> Any:

@@ -88,7 +88,7 @@ def read_index(index: Path, read: Read) -> StateDict:
     places = _weight_map(index)
     shards: dict[str, StateDict] = {}
     for name in dict.fromkeys(places.values()):
-        path = index.parent / _inside(name, index)
+        path = index.parent / inside(name, index)
         if not path.is_file():
             raise InvalidFileError(
                 f"{index} names the shard {safe(name)}, which is missing; download or copy it into "
@@ -131,15 +131,28 @@ def _are_texts(places: dict[str, Any]) -> bool:
     return all(isinstance(file, str) for file in places.values())
 
 
-def _inside(name: str, index: Path) -> str:
-    """Refuse the name of a shard that leads out of the folder of its index."""
+def inside(name: str, index: Path) -> str:
+    """Refuse the name of a shard that leads out of the folder of its index.
+
+    Parameters
+    ----------
+    name
+        Of the file that is named.
+    index
+        The file that names it.
+
+    Raises
+    ------
+    UserError
+        If it leads elsewhere.
+    """
     leads_out = any(
         kind(name).is_absolute() or ".." in kind(name).parts or kind(name).drive
         for kind in (PurePosixPath, PureWindowsPath)
     )
     if leads_out or "\0" in name or not name:
         raise InvalidFileError(
-            f"{index} names the shard {safe(name)}, which is outside of its folder; no such file is "
+            f"{index} names the file {safe(name)}, which is outside of its folder; no such file is "
             "read."
         )
     return name

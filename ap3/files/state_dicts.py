@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from ap3.errors import InvalidFileError, MissingFileError, UserError
-from ap3.files import bitmasks, masks, nested, quantised, safetensors_files, shards, torch_files
+from ap3.files import (
+    bitmasks,
+    gguf_files,
+    masks,
+    nested,
+    onnx_files,
+    quantised,
+    safetensors_files,
+    shards,
+    torch_files,
+)
 from ap3.files.lazy_tensors import Entry, StateDict
 from ap3.files.safe_names import safe
 from ap3.files.wrappings import unwrapped
@@ -18,8 +28,6 @@ from ap3.files.wrappings import unwrapped
 _MASK = "_mask"
 _OTHER_FORMATS = {
     b"version https://git-lfs": "is a pointer of git-lfs and not the weights; run: git lfs pull",
-    b"GGUF": "is a GGUF file, whose blocks of codes are not read; convert it to safetensors with the "
-    "gguf package (gguf.quants.dequantize on each tensor)",
     b"\x89HDF": "is an HDF5 file; write its weights with safetensors.numpy.save_file and give that",
     b"\x1f\x8b": "is compressed by gzip; unpack it first",
     b"<!DOCTYPE": "is a web page and not the weights; download the file itself",
@@ -75,12 +83,10 @@ def _read_file(path: Path, start: bytes | None = None) -> StateDict:
     # A safetensors file is eight bytes of length, then JSON.
     if start[8:9] == b"{":
         return StateDict(safetensors_files.read(path))
+    if start.startswith(gguf_files.MAGIC):
+        return StateDict(gguf_files.read(path))
     if path.suffix == ".onnx":
-        raise InvalidFileError(
-            f"{path} is an ONNX file; write its weights with safetensors.numpy.save_file({{t.name: "
-            "onnx.numpy_helper.to_array(t) for t in onnx.load(FILE).graph.initializer}, OUT) and give "
-            "that."
-        )
+        return StateDict(onnx_files.read(path))
     # A file of torch.save is a zip archive or, from old versions, a pickle.
     if not start.startswith((b"PK", b"\x80")):
         raise torch_files.no_checkpoint(path)

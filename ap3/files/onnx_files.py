@@ -1,0 +1,139 @@
+"""ONNX files: the initialisers of the graph by name, which are a network's weights."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from ap3.errors import InvalidFileError, MissingPackageError
+from ap3.files.lazy_tensors import Entry
+from ap3.files.safe_names import listed, safe
+from ap3.files.shards import inside
+
+# By ONNX's names: the types that NumPy has, those that torch has, and codes of four bits.
+_NUMPY = {"FLOAT": "float32", "DOUBLE": "float64", "FLOAT16": "float16", "BOOL": "bool"}
+_NUMPY |= {
+    f"{sign}INT{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)
+}
+_TORCH = {
+    "BFLOAT16": "bfloat16",
+    "FLOAT8E4M3FN": "float8_e4m3fn",
+    "FLOAT8E4M3FNUZ": "float8_e4m3fnuz",
+    "FLOAT8E5M2": "float8_e5m2",
+    "FLOAT8E5M2FNUZ": "float8_e5m2fnuz",
+}
+_FOUR_BITS = {"INT4": "int8", "UINT4": "uint8"}
+_TYPES = _NUMPY | _TORCH | _FOUR_BITS
+_CODES = "_quantized"
+
+
+def read(path: Path) -> dict[str, Entry]:
+    """Read which tensors an ONNX file holds; those in files beside it are read when asked for.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+
+    Raises
+    ------
+    UserError
+        If the package onnx is not installed, the file is damaged, or it names files elsewhere.
+    """
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{path} is an ONNX file, which needs the package onnx; run pip install onnx, or write "
+            "its weights as safetensors."
+        ) from error
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (DecodeError, ValueError, OSError) as error:
+        raise InvalidFileError(
+            f"{path} is a damaged ONNX file ({safe(str(error))}); copy or make it again."
+        ) from error
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    if not tensors or len(tensors) < len(model.graph.initializer):
+        raise InvalidFileError(
+            f"{path} is no ONNX file with weights (its graph has "
+            f"{'two initialisers of one name' if tensors else 'no initialisers'}); export the network "
+            "with its parameters."
+        )
+    entries = {name: _entry(tensor, path, onnx) for name, tensor in tensors.items()}
+    return _with_scales(entries, model.graph.node, path)
+
+
+def _with_scales(entries: dict[str, Entry], nodes: Any, path: Path) -> dict[str, Entry]:
+    """Name codes and their scales as other files do, the scales along the axis that the graph says."""
+    for node in nodes:
+        if node.op_type != "DequantizeLinear" or node.input[0] not in entries:
+            continue
+        codes, parts = node.input[0], zip(("_scale", "_zero_point"), node.input[1:], strict=False)
+        name = codes.removesuffix(_CODES)
+        axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+        if name != codes and name not in entries:
+            entries[name] = entries.pop(codes)
+        for end, part in parts:
+            if part in entries and name in entries:
+                entries[name + end] = _along(entries[part], axis, len(entries[name].shape))
+                if part != name + end and not any(part in n.input for n in nodes if n is not node):
+                    del entries[part]
+    left = [n for n, entry in entries.items() if n.endswith(_CODES) and len(entry.shape) >= 2]
+    if left:
+        raise InvalidFileError(
+            f"{path} holds codes whose axis of scales its graph does not say ({listed(left)}); "
+            "quantise with DequantizeLinear (QuantFormat.QDQ), or give the network as floats."
+        )
+    return entries
+
+
+def _along(factor: Entry, axis: int, dimensions: int) -> Entry:
+    """Lay a row of scales along an axis of the codes."""
+    if len(factor.shape) != 1 or dimensions == 0:
+        return factor
+    shape = tuple(factor.shape[0] if d == axis % dimensions else 1 for d in range(dimensions))
+    return replace(factor, shape=shape, make=lambda: np.asarray(factor.make()).reshape(shape))
+
+
+def _entry(tensor: Any, path: Path, onnx: ModuleType) -> Entry:
+    kind = onnx.TensorProto.DataType.Name(tensor.data_type)
+    dtype = _TYPES.get(kind, kind.lower())
+    problem = "" if kind in _TYPES else f"{safe(tensor.name)} holds {kind}, which is no number."
+    if min(tensor.dims, default=1) < 0:
+        raise InvalidFileError(
+            f"{path} is a damaged ONNX file ({safe(tensor.name)} has the shape "
+            f"{tuple(tensor.dims)}); copy or make it again."
+        )
+    make = partial(_made, tensor, kind, path, onnx)
+    return Entry(tuple(tensor.dims), make, dtype, problem=problem)
+
+
+def _made(tensor: Any, kind: str, path: Path, onnx: ModuleType) -> Any:
+    """Take a tensor's numbers out of the graph, or out of the file beside it that it names."""
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        _check_place(tensor, path)
+    try:
+        values = np.asarray(onnx.numpy_helper.to_array(tensor, str(path.parent)))
+        if values.shape != tuple(tensor.dims):
+            raise ValueError(f"its shape is {values.shape}")
+    except (OSError, ValueError, TypeError, onnx.checker.ValidationError) as error:
+        raise InvalidFileError(
+            f"{safe(tensor.name)} in {path} cannot be read ({safe(str(error))}); copy the file and "
+            "those beside it again."
+        ) from error
+    if kind in _TORCH:
+        bits = values.view(np.uint8 if values.itemsize == 1 else np.uint16)
+        return torch.from_numpy(bits.copy()).view(getattr(torch, _TORCH[kind]))
+    return torch.from_numpy(np.array(values, _TYPES[kind]))
+
+
+def _check_place(tensor: Any, path: Path) -> None:
+    """Refuse numbers outside of the folder, or more of them than the file beside it has."""
+    said = {entry.key: entry.value for entry in tensor.external_data}
+    inside(said.get("location", ""), path)

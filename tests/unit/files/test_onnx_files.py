@@ -1,0 +1,112 @@
+"""ONNX files: initialisers as the package reads them; scales along the axis that the graph says."""
+
+import numpy as np
+import pytest
+
+from ap3.comparing.layer_table import compare
+from ap3.errors import UserError
+from ap3.files.state_dicts import plain, read
+
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+WEIGHTS = np.random.default_rng(0).standard_normal((16, 16)).astype("f4")
+
+
+def saved(path, tensors, nodes=(), **options):
+    """Write a graph with these initialisers."""
+    protos = [
+        t if isinstance(t, TensorProto) else numpy_helper.from_array(t, n)
+        for n, t in tensors.items()
+    ]
+    graph = helper.make_graph(list(nodes), "graph", [], [], initializer=protos)
+    onnx.save(helper.make_model(graph), path, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float64", "float16", "int8", "uint8", "int32", "int64", "bool"]
+)
+def test_numbers_of_every_type(tmp_path, dtype):
+    values = (WEIGHTS * 4).astype(dtype)
+    state = read(saved(tmp_path / "a.onnx", {"fc.weight": values}))
+    assert state.entries["fc.weight"].dtype == dtype
+    np.testing.assert_array_equal(state["fc.weight"], values)
+
+
+@pytest.mark.parametrize("kind", ["BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E5M2"])
+def test_short_floats(tmp_path, kind):
+    proto = helper.make_tensor("w", getattr(TensorProto, kind), (16, 16), WEIGHTS.ravel().tolist())
+    expected = numpy_helper.to_array(proto).astype("f4")
+    made = read(saved(tmp_path / "a.onnx", {"w": proto}))["w"]
+    np.testing.assert_array_equal(made.float().numpy(), expected)
+
+
+def test_pruned_networks_are_compared(tmp_path):
+    cut = np.where(np.abs(WEIGHTS) > 0.7, WEIGHTS, 0)
+    one = saved(tmp_path / "one.onnx", {"fc.weight": WEIGHTS, "fc.bias": WEIGHTS[0]})
+    two = saved(tmp_path / "two.onnx", {"fc.weight": cut, "fc.bias": WEIGHTS[0]})
+    (row,) = compare(one, two).itertuples()
+    assert (row.layer, row.kind) == ("fc", "unstructured")
+    assert row.sparsity == (cut == 0).mean()
+
+
+def test_numbers_in_a_file_beside_it(tmp_path):
+    options = {"save_as_external_data": True, "location": "w.bin", "size_threshold": 0}
+    path = saved(tmp_path / "a.onnx", {"w": WEIGHTS}, **options)
+    np.testing.assert_array_equal(read(path)["w"], WEIGHTS)
+    (tmp_path / "w.bin").write_bytes(b"short")
+    with pytest.raises(UserError, match=r"w in .* cannot be read"):
+        read(path)["w"]
+
+
+@pytest.mark.parametrize("place", ["/etc/passwd", "../w.bin", "a/../../w.bin", "C:\\w.bin", ""])
+def test_no_file_outside_of_the_folder_is_read(tmp_path, place):
+    proto = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=(1, 1))
+    proto.data_location = TensorProto.EXTERNAL
+    proto.external_data.add(key="location", value=place)
+    with pytest.raises(UserError, match="outside of its folder"):
+        read(saved(tmp_path / "a.onnx", {"w": proto}))["w"]
+
+
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_scales_lie_along_the_axis_that_the_graph_says(tmp_path, axis):
+    """Of a square layer nothing but the graph tells rows from columns."""
+    along = 1 if axis is None else axis
+    scale = np.abs(WEIGHTS).max(1 - along) / 127
+    factor = scale[:, None] if along == 0 else scale
+    codes = np.round(WEIGHTS / factor).astype("i1")
+    more = {} if axis is None else {"axis": axis}
+    node = helper.make_node("DequantizeLinear", ["fc.weight_quantized", "s", "z"], ["x"], **more)
+    tensors = {"fc.weight_quantized": codes, "s": scale, "z": np.zeros(16, "i1")}
+    state = plain(read(saved(tmp_path / "a.onnx", tensors, [node])))
+    assert list(state) == ["fc.weight"]
+    np.testing.assert_allclose(state["fc.weight"], codes * factor, rtol=1e-6)
+
+
+def test_codes_whose_axis_nobody_says_are_refused(tmp_path):
+    tensors = {"w_quantized": np.ones((4, 4), "i1"), "w_scale": np.ones(4, "f4")}
+    with pytest.raises(UserError, match="codes whose axis of scales its graph does not say"):
+        read(saved(tmp_path / "a.onnx", tensors))
+
+
+@pytest.mark.parametrize(
+    ("proto", "sentence"),
+    [
+        (TensorProto(name="w", data_type=1, dims=(2**40, 2**20)), "cannot be read"),
+        (TensorProto(name="w", data_type=1, dims=(2, 2), raw_data=b"abc"), "cannot be read"),
+        (TensorProto(name="w", data_type=1, dims=(-1, 2), raw_data=bytes(16)), "damaged ONNX"),
+        (TensorProto(name="w", data_type=8, dims=(1, 1)), "holds STRING"),
+    ],
+)
+def test_damaged_tensors(tmp_path, proto, sentence):
+    path = saved(tmp_path / "a.onnx", {"w": proto})
+    with pytest.raises(UserError, match=sentence):
+        read(path)["w"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x08\x07\x12", b"hello", b"\xff" * 50])
+def test_what_is_no_onnx(tmp_path, content):
+    (tmp_path / "a.onnx").write_bytes(content)
+    with pytest.raises(UserError, match="ONNX file"):
+        read(tmp_path / "a.onnx")
