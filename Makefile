@@ -1,5 +1,6 @@
 # make env   the environment, .venv, with pinned versions
-# make demo  the environment, and the main job
+# make env TORCH_FROM=PLACE  the same with torch from PLACE, such as an index of wheels for CPUs
+# make demo  the environment, the demo, what came out of it, and where its page is
 # make report  the environment, and the study on one HTML page, twice: ours, and Snakemake's own
 # make test  the environment, and the tests
 # make test-newest  the unit tests that take seconds, on the newest Python found, in .venv-newest
@@ -18,6 +19,12 @@ READY_NEWEST := .venv-newest/.made-from-$(PINS)
 EXTRAS := .[workflow,progress,slurm,formats,pretrained,test,docs]
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '$(EXTRAS)'
 
+# Where torch comes from: empty for pip's usual place, or the address of an index, or a folder, with
+# wheels of the pinned torch and torchvision. Those for CPUs alone save 4 GB of CUDA libraries.
+TORCH_FROM ?=
+TORCH_PLACE = $(if $(wildcard $(TORCH_FROM)/.),--no-index --find-links,--index-url) '$(TORCH_FROM)'
+INSTALL_TORCH = -m pip install --quiet --disable-pip-version-check --no-deps --constraint envs/constraints.txt $(TORCH_PLACE) torch torchvision
+
 # Asked for only where it is used.
 PYTHON_NEWEST ?= $(shell $(PYTHON) tests/unit/pythons.py)
 NEWEST_TESTS ?= ap3 tests/unit
@@ -31,13 +38,17 @@ env: $(READY)
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ap3 needs Python 3.11 or newer; found $$($(PYTHON) --version). Give another with make PYTHON=…" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
+	$(if $(TORCH_FROM),.venv/bin/python $(INSTALL_TORCH))
 	.venv/bin/python $(INSTALL)
 	@rm -f .venv/.made-from-*
 	@touch $@
 
 demo: env
-	snakemake --cores all
-	@echo "The figures are in results/demo/figures, the tables in results/demo/tables."
+	@if test -t 2 && python -c 'import snakemake_logger_plugin_rich' 2> /dev/null; \
+	then snakemake --cores all results/demo/report.html --logger rich; \
+	else snakemake --cores all results/demo/report.html --quiet rules host; fi
+	@ap3 findings results/demo
+	@echo "All figures and tables on one page: $(CURDIR)/results/demo/report.html"
 
 report: env
 	snakemake --cores all report

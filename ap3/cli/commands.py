@@ -26,6 +26,7 @@ from ap3.stages.evaluate import evaluate
 from ap3.stages.features import features
 from ap3.stages.fetch import fetch
 from ap3.stages.figure import figure
+from ap3.stages.findings import findings
 from ap3.stages.finetune import finetune
 from ap3.stages.measure import measure
 from ap3.stages.prune import prune
@@ -68,6 +69,7 @@ app.command(rich_help_panel="Any two networks", help=_help(compare))(timed(compa
 for _chapter, _stages in CHAPTERS.items():
     for _stage in _stages:
         app.command(rich_help_panel=_chapter, help=_help(_stage))(recorded(_stage))
+app.command(rich_help_panel=_chapter, help=_help(findings))(timed(findings))
 
 
 def _print_version(wanted: bool) -> None:

@@ -35,6 +35,17 @@ def function_of(name: str) -> str:
     return name.partition(":")[2]
 
 
+def folder_name(name: str) -> str:
+    """Name the folder of a data set or network: no colon, which some systems and tools refuse.
+
+    Examples
+    --------
+    >>> folder_name("my_networks:tiny"), folder_name("timm:resnet10t"), folder_name("resnet18")
+    ('my_networks.tiny', 'timm.resnet10t', 'resnet18')
+    """
+    return name.replace(":", ".")
+
+
 def is_importable(name: str) -> tuple[bool, str]:
     """Say whether Python finds the module in `name` and, if not, what to do. Nothing of it runs.
 

@@ -1,23 +1,13 @@
 // Behaviour of the report. Without it the page still shows every figure and table.
 
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
-const json = (id) => JSON.parse(document.getElementById(id).textContent);
-
-// The interactive view. A model that the chosen data set has not is not offered.
-const options = { actions: { export: true, source: false, compiled: false, editor: false }, renderer: "svg" };
-const { view } = await window.vegaEmbed("#explorer", json("specification"), options);
-const pairs = json("pairs");
-const control = (name) => document.querySelector(`#explorer-controls [name=${name}]`);
-
-const offer = (dataset) => {
-  const models = pairs.filter(([data]) => data === dataset).map(([, model]) => model);
-  all("option", control("chosen_model")).forEach((option) => {
-    option.hidden = option.disabled = !models.includes(option.value);
-  });
-  if (!models.includes(view.signal("chosen_model"))) view.signal("chosen_model", models[0]).run();
+const save = (blob, name) => {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 };
-view.addSignalListener("chosen_dataset", (_, dataset) => offer(dataset));
-offer(view.signal("chosen_dataset"));
 
 // Figures: chosen by their labels, enlarged by a click.
 const figures = all("#figures figure");
@@ -82,6 +72,13 @@ all(".sheet").forEach((sheet) => {
   };
   menus.forEach((menu) => menu.addEventListener("change", choose));
   words.addEventListener("input", choose);
+  sheet.querySelector("[data-csv]").addEventListener("click", () => {
+    const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+    const heading = all("th", sheet).map((cell) => cell.dataset.name);
+    const chosen = rows.filter((row) => !row.hidden).map((row) => [...row.cells].map((cell) => cell.dataset.raw ?? cell.dataset.key ?? cell.textContent));
+    const lines = [heading, ...chosen].map((cells) => cells.map(quoted).join(","));
+    save(new Blob([`${lines.join("\n")}\n`], { type: "text/csv" }), `${sheet.id}.csv`);
+  });
   sheet.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
   choose();
 
@@ -95,5 +92,3 @@ all(".sheet").forEach((sheet) => {
     }),
   );
 });
-
-document.documentElement.dataset.ready = "yes";

@@ -8,7 +8,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from ap3 import __version__
-from ap3.figures import look
 from ap3.machine.progress import counted
 from ap3.report import conditions, explorer, glance
 from ap3.report.cards import Card, card
@@ -16,6 +15,7 @@ from ap3.report.flow import flow
 from ap3.report.results import Results
 from ap3.report.sheets import number, sheets
 
+_READY = 'document.documentElement.dataset.ready = "yes";'
 _OFFER = "window.vegaEmbed = vegaEmbed;"  # to the script of the page
 _FILTERED = ("model", "data set", "metric", "PD")  # the labels that figures are chosen by
 
@@ -49,11 +49,11 @@ def render(results: Results) -> str:
         version=__version__,
         made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         style=Markup(_text("page.css")),
-        script=Markup(_text("page.js")),
+        script=Markup(f"{_text('page.js')}\n{_text('page.explore.js')}\n{_READY}"),
         vega=Markup(_libraries()),
-        specification=_embedded(explorer.specification(results.tables["measures"])),
-        pairs=_embedded(study.pairs),
-        names={name: look.name_title(name) for pair in study.pairs for name in pair},
+        explorer=_embedded(
+            explorer.data(results.tables["measures"], results.tables.get("agreement"))
+        ),
     )
 
 
@@ -77,9 +77,8 @@ def _values(cards: list[Card], name: str) -> list[str]:
 def _libraries() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script, from an installed package."""
     import vl_convert
-    from altair.utils._importers import vl_version_for_vl_convert
 
-    bundle = vl_convert.javascript_bundle(_OFFER, vl_version_for_vl_convert())
+    bundle = vl_convert.javascript_bundle(_OFFER, vl_convert.get_vegalite_versions()[-1])
     return bundle.replace("</script", "<\\/script")
 
 

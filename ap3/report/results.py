@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ap3.config.user_code import folder_name
 from ap3.errors import InvalidFileError, MissingFileError
 from ap3.explaining.trial_grids import DIFFERENCES
 from ap3.files import content, csv_tables
@@ -28,6 +29,13 @@ _SUMMARIES = {
     "bounds_summary": (("dataset", "model", "law", "bound", "phase"), ("n", "failing", "median")),
 }
 """Tables made from the measures, with the columns that tell their rows apart and those asked for."""
+
+_OPTIONAL = {
+    "agreement": ((*_MEASURE, "trial", "epoch", "reference", "pd", "among"), ("agreement",)),
+    "contrast_summary": ((*_MEASURE, "epoch", "ratio", "mode", "other"), ("n", "mean", "sd")),
+    "layers_summary": (("dataset", "model", "trial", "layer", "depth"), ("n", "rho", "larger")),
+}
+"""Tables that not every study has."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +69,11 @@ class Results:
         study = _study(folder)
         numbers = (*_COUNTS, *DIFFERENCES)
         measures = csv_tables.read_all(
-            [folder / "tables/measures.csv"], *csv_tables.ROW, *_COUNTS, values=numbers
+            [_path(folder, "measures")], *csv_tables.ROW, *_COUNTS, values=numbers
         )
         summaries = {
-            name: csv_tables.read(folder / "tables" / f"{name}.csv", *keys, values=values)
-            for name, (keys, values) in _SUMMARIES.items()
+            name: csv_tables.read(_path(folder, name), *keys, values=values)
+            for name, (keys, values) in (_SUMMARIES | _there(folder)).items()
         }
         drawn = {name: folder / "figures" / f"{name}.png" for name in _figures(study)}
         missing = [str(path) for path in drawn.values() if not path.exists()]
@@ -94,16 +102,30 @@ def _study(folder: Path) -> Study:
         ) from error
 
 
+def _there(folder: Path) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    return {name: of for name, of in _OPTIONAL.items() if _path(folder, name).exists()}
+
+
+def _path(folder: Path, table: str) -> Path:
+    return folder / "tables" / f"{table}.csv"
+
+
 def _figures(study: Study) -> list[str]:
     return [*study.figures, "agreement", "bounds"]
 
 
+def _names(log: Path) -> set[str]:
+    """Name all that a log may be of: `data/digits.800.log` is of `digits`."""
+    stem = log.with_suffix("")
+    return {*stem.parts, *(part.rpartition(".")[0] for part in stem.parts)}
+
+
 def _records(folder: Path, study: Study) -> Iterator[Record]:
     """Read the logs of the study, and of the data and weights that it shares with others."""
-    shared = {*study.roles.data.values(), *study.roles.networks.values()}
+    shared = {folder_name(name) for pair in study.pairs for name in pair}
     logs = sorted(folder.rglob("*.log"))
     for log in sorted((folder.parent / "logs").rglob("*.log")):
-        names = {part for path in log.relative_to(folder.parent).parts for part in path.split(".")}
+        names = _names(log.relative_to(folder.parent))
         logs += [log] if names & shared else []
     for log in logs:
         if record := Record.last(log.read_text(encoding="utf-8", errors="replace")):

@@ -1,6 +1,6 @@
 """The tables as the page shows them: words for names, columns to filter and to sort by."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -10,7 +10,7 @@ import pandas as pd
 from ap3.figures import look
 from ap3.measuring import catalogue
 from ap3.measuring.bounds import BOUNDS
-from ap3.study import captions
+from ap3.study import captions, columns
 from ap3.study.captions import Caption
 
 _PERFORMANCE = {
@@ -41,17 +41,28 @@ _WORDS: dict[str, Callable[[Any], str]] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell shows, and by what it is sorted."""
+    """What a cell shows, by what it is sorted, and what the table has there."""
 
     shown: str
     key: str | float
+    raw: str
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """One table: the headings, which of them to filter by and the first choice there, the rows."""
+    """One table: headings, which of them to filter by and the first choice there, rows.
+
+    Attributes
+    ----------
+    columns
+        The columns as the table calls them.
+    notes
+        What each of them holds.
+    """
 
     caption: Caption
+    columns: list[str]
+    notes: list[str]
     headings: list[str]
     numeric: list[bool]
     filters: Mapping[str, str]
@@ -70,8 +81,24 @@ def sheets(tables: Mapping[str, pd.DataFrame]) -> list[Sheet]:
         _sheet("agreement_summary", shares, chosen | {"epoch": last}),
         _sheet("bounds_summary", tables["bounds_summary"], {"law": "Gaussian", "phase": ""}),
         _sheet("choice_summary", tables["choice_summary"].drop(columns="sees"), {"epoch": last}),
+        *_contrasts(tables),
+        *_layers(tables),
         _sheet("summary", tables["summary"], {"measure": "AP2", "mode": "", "ratio": ""}),
     ]
+
+
+def _contrasts(tables: Mapping[str, pd.DataFrame]) -> Iterator[Sheet]:
+    """Compare two modes, where a study has two."""
+    table = tables.get("contrast_summary")
+    if table is not None and len(table):
+        first = {"measure": "AP2", "mode": "", "other": "", "epoch": str(table["epoch"].max())}
+        yield _sheet("contrast_summary", table, first)
+
+
+def _layers(tables: Mapping[str, pd.DataFrame]) -> Iterator[Sheet]:
+    """Say how the layers have moved, where the whole network was fine-tuned."""
+    if "layers_summary" in tables:
+        yield _sheet("layers_summary", tables["layers_summary"], {"trial": ""})
 
 
 def _sheet(name: str, table: pd.DataFrame, filters: dict[str, str]) -> Sheet:
@@ -82,22 +109,25 @@ def _sheet(name: str, table: pd.DataFrame, filters: dict[str, str]) -> Sheet:
         for column in ("model", "dataset")
         if column in table and len(set(table[column])) > 1
     }
-    columns = [[_cell(column, value) for value in table[column]] for column in table.columns]
+    cells = [[_cell(column, value) for value in table[column]] for column in table.columns]
     numeric = [pd.api.types.is_numeric_dtype(table[column]) for column in table.columns]
-    rows = [list(row) for row in zip(*columns, strict=True)]
+    rows = [list(row) for row in zip(*cells, strict=True)]
     there = {heading: first for heading, first in filters.items() if heading in headings}
-    return Sheet(captions.read(name), headings, numeric, several | there, rows)
+    known = [columns.column(name, column) for column in table.columns]
+    notes = [f"{one.holds} Unit: {one.unit}." if one else "" for one in known]
+    caption, names = captions.read(name), list(table.columns)
+    return Sheet(caption, names, notes, headings, numeric, several | there, rows)
 
 
 def _cell(column: str, value: Any) -> Cell:
     if column in _WORDS:
         shown = _WORDS[column](value)
-        return Cell(shown, shown)
+        return Cell(shown, shown, str(value))
     if isinstance(value, str):
-        return Cell(value, value)
+        return Cell(value, value, value)
     if pd.isna(value):
-        return Cell("–", "")
-    return Cell(number(value), float(value))
+        return Cell("–", "", "")
+    return Cell(number(value), float(value), repr(float(value)))
 
 
 def number(value: float) -> str:

@@ -8,13 +8,16 @@ import typer
 
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of a study, such as results/demo.")],
-    out: Annotated[Path, typer.Option(help="Where the page goes (HTML).")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where the page goes (HTML); report.html in that folder if not given."),
+    ] = None,
 ) -> None:
     """Put a study on one page: an interactive view, every figure and table, and the conditions.
 
     The page holds all that it shows and asks for no network.
 
-    Example: ap3 report results/demo --out report.html
+    Example: ap3 report results/demo
     """
     from ap3.errors import MissingPackageError
 
@@ -29,4 +32,4 @@ def report(
     from ap3.report.results import Results
 
     page = render(Results.read(folder)).encode()
-    write_atomically(out, lambda partial: partial.write_bytes(page))
+    write_atomically(out or folder / "report.html", lambda partial: partial.write_bytes(page))

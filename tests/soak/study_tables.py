@@ -57,7 +57,7 @@ def _page(path: Path) -> None:
     glance.findings(results)
     sheets(results.tables)
     if path.stem == "measures":
-        explorer.specification(results.tables["measures"])
+        explorer.data(results.tables["measures"], results.tables.get("agreement"))
 
 
 STAGES: dict[str, Callable[[Path], object]] = {

@@ -102,7 +102,8 @@ class Planner:
         printed = self.ask(checkout, "--dry-run", *targets, path=path)
         jobs = set(re.findall(r"^Job \d+: (.+)$", printed, re.MULTILINE))
         assert bool(jobs) != ("Nothing to be done" in printed), printed
-        return jobs
+        # Written down again after any change of them.
+        return {job for job in jobs if not job.startswith("Settings of study")}
 
     def entries(self, checkout: Checkout, *targets: str) -> dict[str, str]:
         """Name the entry in the cache of every output that may lie there."""

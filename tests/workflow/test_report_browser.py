@@ -1,5 +1,6 @@
 """The report in a real browser, without a network: pointed at, clicked, read."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -56,21 +57,34 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture
-def page(browser, folder):
-    """The page, opened without a network; whatever it complains of or asks for fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
-    context.set_default_timeout(180_000)  # a busy machine is no failure
-    opened = context.new_page()
-    wrong = []
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("console", lambda said: wrong.append(said.text) if said.type != "info" else None)
-    opened.on("request", lambda asked: wrong.append(asked.url) if is_foreign(asked.url) else None)
-    opened.goto((folder / "report.html").as_uri())
-    opened.wait_for_selector("html[data-ready=yes]")
-    yield opened
-    context.close()
+@pytest.fixture(scope="module")
+def opened(browser, folder):
+    """Opens the page without a network; whatever it complains of or asks for fails the test."""
+    contexts, wrong = [], []
+
+    def open_page(width=1280, scheme="light", address=""):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, offline=True, color_scheme=scheme
+        )
+        context.set_default_timeout(180_000)  # a busy machine is no failure
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: wrong.append(said.text) if said.type != "info" else None)
+        page.on("request", lambda asked: wrong.append(asked.url) if is_foreign(asked.url) else None)
+        page.goto((folder / "report.html").as_uri() + address)
+        page.wait_for_selector("html[data-ready=yes]")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
     assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def page(opened):
+    return opened()
 
 
 def is_foreign(url):
@@ -78,29 +92,34 @@ def is_foreign(url):
 
 
 def choose(page, **choices):
-    for name, value in choices.items():
-        page.select_option(f"#explorer-controls [name=chosen_{name}]", label=value)
+    """Choose entries of the menus by their labels, and wait until the charts are drawn."""
+    for name, label in choices.items():
+        before = page.locator("#explorer").get_attribute("data-turn")
+        select = page.locator(f"#explorer-controls [name={name}]")
+        if select.locator("option:checked").text_content() != label:
+            select.select_option(label=label)
+            page.wait_for_function(
+                "turn => document.getElementById('explorer').dataset.turn !== turn", arg=before
+            )
 
 
 def move_to_epoch(page, epoch):
-    page.locator("#explorer-controls [name=chosen_epoch]").fill(str(epoch))
+    before = page.locator("#explorer").get_attribute("data-turn")
+    page.locator("#explorer-controls [name=epoch]").fill(str(epoch))
+    page.wait_for_function(
+        "turn => document.getElementById('explorer').dataset.turn !== turn", arg=before
+    )
 
 
-def points(page):
-    """Return the points of the scatter plot, by what a screen reader is told of each."""
-    return page.locator("#explorer svg .mark-symbol.role-mark [aria-label*='variant']")
-
-
-def titles(page):
-    return page.locator("#explorer svg .role-title-text").all_text_contents()
+def titles(page, chart="scatter"):
+    words = ".role-axis-title text, .role-title-text text"
+    return page.locator(f"#chart-{chart} svg").locator(words).all_text_contents()
 
 
 def read(page, variant):
     """Point at a variant of the scatter plot and return what is shown, by name."""
-    page.locator("#explorer").scroll_into_view_if_needed()
-    mark = (
-        points(page).filter(visible=True).and_(page.locator(f"[aria-label*='variant: {variant};']"))
-    )
+    mark = page.locator(f"#chart-scatter svg [aria-label*='variant: {variant};']")
+    mark.first.scroll_into_view_if_needed()
     mark.first.hover(force=True)
     tooltip = page.locator("#vg-tooltip-element.visible")
     tooltip.wait_for()
@@ -114,50 +133,149 @@ def expected(measures, model, mode, ratio, epoch, column):
     return measures[chosen][column].mean()
 
 
+def test_it_opens_on_the_test_loss(page):
+    assert titles(page) == ["AP2", "PD, test loss (nats)", "Epoch 2"]
+
+
 def test_pointing_reads_the_values_of_the_table(page, measures):
-    choose(page, pd="loss (nats)")
     shown = read(page, "highest 0.8")
     place = ("small_vgg", "highest", 0.8, 2)
-    assert float(shown["metric"]) == pytest.approx(expected(measures, *place, "ap2"), rel=1e-3)
+    assert float(shown["AP2"]) == pytest.approx(expected(measures, *place, "ap2"), rel=1e-3)
     assert float(shown["PD"]) == pytest.approx(expected(measures, *place, "test_pd_loss"), rel=1e-3)
     assert shown["PD of trials"].endswith("n = 2")
 
 
-def test_model_metric_split_and_trial_can_be_chosen(page, measures):
-    choose(
-        page, model="small ResNet", metric="AP2", split="test", pd="loss (nats)", trial="trial 2"
-    )
+def test_what_is_pointed_at_stands_out_in_every_chart(page):
+    read(page, "lowest 0.8")
+    faint = "mark => Number(mark.getAttribute('opacity')) < 0.2"
+    for chart in ("scatter", "metric", "pd"):
+        marks = page.locator(f"#chart-{chart} svg [aria-label*='variant:']")
+        page.wait_for_function(
+            f"chart => [...document.querySelectorAll(`#chart-${{chart}} svg [aria-label*='variant:']`)]"
+            f".some({faint})",
+            arg=chart,
+        )
+        strong = [
+            mark.get_attribute("aria-label")
+            for mark in marks.all()
+            if not mark.evaluate(f"({faint})")
+        ]
+        assert strong
+        assert all("variant: lowest 0.8;" in label for label in strong)
+    page.mouse.move(2, 2)
+
+
+def test_everything_can_be_chosen(page, measures):
+    choose(page, model="small ResNet", trial="trial 2", metric="AP3 Student-t", split="training")
     mine = measures[measures["trial"] == 2]
     shown = read(page, "lowest 0.8")
     place = ("small_resnet", "lowest", 0.8, 2)
-    assert float(shown["metric"]) == pytest.approx(expected(mine, *place, "ap2"), rel=1e-3)
-    assert float(shown["PD"]) == pytest.approx(expected(mine, *place, "test_pd_loss"), rel=1e-3)
+    column = expected(mine, *place, "ap3_student_t")
+    assert float(shown["AP3 Student-t"]) == pytest.approx(column, rel=1e-3)
     assert shown["PD of trials"] == "one trial"
-    choose(page, metric="AP3 Student-t", split="training", trial="mean of all")
-    shown = read(page, "lowest 0.8")
-    column = expected(measures, *place, "ap3_student_t")
-    assert float(shown["metric"]) == pytest.approx(column, rel=1e-3)
-    assert "PD, training loss (nats) against AP3 Student-t, epoch 2" in titles(page)
-
-
-def test_the_epoch_slides(page, measures):
-    choose(page, pd="loss (nats)")
+    assert titles(page)[1] == "PD, training loss (nats)"
     move_to_epoch(page, 0)
-    assert "PD, test loss (nats) against AP2, epoch 0" in titles(page)
-    shown = read(page, "highest 0.3")
-    assert shown["epoch"] == "0"
-    wanted = expected(measures, "small_vgg", "highest", 0.3, 0, "ap2")
-    assert float(shown["metric"]) == pytest.approx(wanted, rel=1e-3)
+    assert titles(page)[-1] == "Epoch 0"
+    move_to_epoch(page, 2)
+    choose(page, model="small VGG", trial="mean of 2", metric="AP2", split="test")
 
 
-def test_a_mode_clicked_in_the_legend_is_seen_alone(page):
-    def faint():
-        opacities = [mark.get_attribute("opacity") for mark in points(page).all()]
-        return sum(float(opacity or 1) < 0.2 for opacity in opacities)
+def test_the_pd_is_signed_and_from_the_control(page, measures):
+    choose(page, reference="the control", sign="signed: + is worse")
+    assert titles(page)[:2] == [
+        "AP2 from the control",
+        "signed PD, test loss (nats) from the control",
+    ]
+    place = ("small_vgg", "lowest", 0.3, 2)
+    signed = expected(measures, *place, "test_pd_loss_signed")
+    drift = expected(measures, "small_vgg", "control", 0, 2, "test_pd_loss_signed")
+    shown = read(page, "lowest 0.3")
+    assert float(shown["PD"].replace("−", "-")) == pytest.approx(signed - drift, abs=1e-5)
+    choose(page, reference="the baseline", sign="absolute")
 
-    assert faint() == 0
-    page.locator("#explorer svg .role-legend-symbol path").first.click()
-    assert faint() > 0
+
+def test_the_agreement_is_that_of_the_table(page, folder):
+    table = pd.read_csv(folder / "tables/agreement.csv")
+    chosen = table[
+        (table["model"] == "small_vgg")
+        & (table["reference"] == "baseline")
+        & (table["pd"] == "test_pd_loss")
+        & (table["among"] == "all")
+        & (table["measure"] == "ap2")
+    ]
+    for epoch in (0, 2):
+        move_to_epoch(page, epoch)
+        share = chosen[chosen["epoch"] == epoch]["agreement"].mean()
+        said = page.locator("#agreement").text_content()
+        assert said.startswith(f"AP2 orders {100 * share:.0f} % of the pairs as the PD does")
+        assert "chance 50 %" in said
+
+
+def test_a_mode_is_seen_alone_and_the_address_says_so(page, opened):
+    page.locator("#legend [data-key='mode:lowest']").click()
+    choose(page, pd="accuracy", metric="AP3 Gaussian")
+    address = page.evaluate("location.hash")
+    other = opened(address=address)
+    assert other.locator("#legend [aria-pressed=true]").all_text_contents() == ["lowest"]
+    assert (
+        titles(other) == titles(page) == ["AP3 Gaussian", "PD, test accuracy (% points)", "Epoch 2"]
+    )
+    faint = other.locator("#chart-scatter svg [aria-label*='variant: highest 0.8;']")
+    assert float(faint.first.get_attribute("opacity")) < 0.2
+    page.locator("#legend [data-key='mode:lowest']").click()
+    choose(page, pd="loss", metric="AP2")
+
+
+EVERY_ENTRY = Path(__file__).with_name("every_entry.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_mark_or_word_leaves_its_frame(opened, width, scheme):
+    page = opened(width, scheme)
+    tried, outside = page.evaluate(EVERY_ENTRY)
+    assert tried > 20
+    assert outside == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_stand_out_from_their_ground(opened, scheme):
+    page = opened(1280, scheme)
+    ink, ground = (
+        page.evaluate(f"getComputedStyle(document.body).{name}")
+        for name in ("color", "backgroundColor")
+    )
+    bright = [sum(map(int, text[4:-1].split(","))) / 3 for text in (ink, ground)]
+    assert (bright[0] > bright[1]) is (scheme == "dark")
+    assert abs(bright[0] - bright[1]) > 150
+
+
+def saved(page, button):
+    with page.expect_download() as download:
+        page.locator(button).click()
+    path = download.value.path()
+    return download.value.suggested_filename, path.read_text(encoding="utf-8")
+
+
+def test_a_chart_is_saved_as_svg(page):
+    name, text = saved(page, "[data-chart=scatter]")
+    assert name == "small_vgg-ap2-scatter.svg"
+    assert text.startswith("<svg")
+    assert "PD, test loss" in text
+
+
+def test_a_table_is_saved_as_csv(page, folder):
+    page.fill("#agreement_summary input[type=search]", "student")
+    name, text = saved(page, "#agreement_summary [data-csv]")
+    page.fill("#agreement_summary input[type=search]", "")
+    assert name == "agreement_summary.csv"
+    rows = pd.read_csv(io.StringIO(text))
+    assert set(rows["measure"]) == {"ap3_student_t"}
+    whole = pd.read_csv(folder / "tables/agreement_summary.csv")
+    keys = ["dataset", "model", "epoch", "reference", "pd", "among", "measure"]
+    joined = rows.merge(whole[whole["statistic"] == "agreement"], on=keys, suffixes=("", "_table"))
+    assert len(joined) == len(rows)
+    pd.testing.assert_series_equal(joined["mean"], joined["mean_table"], check_names=False)
 
 
 def test_figures_are_chosen_by_label_and_enlarged(page):
@@ -204,11 +322,6 @@ def test_a_table_is_filtered_by_menus_and_words(page):
     page.fill("#agreement_summary input[type=search]", "")
     page.select_option("#agreement_summary select[data-first='test loss']", label="all")
     assert rows.count() > before
-
-
-def test_the_page_fits_a_phone(page):
-    page.set_viewport_size({"width": 390, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_screenshots_are_kept(page, tmp_path):

@@ -20,8 +20,9 @@ rule allocations:
             "allocations", *own_modules(setting("pruning", "modes")(w))
         ),
         network=network_code,
+        model=named("model"),
     message:
         "Allocate pruning over {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
     shell:
-        "ap3 allocations --checkpoint {input.checkpoint} --model {wildcards.model} {params.what}"
+        "ap3 allocations --checkpoint {input.checkpoint} {params.model} {params.what}"
         " --out {output} 2> {log}"

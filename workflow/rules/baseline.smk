@@ -22,13 +22,13 @@ rule baseline:
         data=images_of,
         start=lambda w: options(
             {
-                "model": w.model,
+                "model": name_of(w, "model"),
                 "trial": w.trial,
-                "image_size": study_of(w).image_size(w.dataset, w.model),
+                "image_size": study_of(w).image_size(*pair_of(w)),
                 "weights": weights_of(w) or None,
             }
         ),
-        recipe=lambda w: options(study_of(w).recipe(w.dataset, w.model)),
+        recipe=lambda w: options(study_of(w).recipe(*pair_of(w))),
         validation=option("validation"),
         seed=option("seed"),
         cpu_threads=option("threads"),

@@ -23,15 +23,29 @@ EXPLAINED = ["agreement", "contrast", "choice"]
 # Studies of the last layer; the others prune any layers of a network, by rules of their own.
 LAST_LAYER = [study for study in STUDIES.values() if not study.over_layers]
 
-# All that a study may name, and those of the user's own.
-DATA_SETS = list(
-    dict.fromkeys(
-        [
-            *door.datasets.names(),
-            *(name for s in STUDIES.values() for name, _ in s.pairs),
-        ]
-    )
-)
+# Data sets and networks by the name of their folder. Only those of the user's own differ from it.
+NAMES = {
+    door.folder_name(name): name
+    for name in [
+        *door.datasets.names(),
+        *(name for s in STUDIES.values() for pair in s.pairs for name in pair),
+    ]
+}
+
+
+def tell_of_old_folders():
+    """Say which results lie under the names that folders of the user's own used to have."""
+    for folder, name in NAMES.items():
+        old = [] if folder == name else Path("results").glob(f"**/{name}")
+        for path in old:
+            new = path.with_name(folder)
+            logger.warning(
+                f"{path} is now called {new}; rename it to keep what it holds: mv {path} {new}"
+            )
+
+
+if workflow.is_main_process:
+    tell_of_old_folders()
 
 # What `ap3 ranking` makes of a study over any layers.
 NETWORK_TABLES = ["variants", "sensitivity", "ranking", "ranking_summary"]
@@ -69,7 +83,7 @@ if CACHE and "://" not in PLACE and workflow.is_main_process:
 
 wildcard_constraints:
     study="|".join(STUDIES),
-    dataset="|".join(map(re.escape, DATA_SETS)),
+    dataset="|".join(map(re.escape, NAMES)),
     model="[^/]+",
     weights="[^/]+",
     trial="[0-9]+",
@@ -116,6 +130,15 @@ def stop_jobs():
         time.sleep(0.1)
 
 
+def name_of(wildcards, key):
+    """The data set or the network whose folder a wildcard is."""
+    return NAMES.get(wildcards[key], wildcards[key])
+
+
+def pair_of(wildcards):
+    return name_of(wildcards, "dataset"), name_of(wildcards, "model")
+
+
 def study_of(wildcards):
     return STUDIES[wildcards.study]
 
@@ -155,7 +178,7 @@ def option(*keys):
 
 def named(*keys):
     """A params function that spells wildcards as options."""
-    return lambda wildcards: options({key: wildcards[key] for key in keys})
+    return lambda wildcards: options({key: name_of(wildcards, key) for key in keys})
 
 
 # Settings of the latent laws themselves.
@@ -191,19 +214,19 @@ def own_modules(names):
 
 def network_code(wildcards):
     """A params entry that changes when what builds the job's network does."""
-    return NETWORKS[wildcards.model]
+    return NETWORKS[name_of(wildcards, "model")]
 
 
 def images_of(wildcards):
     """The decoded data set that a job uses, or the part of it that its study takes."""
-    examples = study_of(wildcards).examples(wildcards.dataset, wildcards.model)
+    examples = study_of(wildcards).examples(*pair_of(wildcards))
     part = f".{examples}" if examples else ""
     return f"results/data/{wildcards.dataset}{part}.safetensors"
 
 
 def weights_of(wildcards):
     """The file of pretrained weights that a job's network starts from, if any."""
-    weights = study_of(wildcards).weights(wildcards.dataset, wildcards.model)
+    weights = study_of(wildcards).weights(*pair_of(wildcards))
     if weights == door.NO_WEIGHTS:
         return []
     return (
@@ -272,8 +295,8 @@ def runs(study, pairs, path):
         for run in expand(
             path,
             study=study.name,
-            dataset=dataset,
-            model=model,
+            dataset=door.folder_name(dataset),
+            model=door.folder_name(model),
             trial=study.trials,
         )
     ]
@@ -323,13 +346,24 @@ def tuning_options(wildcards):
     study = study_of(wildcards)
     if study.settings["finetuning"]["scope"] == "none":
         return options({"channels_last": study.settings["training"]["channels_last"]})
-    return options(study.finetuning_recipe(wildcards.dataset, wildcards.model))
+    return options(study.finetuning_recipe(*pair_of(wildcards)))
 
 
 def settings_in_full(wildcards):
-    """The settings of a study as JSON, with those that the configuration leaves out."""
+    """The settings of a study as JSON, with those that the configuration leaves out.
+
+    The order of networks and data sets is that of the page; that of other keys says nothing.
+    """
     study = study_of(wildcards)
-    return json.dumps({"name": study.name, **study.settings})
+    parts = {
+        key: (
+            dict(sorted(part.items()))
+            if isinstance(part, dict) and key not in ("data", "networks")
+            else part
+        )
+        for key, part in sorted(study.settings.items())
+    }
+    return json.dumps({"name": study.name, **parts})
 
 
 def reported(path, name):
@@ -369,13 +403,19 @@ def products(study):
             study=study.name,
             table=NETWORK_TABLES,
             figure=NETWORK_FIGURES,
-        )
+        ) + [f"results/{study.name}/settings.json"]
     tables = ["measures", "summary", "baselines", "bounds", "bounds_summary"]
     if study.settings["finetuning"]["scope"] == "all":
         tables += ["layers", "layers_summary"]
     figures = [*study.figures, "bounds", "agreement"]
-    return expand(
-        "results/{study}/tables/{table}.csv",
-        study=study.name,
-        table=tables + EXPLAINED + [f"{table}_summary" for table in EXPLAINED],
-    ) + expand("results/{study}/figures/{figure}.pdf", study=study.name, figure=figures)
+    return (
+        expand(
+            "results/{study}/tables/{table}.csv",
+            study=study.name,
+            table=tables + EXPLAINED + [f"{table}_summary" for table in EXPLAINED],
+        )
+        + expand(
+            "results/{study}/figures/{figure}.pdf", study=study.name, figure=figures
+        )
+        + [f"results/{study.name}/settings.json"]
+    )

@@ -5,7 +5,10 @@ rule data:
     input:
         lambda wildcards: expand(
             "results/data/raw/{{dataset}}/{file}",
-            file=[file.name for file in door.datasets.get(wildcards.dataset).files],
+            file=[
+                file.name
+                for file in door.datasets.get(name_of(wildcards, "dataset")).files
+            ],
         ),
     output:
         "results/data/{dataset}.safetensors",
@@ -23,7 +26,7 @@ rule data:
         ),
         dataset=named("dataset"),
         code=code_of("data"),
-        source=lambda wildcards: door.dataset_digest(wildcards.dataset),
+        source=lambda wildcards: door.dataset_digest(name_of(wildcards, "dataset")),
     message:
         "Decode {wildcards.dataset}"
     shell:

@@ -38,10 +38,11 @@ rule evaluate:
             *own_modules(setting("pruning", "modes")(w)),
         ),
         network=network_code,
+        model=named("model"),
         libraries=door.library_versions(),
     message:
         "Evaluate the variants of {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
     shell:
         "ap3 evaluate {input.allocations} --checkpoint {input.checkpoint} --data {input.data}"
-        " --model {wildcards.model} {params.recipe} {params.statistics} {params.latent} {params.laws}"
+        " {params.model} {params.recipe} {params.statistics} {params.latent} {params.laws}"
         " {params.precision} {params.cpu_threads} {params.device} --out {output.evaluated} 2> {log}"

@@ -23,10 +23,11 @@ rule features:
         device=DEVICE,
         code=code_of("features"),
         network=network_code,
+        model=named("model"),
         libraries=door.library_versions(),
     message:
         "Features of {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
     shell:
-        "ap3 features --data {input.data} --checkpoint {input.checkpoint} --model {wildcards.model}"
+        "ap3 features --data {input.data} --checkpoint {input.checkpoint} {params.model}"
         " {params.precision} {params.order} {params.cpu_threads} {params.device}"
         " --out {output} 2> {log}"

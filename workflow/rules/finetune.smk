@@ -29,7 +29,7 @@ for study in LAST_LAYER:
             runtime=grown(1440),
             mem_mb=grown(16000),
         params:
-            recipe=lambda w: options(study_of(w).finetuning_recipe(w.dataset, w.model)),
+            recipe=lambda w: options(study_of(w).finetuning_recipe(*pair_of(w))),
             what="--features" if in_head else "--data",
             views=lambda w, input: options({"views": input.get("views") or None}),
             cpu_threads=option("threads"),
@@ -37,11 +37,12 @@ for study in LAST_LAYER:
             device=DEVICE,
             code=code_of("finetune"),
             network=network_code,
+            model=named("model"),
             libraries=door.library_versions(),
         message:
             "Fine-tune {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:
             "ap3 finetune {input.pruned} --checkpoint {input.checkpoint} {params.what} {input.seen}"
-            " --model {wildcards.model} {params.views}"
+            " {params.model} {params.views}"
             " {params.recipe} {params.cpu_threads} {params.precision} {params.device}"
             " --out {output.tuned} 2> {log}"

@@ -25,7 +25,6 @@ for study in LAST_LAYER:
             f"report_{study.name}"
         input:
             products(study),
-            f"results/{study.name}/settings.json",
         output:
             f"results/{study.name}/report.html",
         log:

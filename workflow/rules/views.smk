@@ -38,10 +38,11 @@ for study in STUDIES.values():
             device=DEVICE,
             code=code_of("views"),
             network=network_code,
+            model=named("model"),
             libraries=door.library_versions(),
         message:
             "Views of {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:
-            "ap3 views --data {input.data} --checkpoint {input.checkpoint} --model {wildcards.model}"
+            "ap3 views --data {input.data} --checkpoint {input.checkpoint} {params.model}"
             " {params.views} {params.augmentation} {params.view_dtype} {params.precision}"
             " {params.order} {params.cpu_threads} {params.device} --out {output} 2> {log}"

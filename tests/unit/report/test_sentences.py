@@ -1,0 +1,62 @@
+"""What is said of a study is what its table counts."""
+
+import pandas as pd
+import pytest
+
+from ap3.errors import UserError
+from ap3.report.sentences import sentences
+from ap3.stages.findings import findings
+
+
+def row(measure, epoch, mean, reference="baseline", model="vgg", sees="weights", **more):
+    return {
+        "dataset": "digits", "model": model, "measure": measure, "epoch": epoch, "sees": sees,
+        "reference": reference, "pd": "test_pd_loss", "among": "all", "statistic": "agreement",
+        "n": 2, "mean": mean,
+    } | more  # fmt: skip
+
+
+TABLE = pd.DataFrame(
+    [
+        row("ap2", 0, 1.0),
+        row("ap2", 0, 0.9, model="vit"),
+        row("ap2", 5, 0.6),
+        row("ap2", 5, 0.5, model="vit"),
+        row("ap2", 5, 0.9, reference="control"),
+        row("ap3_fisher", 5, 0.8, sees="features"),
+        row("kl_predictions", 5, 0.99, sees="outputs"),
+        row("ap2", 5, 0.1, pd="test_pd_accuracy"),
+        row("ap2", 5, 0.1, among="modes"),
+        row("ap2", 5, 12.0, statistic="decided"),
+    ]
+)
+
+
+def test_three_sentences():
+    before, after, best = sentences(TABLE)
+    assert before.startswith("AP2 orders 95% of the pairs of pruned networks as the loss does")
+    assert "2 networks, 2 trials of each; chance is 50%" in before
+    assert after == (
+        "After fine-tuning it orders 55%; measured from the control, which was not pruned, 90%."
+    )
+    assert best.endswith("sees no outputs is AP3 Fisher: 80%.")
+
+
+def test_without_fine_tuning_and_control_less_is_said():
+    assert len(sentences(TABLE[TABLE["epoch"] == 0])) == 1
+    after = sentences(TABLE[TABLE["reference"] == "baseline"])[1]
+    assert after == "After fine-tuning it orders 55%."
+
+
+def test_the_command_prints_them(tmp_path, capsys):
+    (tmp_path / "tables").mkdir()
+    TABLE.to_csv(tmp_path / "tables/agreement_summary.csv", index=False)
+    findings(tmp_path)
+    assert capsys.readouterr().out.splitlines() == sentences(TABLE)
+
+
+def test_a_study_that_counts_nothing_is_refused(tmp_path):
+    (tmp_path / "tables").mkdir()
+    TABLE.assign(mean=float("nan")).to_csv(tmp_path / "tables/agreement_summary.csv", index=False)
+    with pytest.raises(UserError, match="counts no pair"):
+        findings(tmp_path)
