@@ -136,7 +136,7 @@ const common = () => {
   };
 };
 const frame = (holder, height, title) => ({
-  width: Math.max(holder.clientWidth, 240), height, title: { text: title, anchor: "start", fontSize: 13, color: color("--ink"), limit: Math.max(holder.clientWidth - 20, 200) },
+  width: Math.max(holder.clientWidth, 240), height, title: { text: title, anchor: "start", frame: "group", fontSize: 13, color: color("--ink"), limit: Math.max(holder.clientWidth - 20, 200) },
   autosize: { type: "fit", contains: "padding" }, padding: { left: 2, right: 8, top: 4, bottom: 2 },
   params: [{ name: "lit", value: "" }],
   config: {
@@ -176,10 +176,10 @@ const curves = (all, holder, which) => {
   const [values, x, y] = drawn(all);
   const axis = which === "metric" ? x : y;
   const { color: hue, tooltip, opacity } = common();
-  const name = which === "metric" ? study.metrics[state.metric] : pdTitle();
-  const spec = frame(holder, 186, "Along fine-tuning");
+  // The name of the axis above it: on its side it would be longer than the chart is high.
+  const spec = frame(holder, 200, (which === "metric" ? study.metrics[state.metric] : pdTitle()) + from());
   const across = { field: "epoch", type: "quantitative", title: "fine-tuning epoch", scale: { domain: [epochs[0], Math.max(epochs.at(-1), epochs[0] + 1)], nice: false, padding: 10 }, axis: { tickMinStep: 1, format: "d", tickCount: 8, grid: false } };
-  const up = channel(`${which}_shown`, axis, name);
+  const up = channel(`${which}_shown`, axis, null);
   return {
     ...spec, data: { values }, params: [...spec.params, { name: "now", value: state.epoch }],
     layer: [
@@ -214,7 +214,7 @@ const agreement = () => {
   place("floor", floor, "look-up of the variant in other trials");
   place("ceiling", ceiling, "what noise leaves room for");
   const beside = [["chance", 0.5], ["floor", floor], ["ceiling", ceiling]].filter(([, value]) => value !== null).map(([name, value]) => `${name} ${percent(value)}`);
-  document.getElementById("agreement").textContent = mine === null
+  document.getElementById("agreement-said").textContent = mine === null
     ? "The agreement was not counted for this choice."
     : `${study.metrics[state.metric]} orders ${percent(mine)} of the pairs as the PD does (${beside.join(", ")}).`;
 };

@@ -31,7 +31,8 @@ class Study:
     def over_layers(self) -> bool:
         """Whether networks are pruned in any layers, or not fine-tuned: measured as a whole."""
         pruning, finetuning = self.settings["pruning"], self.settings["finetuning"]
-        return pruning["layers"] != "last" or finetuning["scope"] == "none"
+        layers = pruning.get("layers", "last")  # not in the settings of a study made long ago
+        return layers != "last" or finetuning["scope"] == "none"
 
     @property
     def has_views(self) -> bool:

@@ -161,7 +161,7 @@ def test_what_is_pointed_at_stands_out_in_every_chart(page):
             if not mark.evaluate(f"({faint})")
         ]
         assert strong
-        assert all("variant: lowest 0.8;" in label for label in strong)
+        assert all("variant: lowest 0.8" in label for label in strong)
     page.mouse.move(2, 2)
 
 
@@ -206,7 +206,7 @@ def test_the_agreement_is_that_of_the_table(page, folder):
     for epoch in (0, 2):
         move_to_epoch(page, epoch)
         share = chosen[chosen["epoch"] == epoch]["agreement"].mean()
-        said = page.locator("#agreement").text_content()
+        said = page.locator("#agreement-said").text_content()
         assert said.startswith(f"AP2 orders {100 * share:.0f} % of the pairs as the PD does")
         assert "chance 50 %" in said
 
