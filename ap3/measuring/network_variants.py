@@ -46,10 +46,18 @@ class Seen:
     labels: Tensor
 
     @classmethod
-    def of(cls, images: Any, labels: Any, view: View, device: torch.device) -> "Seen":
-        """Prepare uint8 images once for all variants."""
+    def of(
+        cls,
+        images: Any,
+        labels: Any,
+        view: View,
+        device: torch.device,
+        order: torch.memory_format = torch.contiguous_format,
+    ) -> "Seen":
+        """Prepare uint8 images once for all variants, in the order that the network keeps."""
         parts = torch.from_numpy(np.ascontiguousarray(images)).split(EVALUATION_BATCH)
         pixels = torch.cat([view.still(part.to(device)) for part in parts])
+        pixels = pixels.to(memory_format=order)
         return cls(pixels, torch.from_numpy(np.ascontiguousarray(labels)).to(device))
 
     @torch.no_grad()
@@ -129,10 +137,10 @@ class Evaluator:
         images, labels = splits["train"]
         rows = _sample(len(labels), examples, self.origin)
         self.sample = torch.from_numpy(np.ascontiguousarray(images[rows]))
-        view = identity.view
+        given = identity.view, device, _order(self.model)
         self.splits = {
-            "train": Seen.of(images[rows], labels[rows], view, device),
-            "test": Seen.of(*splits["test"], view, device),
+            "train": Seen.of(images[rows], labels[rows], *given),
+            "test": Seen.of(*splits["test"], *given),
         }
         self.logits = {name: seen.logits(self.model) for name, seen in self.splits.items()}
         self.own = {
@@ -279,6 +287,13 @@ class Evaluator:
         )
         made.change[:, 0] = change  # with all its digits
         return network_outputs.gauss_newton(made)
+
+
+def _order(model: nn.Module) -> torch.memory_format:
+    """Whether a network's convolutions keep their channels last in memory."""
+    four = [weight for weight in model.parameters() if weight.ndim == 4 and weight.shape[1] > 1]
+    last = [weight.is_contiguous(memory_format=torch.channels_last) for weight in four]
+    return torch.channels_last if four and all(last) else torch.contiguous_format
 
 
 def _array(tensor: Tensor) -> Vector:

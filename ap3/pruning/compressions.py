@@ -11,7 +11,8 @@ AP2, AP3 and PD see the difference Δ of the two, whatever format would store it
   round(ratio · M) smallest become zeros (n = M − round(ratio · M) are kept).
 - `low_rank`: the nearest matrix (C, n/C) of rank k, by its singular values (Eckart and Young 1936).
   k is the largest whose factors hold no more than (1 − ratio) n numbers, but at least 1.
-- `quantised`: round(32 (1 − ratio)) bits, but at least 1; see `quantise`.
+- `quantised`: round(8 (1 − ratio)) bits, but at least 1; see `quantise`. Eight bits, which change little,
+  are what a small ratio leaves.
 """
 
 import torch
@@ -21,8 +22,8 @@ from ap3.config import compressions
 from ap3.errors import InvalidValueError
 from ap3.pruning.masks import pruning_mask
 
-BITS = 32
-"""Of a weight that is not quantised."""
+BITS = 8
+"""Of the widest integers that weights are rounded to."""
 
 
 def compress(weights: Tensor, mode: str, ratio: float, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -148,12 +149,12 @@ def truncate(weights: Tensor, rank: int) -> Tensor:
 
 
 def bits_at(ratio: float) -> int:
-    """Return how many of 32 bits are left, at least 1.
+    """Return how many of eight bits are left, at least 1.
 
     Examples
     --------
-    >>> bits_at(0.75), bits_at(0.875), bits_at(1.0)
-    (8, 4, 1)
+    >>> bits_at(0.25), bits_at(0.5), bits_at(1.0)
+    (6, 4, 1)
     """
     return max(1, round(BITS * (1 - ratio)))
 
@@ -169,7 +170,7 @@ def quantise(weights: Tensor, bits: int) -> Tensor:
     weights
         Of any shape.
     bits
-        1 to 32.
+        1 to 32, the last of which change single-precision weights by no more than rounding does.
 
     Raises
     ------
@@ -181,8 +182,8 @@ def quantise(weights: Tensor, bits: int) -> Tensor:
     >>> quantise(torch.tensor([1.0, 0.1, -0.6, -1.0]), 2)
     tensor([ 0.7500,  0.2500, -0.7500, -0.7500])
     """
-    if not 1 <= bits <= BITS:
-        raise InvalidValueError(f"the number of bits is {bits}, but must lie between 1 and {BITS}.")
+    if not 1 <= bits <= 32:
+        raise InvalidValueError(f"the number of bits is {bits}, but must lie between 1 and 32.")
     largest = weights.abs().max().double()
     if largest == 0:
         return weights.clone()

@@ -12,10 +12,11 @@ from typing import Any
 
 import yaml
 
-from ap3.measuring import catalogue
+from ap3.measuring import catalogue, network_catalogue
 
 _SPLITS = {"train": "training", "test": "test"}
 _OVER = "_over_pd"
+_OF_NETWORKS = ("variants", "sensitivity")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,12 @@ def column(table_name: str, name: str) -> Column | None:
     """
     place = table(table_name)
     of_table = {each.name: each for each in place.columns}
-    return of_table.get(name) or _shared(place.where).get(name) or _own_law(name)
+    return (
+        of_table.get(name)
+        or _shared(place.where).get(name)
+        or (_measure(name) if table_name in _OF_NETWORKS else None)
+        or _own_law(name)
+    )
 
 
 def measures() -> list[Column]:
@@ -83,6 +89,15 @@ def measures() -> list[Column]:
     return [
         each for measure in catalogue.MEASURES if measure.column != "ratio" for each in _of(measure)
     ]
+
+
+def _measure(name: str) -> Column | None:
+    """Return the column of a measure of a whole network."""
+    one = network_catalogue.named(name)
+    if one in network_catalogue.OF_NETWORKS:
+        place = "ap3/measuring/network_catalogue.py"
+        return Column(name, f"{one.name[0].upper()}{one.name[1:]}.", _unit(name), place)
+    return {each.name: each for each in measures()}.get(name)
 
 
 def bounds() -> list[Column]:
