@@ -137,10 +137,11 @@ class Evaluator:
         images, labels = splits["train"]
         rows = _sample(len(labels), examples, self.origin)
         self.sample = torch.from_numpy(np.ascontiguousarray(images[rows]))
-        given = identity.view, device, _order(self.model)
+        order = _order(self.model)
+        taken = {"train": (images[rows], labels[rows]), "test": splits["test"]}
         self.splits = {
-            "train": Seen.of(images[rows], labels[rows], *given),
-            "test": Seen.of(*splits["test"], *given),
+            name: Seen.of(some, answers, identity.view, device, order)
+            for name, (some, answers) in taken.items()
         }
         self.logits = {name: seen.logits(self.model) for name, seen in self.splits.items()}
         self.own = {
