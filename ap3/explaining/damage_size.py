@@ -1,8 +1,8 @@
 """How well a measure foretells the size of the damage, on allocations that it was not fitted to.
 
-Measures in nats are taken as they are; and every measure is fitted as well, log |PD| = a + b log m on
-the odd allocations of a training, and judged on the even ones. There an interval of 90 % is ± the
-residuals' quantile on the odd ones, with the correction for their number (split conformal).
+Measures in nats are taken as they are; and every measure is fitted as well, log |PD| = a + b log m on a
+third of the allocations of each ratio and training. An interval of 90 % is ± the residuals' quantile on
+another third, with the correction for their number (split conformal), and the last third is judged.
 
 Only PDs of the test loss that are above twice their standard error are judged: the size of the others
 is not known.
@@ -55,11 +55,12 @@ def sizes(table: pd.DataFrame) -> pd.DataFrame:
 
 def _of_training(known: pd.DataFrame) -> Iterator[dict[str, Any]]:
     measured = np.log10(known["test_pd_loss"].to_numpy(float))
-    odd = (np.arange(len(known)) % 2).astype(bool)
+    third = (known.groupby("ratio").cumcount() % 3).to_numpy()  # of every ratio
+    fitted, gauge, judged = (third == part for part in range(3))
     for one in present(known.columns):
         values = known[one.column].to_numpy(float)
         usable = np.isfinite(values) & (values > 0)
-        if not usable.all() or usable.sum() < 2 * _LEAST or np.ptp(values) == 0:
+        if not usable.all() or usable.sum() < 3 * _LEAST or np.ptp(values) == 0:
             continue
         logs = np.log10(values)
         if one.column in IN_NATS:
@@ -71,16 +72,18 @@ def _of_training(known: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 "judged": len(gaps),
                 "decades": float(np.median(gaps)),
             }
-        slope, shift = np.polyfit(logs[odd], measured[odd], 1)
+        if np.ptp(logs[fitted]) == 0:
+            continue
+        slope, shift = np.polyfit(logs[fitted], measured[fitted], 1)
         residuals = np.abs(shift + slope * logs - measured)
-        reach = conformal(residuals[odd])
+        reach = conformal(residuals[gauge])
         yield {
             "measure": one.column,
             "sees": one.sees,
             "how": "fitted",
-            "judged": int((~odd).sum()),
-            "decades": float(np.median(residuals[~odd])),
-            "coverage": float((residuals[~odd] <= reach).mean()),
+            "judged": int(judged.sum()),
+            "decades": float(np.median(residuals[judged])),
+            "coverage": float((residuals[judged] <= reach).mean()),
             "width": 2 * reach,
         }
 
