@@ -2,7 +2,7 @@
 # of many random masks beside the study's variants, before fine-tuning and at its end, and their noise.
 # Only for studies that draw such masks.
 
-for study in STUDIES.values():
+for study in LAST_LAYER:
     if not study.random_masks:
         continue
 
