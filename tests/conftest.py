@@ -5,6 +5,7 @@ import os
 import pty
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -22,6 +23,15 @@ def pytest_configure() -> None:
     A shell starts its background jobs with SIGINT ignored, and their children inherit that.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run what Snakemake runs first, and by one of several workers, which makes its study once."""
+    workflow = Path(__file__).parent / "workflow"
+    for item in items:
+        if workflow in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("workflow"))
+    items.sort(key=lambda item: workflow not in item.path.parents)
 
 
 @pytest.fixture
