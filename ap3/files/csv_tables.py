@@ -15,7 +15,7 @@ ROW = ("dataset", "model", "trial", "mode", "ratio", "epoch")
 _NAMES = {
     *("dataset", "model", "mode", "allocation", "batch_norm"),
     *("layer", "measure", "law", "bound"),
-    *("pd", "reference", "among", "statistic", "sees", "phase", "other", "interval"),
+    *("pd", "reference", "among", "statistic", "sees", "phase", "other", "interval", "how"),
 }
 """Columns of names, texts even where they look like numbers; all others hold numbers or truths."""
 

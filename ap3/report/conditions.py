@@ -47,7 +47,10 @@ def settings(study: Study) -> dict[str, str]:
     """Return what a reader asks first of how a study was run."""
     given = study.settings
     finetuning, training, latent = (given[key] for key in ("finetuning", "training", "latent"))
-    scope = "the last layer only" if finetuning["scope"] == "head" else "the whole network"
+    scope = {
+        "head": f"the last layer only, {finetuning['epochs']} epochs, views {finetuning['views']}",
+        "all": f"the whole network, {finetuning['epochs']} epochs, views {finetuning['views']}",
+    }.get(finetuning["scope"], "not at all")
     return {
         "seed": f"{given['seed']}; every draw derives its own from it and from names",
         "CPU threads of each job": str(given["threads"]),
@@ -58,7 +61,7 @@ def settings(study: Study) -> dict[str, str]:
         "baseline kept": f"the best epoch by {given['validation']:.0%} of the training data"
         if given["validation"]
         else "the last epoch",
-        "fine-tuned": f"{scope}, {finetuning['epochs']} epochs, views {finetuning['views']}",
+        "fine-tuned": scope,
         "Student-t law": f"df {latent['df']:g}, located by "
         + _or(latent["groups"], "every weight", " group means"),
         "non-diagonal law": f"{latent['rotation']} rotation",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ap3.config.variants import CONTROL
 from ap3.figures import look
-from ap3.measuring import catalogue
+from ap3.measuring import catalogue, network_catalogue
 
 PDS = {"loss": "loss", "accuracy": "accuracy"}
 SPLITS = {"test": "test", "train": "training"}
@@ -28,10 +28,35 @@ _KEYS = ["dataset", "model", "trial", "epoch", "reference", "pd", "measure", "ag
 
 def measures_of(measures: pd.DataFrame) -> dict[str, str]:
     """Return the measures that vary in a table, by column; AP2 first, one's own laws last."""
-    there = [one.column for one in catalogue.MEASURES if one.column in measures]
-    there += catalogue.own_columns(measures)
-    varied = [name for name in there if measures[name].min() < measures[name].max()]
-    return {name: look.measure_name(name) for name in sorted(varied, key=lambda n: n != "ap2")}
+    varied = [
+        one
+        for one in network_catalogue.present(measures.columns)
+        if measures[one.column].min() < measures[one.column].max()
+    ]
+    return {one.column: one.name for one in sorted(varied, key=lambda one: one.column != "ap2")}
+
+
+def network_data(variants: pd.DataFrame, ranking: pd.DataFrame) -> dict[str, Any]:
+    """Return all that the explorer needs of a study over any layers.
+
+    Each state of BatchNorm counts as a network of its own. How well a measure orders the variants is
+    Spearman's ρ, as `ranking` counts it.
+    """
+    several = len(variants["batch_norm"].unique()) > 1
+    counted = ranking[ranking["among"] == "all"].rename(columns={"rho": "agreement"})
+    both = [
+        table.assign(model=table["model"] + ", " + table["batch_norm"]) if several else table
+        for table in (variants, counted.assign(reference="baseline", among="all"))
+    ]
+    mean = both[1].groupby([*_KEYS[:-1], "among"], as_index=False, sort=False)["agreement"].mean()
+    found = data(both[0], mean)
+    states = variants[["model", "batch_norm"]].drop_duplicates().itertuples(index=False)
+    titles = {
+        f"{model}, {state}": f"{look.name_title(model)}, BatchNorm {state}"
+        for model, state in states
+        if several
+    }
+    return found | {"statistic": "rho", "titles": found["titles"] | titles}
 
 
 def data(measures: pd.DataFrame, agreement: pd.DataFrame | None = None) -> dict[str, Any]:
@@ -51,12 +76,14 @@ def data(measures: pd.DataFrame, agreement: pd.DataFrame | None = None) -> dict[
         trial, variant and epoch, and its agreement.
     """
     names = measures_of(measures)
-    variants = measures[["mode", "ratio"]].drop_duplicates().reset_index(drop=True)
+    keys = [name for name in ("mode", "ratio", "allocation") if name in measures]
+    variants = measures[keys].drop_duplicates().reset_index(drop=True)
     modes = [mode for mode in variants["mode"].unique() if mode != CONTROL]
     counted = _counted(agreement)
     groups = measures.groupby(["dataset", "model"], sort=False)
     return {
         "control": CONTROL,
+        "statistic": "agreement",
         "variants": variants.to_dict("records"),
         "metrics": names,
         "pds": PDS,
@@ -86,7 +113,7 @@ def _columns(
 ) -> dict[str, Any]:
     """Return the numbers of one network, column by column."""
     place = {tuple(pair): number for number, pair in enumerate(variants.to_numpy().tolist())}
-    pairs = rows[["mode", "ratio"]].to_numpy().tolist()
+    pairs = rows[list(variants)].to_numpy().tolist()
     values = {}
     for name in names:
         values[name] = _rounded(rows[name])

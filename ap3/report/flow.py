@@ -32,8 +32,17 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "theory": ("bounds",),
     "depth": ("finetune",),
     "figure": ("measure",),
-    "report": ("tables", "agreement", "theory", "depth", "figure"),
+    "allocations": ("baseline",),
+    "evaluate": ("allocations", "baseline", "data", "subset"),
+    "ranking": ("evaluate",),
+    "report": ("tables", "agreement", "theory", "depth", "figure", "ranking"),
 }
+
+_OVER_LAYERS = ("allocations", "evaluate", "ranking")
+_LAST_LAYER = (
+    *("features", "views", "prune", "finetune", "covariance", "measure", "bounds"),
+    *("tables", "agreement", "theory", "depth", "figure"),
+)
 
 _STEP, _ROW, _BOX = 136, 58, (104, 40)
 _BEND = 26
@@ -84,6 +93,7 @@ def graph(study: Study) -> nx.DiGraph:
 def _absent(study: Study) -> Iterator[str]:
     """Name the stages that a study has no use for."""
     networks = study.networks.values()
+    yield from _LAST_LAYER if study.over_layers else _OVER_LAYERS
     if not any(datasets.get(dataset).files for dataset, _ in study.pairs):
         yield "fetch"
     if all(network["weights"] == NO_WEIGHTS or is_file(network["weights"]) for network in networks):

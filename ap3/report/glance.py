@@ -6,9 +6,11 @@ import pandas as pd
 
 from ap3.config.variants import CONTROL
 from ap3.figures import look
-from ap3.measuring import catalogue
+from ap3.measuring import catalogue, network_catalogue
 from ap3.report.results import Results
+from ap3.study.settings import Study
 
+_VARIANT = ("mode", "ratio", "allocation")
 _ORDERED = [measure.column for measure in catalogue.MEASURES if measure.headline]
 
 
@@ -25,7 +27,9 @@ def size(results: Results) -> list[Fact]:
     """Say how much was run."""
     study, measures = results.study, results.tables["measures"]
     networks, data = (dict.fromkeys(pair[i] for pair in study.pairs) for i in (1, 0))
-    pruned = [variant for variant in study.variants if str(variant) != CONTROL]
+    pruned = measures[measures["mode"] != CONTROL][
+        [name for name in _VARIANT if name in measures]
+    ].drop_duplicates()
     pruning = study.settings["pruning"]
     rows = measures.drop_duplicates(["dataset", "model"])
     return [
@@ -36,10 +40,17 @@ def size(results: Results) -> list[Fact]:
             str(len(pruned)),
             "pruned variants",
             f"{', '.join(pruning['modes'])} × {', '.join(f'{r:g}' for r in pruning['ratios'])}"
-            " of the last layer, and the control",
+            f" of {'the layers' if study.over_layers else 'the last layer'}, and the control",
         ),
-        Fact(str(study.settings["finetuning"]["epochs"]), "epochs of fine-tuning", _weights(rows)),
+        _tuning(study, rows),
     ]
+
+
+def _tuning(study: Study, rows: pd.DataFrame) -> Fact:
+    tuning = study.settings["finetuning"]
+    where = "pruned layers" if study.over_layers else "last layer"
+    epochs = 0 if tuning["scope"] == "none" else tuning["epochs"]
+    return Fact(str(epochs), "epochs of fine-tuning", f"{_weights(rows)} weights in the {where}")
 
 
 def _examples(rows: pd.DataFrame) -> str:
@@ -53,11 +64,13 @@ def _examples(rows: pd.DataFrame) -> str:
 
 def _weights(rows: pd.DataFrame) -> str:
     counts = sorted({int(rows["weights"].min()), int(rows["weights"].max())})
-    return " to ".join(f"{count:,}" for count in counts) + " weights in the last layer"
+    return " to ".join(f"{count:,}" for count in counts)
 
 
 def findings(results: Results) -> list[Fact]:
     """Say how often a few measures order two pruned networks right, after fine-tuning."""
+    if results.study.over_layers:
+        return _rankings(results.tables["ranking_summary"])
     table = results.tables["agreement_summary"]
     chosen = table[
         (table["pd"] == "test_pd_loss")
@@ -74,4 +87,19 @@ def findings(results: Results) -> list[Fact]:
             networks = f"{means.min():.0%} to {means.max():.0%} over {len(means)} networks"
             note = f"{networks if len(means) > 1 else 'one network'}, {pairs:.0f} pairs of each"
             facts.append(Fact(f"{means.mean():.0%}", look.measure_name(measure), note))
+    return facts
+
+
+def _rankings(table: pd.DataFrame) -> list[Fact]:
+    """Say how well a few measures order the pruned networks: Spearman's ρ, all ratios together."""
+    chosen = table[
+        (table["pd"] == "test_pd_loss") & (table["among"] == "all") & (table["statistic"] == "rho")
+    ].dropna(subset=["mean"])
+    facts = []
+    for measure in (*_ORDERED, "ap3_calibrated"):
+        means = chosen[chosen["measure"] == measure]["mean"]
+        if len(means):
+            name = network_catalogue.named(measure).name
+            note = f"{means.min():.2f} to {means.max():.2f} over networks"
+            facts.append(Fact(f"{means.mean():.2f}", name, note if len(means) > 1 else ""))
     return facts

@@ -17,7 +17,7 @@ const menus = {
   metric: ["measure", () => Object.entries(study.metrics)],
   pd: ["PD of", () => Object.entries(study.pds)],
   split: ["split", () => Object.entries(study.splits)],
-  reference: ["measured from", () => [["baseline", "the baseline"], ["control", "the control"]]],
+  reference: ["measured from", () => [["baseline", "the baseline"], ...(study.statistic === "rho" ? [] : [["control", "the control"]])]],
   sign: ["PD shown", () => [["absolute", "absolute"], ["signed", "signed: + is worse"]]],
   trial: ["trials", () => [["0", trials.length > 1 ? `mean of ${trials.length}` : "the only one"], ...(trials.length > 1 ? trials.map((t) => [String(t), `trial ${t}`]) : [])]],
 };
@@ -54,7 +54,8 @@ const settle = () => {
   document.getElementById("epoch-shown").value = state.epoch;
 };
 
-const variantName = ({ mode, ratio }) => (mode === study.control ? "not pruned" : `${study.modes[mode] ?? mode} ${ratio}`);
+const variantName = ({ mode, ratio, allocation }) =>
+  mode === study.control ? "not pruned" : `${study.modes[mode] ?? mode} ${ratio}${allocation ? `, ${allocation}` : ""}`;
 const isLit = ({ mode, ratio }) => {
   const modes = [...state.only].filter((key) => key.startsWith("mode:"));
   const ratios = [...state.only].filter((key) => key.startsWith("ratio:"));
@@ -162,7 +163,7 @@ const drawn = (rows) => {
 const scatter = (all, holder) => {
   const [values, x, y] = drawn(all.filter((row) => row.epoch === state.epoch));
   const { color: hue, size, tooltip, opacity } = common();
-  const title = `Epoch ${state.epoch}`;
+  const title = epochs.length > 1 ? `Epoch ${state.epoch}` : "Every pruned network";
   return {
     ...frame(holder, 380, title), data: { values },
     layer: [
@@ -204,6 +205,13 @@ const agreement = () => {
     return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
   };
   const [mine, floor, ceiling] = [state.metric, study.floor, study.ceiling].map(share);
+  document.getElementById("gauge").hidden = study.statistic === "rho";
+  if (study.statistic === "rho") {
+    document.getElementById("agreement-said").textContent = mine === null
+      ? "How well the measure orders the networks was not counted for this choice."
+      : `${study.metrics[state.metric]} orders the pruned networks as the PD does with Spearman's ρ = ${mine.toFixed(2)} (1 is perfect, 0 is chance).`;
+    return;
+  }
   const percent = (value) => `${(100 * value).toFixed(0)} %`;
   const place = (name, value, label) => {
     const mark = document.querySelector(`#gauge [data-mark=${name}]`);
@@ -256,8 +264,10 @@ const show = async ({ remember = true } = {}) => {
   if (remember) write();
   const rows = rowsOf();
   document.getElementById("explorer-empty").hidden = rows.length > 0;
+  const several = epochs.length > 1;
+  document.getElementById("along").hidden = !several;
   const specs = { scatter: (holder) => scatter(rows, holder), metric: (holder) => curves(rows, holder, "metric"), pd: (holder) => curves(rows, holder, "pd") };
-  for (const chart of charts) {
+  for (const chart of charts.filter(({ name }) => several || name === "scatter")) {
     const inside = document.createElement("div");
     const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
     const { view, finalize } = await window.vegaEmbed(inside, specs[chart.name](chart.holder), { ...vega, tooltip: { theme } });

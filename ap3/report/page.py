@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
@@ -51,10 +52,16 @@ def render(results: Results) -> str:
         style=Markup(_text("page.css")),
         script=Markup(f"{_text('page.js')}\n{_text('page.explore.js')}\n{_READY}"),
         vega=Markup(_libraries()),
-        explorer=_embedded(
-            explorer.data(results.tables["measures"], results.tables.get("agreement"))
-        ),
+        explorer=_embedded(_explored(results)),
+        over_layers=study.over_layers,
     )
+
+
+def _explored(results: Results) -> dict[str, Any]:
+    tables = results.tables
+    if results.study.over_layers:
+        return explorer.network_data(tables["measures"], tables["ranking"])
+    return explorer.data(tables["measures"], tables.get("agreement"))
 
 
 def duration(seconds: float) -> str:

@@ -30,6 +30,17 @@ _SUMMARIES = {
 }
 """Tables made from the measures, with the columns that tell their rows apart and those asked for."""
 
+_TRAINING = ("dataset", "model", "mode", "batch_norm")
+_NETWORK_ROW = (*csv_tables.ROW, "allocation", "batch_norm")
+_OF_NETWORKS = {
+    "ranking": ((*_MEASURE, "trial", "mode", "epoch", "batch_norm", "pd", "among"), ("n", "rho")),
+    "ranking_summary": ((*_MEASURE, "mode", "epoch", "pd", "among", "statistic"), _MEAN[:2]),
+    "size_summary": ((*_MEASURE, "mode", "epoch", "how"), ("n", "decades")),
+    "additivity_summary": ((*_TRAINING, "from", "to"), ("n", "share_wrong")),
+    "sensitivity": (("dataset", "model", "trial", "layer", "ratio", "batch_norm"), DIFFERENCES),
+}
+"""Tables of a study over any layers, beside its variants."""
+
 _OPTIONAL = {
     "agreement": ((*_MEASURE, "trial", "epoch", "reference", "pd", "among"), ("agreement",)),
     "contrast_summary": ((*_MEASURE, "epoch", "ratio", "mode", "other"), ("n", "mean", "sd")),
@@ -45,7 +56,7 @@ class Results:
     Attributes
     ----------
     tables
-        By name, such as `measures`.
+        By name; `measures` has a row per variant, whatever file it comes from.
     figures
         The PNG of each figure by name, in the order of the page, its PDF beside it.
     records
@@ -67,13 +78,14 @@ class Results:
             If settings, a table or all figures are missing.
         """
         study = _study(folder)
+        first = "variants" if study.over_layers else "measures"
+        row = _NETWORK_ROW if study.over_layers else csv_tables.ROW
+        wanted = _OF_NETWORKS if study.over_layers else _SUMMARIES | _there(folder)
         numbers = (*_COUNTS, *DIFFERENCES)
-        measures = csv_tables.read_all(
-            [_path(folder, "measures")], *csv_tables.ROW, *_COUNTS, values=numbers
-        )
+        measures = csv_tables.read_all([_path(folder, first)], *row, *_COUNTS, values=numbers)
         summaries = {
             name: csv_tables.read(_path(folder, name), *keys, values=values)
-            for name, (keys, values) in (_SUMMARIES | _there(folder)).items()
+            for name, (keys, values) in wanted.items()
         }
         drawn = {name: folder / "figures" / f"{name}.png" for name in _figures(study)}
         missing = [str(path) for path in drawn.values() if not path.exists()]
@@ -111,6 +123,8 @@ def _path(folder: Path, table: str) -> Path:
 
 
 def _figures(study: Study) -> list[str]:
+    if study.over_layers:
+        return ["prediction", "sensitivity"]
     return [*study.figures, "agreement", "bounds"]
 
 

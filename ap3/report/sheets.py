@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ap3.figures import look
-from ap3.measuring import catalogue
+from ap3.measuring import catalogue, network_catalogue
 from ap3.measuring.bounds import BOUNDS
 from ap3.study import captions, columns
 from ap3.study.captions import Caption
@@ -30,7 +30,7 @@ _HEADINGS = {"model": "network", "dataset": "data set", "pd": "PD of", "among": 
 _WORDS: dict[str, Callable[[Any], str]] = {
     "model": look.name_title,
     "dataset": look.name_title,
-    "measure": lambda name: _PERFORMANCE.get(name) or look.measure_name(name),
+    "measure": lambda name: _PERFORMANCE.get(name) or network_catalogue.named(name).name,
     "pd": lambda name: _PERFORMANCE.get(name, name).removeprefix("PD, "),
     "among": lambda name: _PAIRS.get(name, name),
     "phase": lambda name: _PHASES.get(name, name),
@@ -71,6 +71,8 @@ class Sheet:
 
 def sheets(tables: Mapping[str, pd.DataFrame]) -> list[Sheet]:
     """Return the tables of the page in their order."""
+    if "ranking_summary" in tables:
+        return _of_networks(tables)
     shares = tables["agreement_summary"]
     shares = shares[shares["statistic"] == "agreement"]
     shares = shares.drop(columns=["statistic", "sees", "interval"], errors="ignore")
@@ -84,6 +86,20 @@ def sheets(tables: Mapping[str, pd.DataFrame]) -> list[Sheet]:
         *_contrasts(tables),
         *_layers(tables),
         _sheet("summary", tables["summary"], {"measure": "AP2", "mode": "", "ratio": ""}),
+    ]
+
+
+def _of_networks(tables: Mapping[str, pd.DataFrame]) -> list[Sheet]:
+    """Return the tables of a study over any layers."""
+    ranking, single = tables["ranking_summary"], tables["sensitivity"]
+    chosen = {"PD of": "test loss", "pairs": "any two", "statistic": "rho", "batch_norm": ""}
+    told = ["dataset", "model", "trial", "mode", "ratio", "layer", "depth", "batch_norm", "ap2"]
+    told += [name for name in ("test_pd_loss", "test_pd_accuracy") if name in single]
+    return [
+        _sheet("ranking_summary", ranking.drop(columns="sees", errors="ignore"), chosen),
+        _sheet("size_summary", tables["size_summary"], {"how": "", "batch_norm": ""}),
+        _sheet("additivity_summary", tables["additivity_summary"], {"batch_norm": ""}),
+        _sheet("sensitivity", single[[name for name in told if name in single]], {"trial": ""}),
     ]
 
 

@@ -22,7 +22,9 @@ for study in LAST_LAYER:
             mem_mb=grown(4000),
         params:
             variants=" ".join(quote(str(variant)) for variant in study.variants),
-            features=lambda w, input: options({"features": input.get("features") or None}),
+            features=lambda w, input: options(
+                {"features": input.get("features") or None}
+            ),
             examples=latent("examples") if study.looks_at_data else "",
             code=code_of("prune", *own_modules(study.settings["pruning"]["modes"])),
         message:

@@ -18,7 +18,7 @@ rule settings:
         "printf '%s\\n' {params.settings:q} > {output}.part 2> {log} && mv {output}.part {output}"
 
 
-for study in LAST_LAYER:
+for study in STUDIES.values():
 
     rule:
         name:
@@ -42,8 +42,6 @@ for study in LAST_LAYER:
             "ap3 report {params.folder} --out {output} 2> {log}"
 
 
-if not STUDY.over_layers:
-
-    rule report:
-        input:
-            f"results/{STUDY.name}/report.html",
+rule report:
+    input:
+        f"results/{STUDY.name}/report.html",
