@@ -1,188 +1,141 @@
-"""The paper's networks on a CUDA card: training beside bare steps and the recipe, and what it uses.
+"""The paper's networks on a CUDA card, within a lease of ten minutes.
 
-Utilisation is the floating-point operations of forward and backward, counted by torch, over the
-rate of one large matrix product measured in the same precision. Hours are those of study `paper`:
-measured seconds an image times its images, epochs and trials.
+    python bench/card.py --out card --budget 560
+    python bench/card.py --out card --budget 60 --device cpu --pixels 32 --models small_vgg \
+        --examples 40 --batch 20    # a trial run
 
-    python bench/card.py
-    python bench/card.py --device cpu --size 64 --models alexnet --examples 256    # a trial run
+First twenty seconds of comparison with the CPU; a card that fails it is told, and measured all the
+same. Then the card's own limits, and cell after cell, the most wanted first. Each row is appended
+to `rows.jsonl` as soon as it is known, and `card.md` is written anew, so that a run that is cut off
+leaves all that it has measured. What the budget had no time for stays as "not measured".
 """
 
 import argparse
+import json
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
-import recipe
+import card_cells
+import card_table
 import torch
-import torch.nn.functional as F  # noqa: N812
-import yaml
-from measuring import Ratio, conditions, in_turns, seconds, table, write_ratios
-from networks import untrained
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from card_cells import BARE, FORWARD, LAYERS, PLAIN, VIEWS, WAYS, Size
+from card_checks import checks
+from measuring import conditions
 
+from ap3.files.storage import write_atomically
 from ap3.machine.device import processor
 from ap3.models.names import PAPER
-from ap3.models.preprocessing import View
-from ap3.training.sgd import Recipe, optimise, train
 
-CLASSES, STORED = 100, 32
-STUDY = Path(__file__).parents[1] / "workflow/studies/paper.yaml"
-IMAGES = {"ten_classes": 50_000, "hundred_classes": 50_000, "large_images": 100_000}
-"""Training images of the data sets in the places of the paper's figures."""
-PLACE = {"alexnet": "alexnet", "vgg": "vgg16", "resnet": "resnet50", "vit": "vit_b_16"}
+FIRST = (FORWARD, BARE, PLAIN, VIEWS, LAYERS)
+COMPILED = "bfloat16, compiled"
+GUESS = 20.0  # seconds of a cell of which nothing is known yet
+GUESS_COMPILED = 90.0
 
 
 def main() -> None:
-    """Measure, print, and write."""
+    """Measure as much as the budget allows."""
+    start = time.monotonic()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder for rows and table")
+    parser.add_argument("--budget", type=float, required=True, help="seconds in all")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--models", nargs="*", default=list(PAPER))
-    parser.add_argument("--size", type=int, default=224, help="pixels")
-    parser.add_argument("--examples", type=int, default=128 * 20, help="images of one round")
+    parser.add_argument("--pixels", type=int, default=224)
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=5, help="timed rounds")
-    parser.add_argument("--precision", default="bfloat16", help="ours; the recipe has float32")
-    parser.add_argument("--compile", action="store_true", help="translate ours with torch.compile")
-    parser.add_argument("--json", type=Path, help="file for the ratios")
+    parser.add_argument("--examples", type=int, default=128 * 8, help="images of one round")
+    parser.add_argument("--rounds", type=int, default=3, help="timed rounds of each cell")
     options = parser.parse_args()
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         print("no CUDA card: not measured")
         return
-    print(conditions(**{k: v for k, v in vars(options).items() if k not in ("json", "models")}))
-    figures: dict[str, Ratio | float] = {}
-    with processor(options.device, torch.get_num_threads(), options.precision) as where:
-        edge = 8192 if where.type == "cuda" else 1024
-        limit = _matmul_rate(where, edge)
-        print(f"one product of {edge} x {edge} matrices: {limit / 1e12:.4g} TFLOP/s")
-        for model in options.models:
-            figures |= _measured(model, where, options, limit)
-    write_ratios(options.json, figures)
-    print(_hours(figures, options.models))
+    rows = Rows(options.out)
+    rows.add("conditions", **_conditions(options))
+    for check in checks(options.device):
+        rows.add("comparison", **check._asdict(), right=check.right)
+    for name, rate in card_cells.limits(options.device, *_edge(options.device)):
+        rows.add("limit", name=name, per_second=rate)
+    for model in options.models:
+        flops, parameters = card_cells.operations(model, options.pixels)
+        rows.add("network", model=model, flops=flops, parameters=parameters, batch=options.batch)
+    _measure(rows, options, start + options.budget)
+    print(f"\n{card_table.markdown(rows.rows)}")
 
 
-def _measured(
-    model: str, where: torch.device, options: argparse.Namespace, limit: float
-) -> dict[str, Ratio | float]:
-    size, batch, count = options.size, options.batch, options.examples
-    images = torch.randint(0, 256, (count, 3, STORED, STORED), dtype=torch.uint8)
-    labels = torch.randint(0, CLASSES, (count,))
-    wanted = Recipe(
-        10**6, batch, 0.01, augmentation="crop-flip", channels_last=True, compile=options.compile
-    )
-    ours = untrained(model, CLASSES, size).to(where)
-    order = torch.Generator().manual_seed(0)
-    loop = train(ours, images.to(where), labels.to(where), View(size), wanted, order)
-    ways = {
-        "training loop": lambda: next(loop),
-        "bare step": _Bare(model, where, options),
-        "recipe": _Plain(model, images, labels, where, options),
-    }
-    if where.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(where)
-    times = in_turns(ways, options.rounds)
-    print(table(f"{model} at {size} px, batch {batch}", times, count, "images/s"))
-    rate = _operations(model, where, size) * count / min(times["training loop"])
-    peak = torch.cuda.max_memory_allocated(where) / 2**30 if where.type == "cuda" else 0.0
-    print(f"  utilisation {rate / limit:.2f}, peak memory of all three {peak:.2f} GiB")
-    return {
-        f"train_over_bare_{model}": Ratio.of(times["training loop"], times["bare step"]),
-        f"train_over_recipe_{model}": Ratio.of(times["training loop"], times["recipe"]),
-        f"utilisation_{model}": rate / limit,
-        f"ours_s_per_image_{model}": sorted(times["training loop"])[options.rounds // 2] / count,
-        f"recipe_s_per_image_{model}": sorted(times["recipe"])[options.rounds // 2] / count,
-    }
+class Rows:
+    """What is known so far, on the screen and on the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.rows = folder, list[dict[str, object]]()
+        (folder / "rows.jsonl").unlink(missing_ok=True)
+
+    def add(self, kind: str, **values: object) -> None:
+        """Keep one row, and write the table anew."""
+        row = {"kind": kind, **values}
+        self.rows.append(row)
+        line = json.dumps(row)
+        print(line, flush=True)
+        with (self.folder / "rows.jsonl").open("a", encoding="utf-8") as kept:
+            kept.write(f"{line}\n")
+        text = card_table.markdown(self.rows)
+        write_atomically(
+            self.folder / "card.md", lambda path: path.write_text(text, encoding="utf-8")
+        )
 
 
-class _Bare:
-    """Forward, backward and step on a batch that is there."""
-
-    def __init__(self, model: str, where: torch.device, options: argparse.Namespace) -> None:
-        order = torch.channels_last
-        network = untrained(model, CLASSES, options.size).to(where, memory_format=order)
-        self.network = network.train()
-        shape = (options.batch, 3, options.size, options.size)
-        self.pixels = torch.randn(shape, device=where).contiguous(memory_format=order)
-        self.labels = torch.randint(0, CLASSES, (options.batch,), device=where)
-        self.steps = -(-options.examples // options.batch)
-        wanted = Recipe(1, options.batch, 0.01)
-        self.optimizer, _ = optimise(list(self.network.parameters()), wanted)
-        if options.compile:
-            self.network.compile(dynamic=False)
-
-    def __call__(self) -> None:
-        for _ in range(self.steps):
-            loss = F.cross_entropy(self.network(self.pixels).float(), self.labels)
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
-        loss.item()  # waits for the card
+def _measure(rows: Rows, options: argparse.Namespace, end: float) -> None:
+    """Measure cell after cell while there is time for another."""
+    size = Size(options.pixels, options.batch, options.examples, options.rounds)
+    own = card_table.way_of_study()
+    slowest: dict[str, float] = {}
+    for name, model in _order(own, options.models):
+        expected = slowest.get(name, GUESS_COMPILED if name == COMPILED else GUESS)
+        if time.monotonic() + expected > end:
+            continue
+        start = time.monotonic()
+        try:
+            found = card_cells.cell(name, model, options.device, size, WAYS[own])
+        except Exception as error:  # one cell that fails costs no other
+            found = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
+        taken = time.monotonic() - start
+        slowest[name] = max(slowest.get(name, 0.0), taken)
+        rows.add("cell", model=model, name=name, **found, seconds=taken)
 
 
-class _Plain:
-    """An epoch of the plain recipe, in float32, outside our precision."""
-
-    def __init__(
-        self,
-        model: str,
-        images: Tensor,
-        labels: Tensor,
-        where: torch.device,
-        options: argparse.Namespace,
-    ) -> None:
-        network = untrained(model, CLASSES, options.size).to(where)
-        batches = recipe.loader(images.numpy(), labels.numpy(), options.size, options.batch)
-        self.where = where
-        self.epochs = recipe.epochs(network, batches, 0.01, device=where)
-
-    def __call__(self) -> None:
-        with torch.autocast(self.where.type, enabled=False):
-            next(self.epochs)
+def _order(own: str, models: list[str]) -> Iterator[tuple[str, str]]:
+    """List the cells, those first that the hours of the study are made of, compiled ones last."""
+    others = sorted((name for name in WAYS if name != own), key=lambda name: name == COMPILED)
+    for name in (own, *FIRST, *others):
+        for model in models:
+            yield name, model
 
 
-def _operations(model: str, where: torch.device, size: int) -> float:
-    """Count the floating-point operations of forward and backward, for one image."""
-    network = untrained(model, CLASSES, size).to(where)
-    pixels = torch.randn(2, 3, size, size, device=where)
-    with FlopCounterMode(display=False) as counter:
-        network(pixels).sum().backward()
-    return counter.get_total_flops() / 2
+def _edge(device: str) -> tuple[int, int]:
+    """Edge of the matrices whose product is the limit, and rounds."""
+    return (64, 2) if device == "cpu" else (8192, 5)
 
 
-def _matmul_rate(where: torch.device, edge: int) -> float:
-    """Measure how many floating-point operations a second a large matrix product makes."""
-    one = torch.randn(edge, edge, device=where)
-
-    def run() -> None:
-        for _ in range(10):
-            product = one @ one
-        product[0, 0].item()  # waits for the card
-
-    run()
-    return 10 * 2 * edge**3 / min(seconds(run) for _ in range(5))
-
-
-def _hours(figures: dict[str, Ratio | float], models: list[str]) -> str:
-    """Extrapolate what the baselines of study `paper` take, from measured seconds an image."""
-    paper = yaml.safe_load(STUDY.read_text(encoding="utf-8"))["paper"]
-    lines = ["the baselines of study paper, extrapolated, in hours of this device:"]
-    for way in ("ours", "recipe"):
-        total = 0.0
-        for role, network in paper["networks"].items():
-            if PLACE[role] not in models:
-                continue
-            for place in network.get("data", IMAGES):
-                entry = paper["data"][place]
-                epochs = (
-                    entry.get("epochs", network["epochs"])
-                    if isinstance(entry, dict)
-                    else network["epochs"]
-                )
-                images = IMAGES[place] * (1 - paper["validation"])
-                total += (
-                    figures[f"{way}_s_per_image_{PLACE[role]}"] * images * epochs * paper["trials"]
-                )
-        lines.append(f"  {way}: {total / 3600:.1f} ({', '.join(models)})")
-    return "\n".join(lines)
+def _conditions(options: argparse.Namespace) -> dict[str, object]:
+    """Say what the card is and what drives it."""
+    told = {key: value for key, value in vars(options).items() if key not in ("out", "models")}
+    about: dict[str, object] = {"machine": conditions(**told), "card": "none: a CPU stands in"}
+    if options.device == "cpu":
+        return about
+    with processor(options.device, torch.get_num_threads()) as where:
+        properties = torch.cuda.get_device_properties(where)
+        about["card"] = f"{properties.name}, {properties.total_memory / 2**30:.1f} GiB"
+        identity = f"GPU-{properties.uuid}"
+    about["cuda"], about["cudnn"] = torch.version.cuda, torch.backends.cudnn.version()
+    fields = "driver_version,clocks.sm,clocks.max.sm,clocks.mem,power.limit,temperature.gpu"
+    command = ["nvidia-smi", f"--id={identity}", f"--query-gpu={fields}", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        about |= dict(zip(fields.split(","), answer.stdout.strip().split(", "), strict=True))
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        about["driver_version"] = f"not known: {error}"
+    return about
 
 
 if __name__ == "__main__":

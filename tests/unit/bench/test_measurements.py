@@ -1,7 +1,6 @@
 """The tools that measure: turns, warming up and ratios; and the smallest of runs."""
 
 import json
-import re
 import runpy
 import sys
 from pathlib import Path
@@ -75,19 +74,3 @@ def test_memory_is_measured_as_views_grow(tmp_path, monkeypatch, capsys):
     *_, one, two = (line.split() for line in capsys.readouterr().out.splitlines())
     assert [one[:2], two[:2]] == [["1", "views"], ["2", "views"]]
     assert float(two[3]) == pytest.approx(2 * float(one[3]), abs=1)
-
-
-@pytest.mark.parametrize("model", ["small_vgg"])
-def test_a_card_is_measured_where_the_cpu_stands_in(monkeypatch, capsys, model):
-    small = ["--device", "cpu", "--size", "16", "--examples", "40", "--batch", "20"]
-    run(monkeypatch, "card", *small, "--rounds", "2", "--models", model, "--precision", "float32")
-    printed = capsys.readouterr().out
-    assert f"train_over_recipe_{model}" in printed
-    assert "one product of 1024 x 1024 matrices" in printed
-    assert re.search(r"utilisation \d+\.\d", printed)
-
-
-def test_without_a_card_nothing_is_measured(monkeypatch, capsys):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    run(monkeypatch, "card")
-    assert capsys.readouterr().out == "no CUDA card: not measured\n"
