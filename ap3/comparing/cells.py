@@ -42,3 +42,21 @@ def shortened(text: str, most: int) -> str:
     """
     half = most // 2
     return text if len(text) <= most else f"{text[:half]}…{text[len(text) - (most - half - 1) :]}"
+
+
+def cut(text: str, most: int) -> str:
+    """Leave out the end of a long text.
+
+    Parameters
+    ----------
+    text
+        Any.
+    most
+        Characters that it may have.
+
+    Examples
+    --------
+    >>> cut("kept 4 of 8 rows: 0 2 5 7", 18)
+    'kept 4 of 8 rows:…'
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -6,9 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from ap3.comparing.cells import RANKED_BY, spelled
+from ap3.comparing.cells import RANKED_BY, cut, spelled
 from ap3.latent import FULL_PRUNING_KL
 
+_LONGEST = 200
 _EXPLAINED = {
     "version": "which pruned version of the baseline",
     "layer": "name of the layer; a tensor of two or more dimensions",
@@ -86,7 +87,7 @@ def _row(row: dict[str, Any], names: list[str], largest: float) -> str:
 
 def _cell(name: str, value: Any, largest: float) -> str:
     if isinstance(value, bool | str):
-        return f"<td>{escape(spelled(value))}</td>"
+        return f"<td>{escape(cut(spelled(value), _LONGEST))}</td>"
     look = ' class="number"'
     if name == RANKED_BY and largest > 0 and value > 0:
         colour = f"hsl({120 * (1 - min(value / FULL_PRUNING_KL, 1)):.0f} 60% 80%)"

@@ -5,9 +5,10 @@ import sys
 
 import pandas as pd
 
-from ap3.comparing.cells import spelled
+from ap3.comparing.cells import cut, spelled
 from ap3.comparing.comparison import Comparison, with_totals
 
+_LONGEST_DETAIL = 30
 _FORMULAS = ("=", "+", "-", "@")
 
 
@@ -32,6 +33,8 @@ def show(table: Comparison) -> None:
     rows = with_totals(table)
     if "detail" in rows and not rows["detail"].any():
         rows = rows.drop(columns="detail")
+    elif "detail" in rows:
+        rows["detail"] = [cut(text, _LONGEST_DETAIL) for text in rows["detail"]]
     print(rows.map(spelled).to_string(index=False))
 
 

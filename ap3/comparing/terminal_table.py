@@ -10,12 +10,13 @@ from typing import Any
 import pandas as pd
 from rich.text import Text
 
-from ap3.comparing.cells import RANKED_BY, spelled
+from ap3.comparing.cells import RANKED_BY, cut, spelled
 from ap3.comparing.comparison import Comparison
 from ap3.latent import FULL_PRUNING_KL
 
 _WORDS = ("version", "layer", "kind", "detail", "fine_tuned")
 _BAR = 10
+_LONGEST_DETAIL = 60
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _SLIGHT, _STRONG = 0.1, 0.5  # of what pruning the whole layer gives
 
@@ -122,5 +123,6 @@ def _title(name: str) -> tuple[str, str]:
 def _done(row: dict[str, Any]) -> str:
     """Say what was done to a layer, in words."""
     kind, detail = str(row.get("kind", "")), str(row.get("detail", ""))
+    detail = cut(detail, _LONGEST_DETAIL)
     tuned = "fine-tuned" if row.get("fine_tuned") and kind and kind != "fine-tuned" else ""
     return ", ".join(part for part in (f"{kind}: {detail}" if detail else kind, tuned) if part)

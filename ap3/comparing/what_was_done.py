@@ -22,7 +22,6 @@ _FULL = 0.95  # of what an N:M pattern allows, where one is said to be there
 _FEWEST_GROUPS = 8
 _BY_CHANCE = 2e-3  # share of zeros that training on can leave behind
 _ALTERED = 1e-3  # share of the weights left that are something else, after fine-tuning
-_MOST_SPANS = 12
 _SMALLEST_HEAD = 8
 _ATTENTION = re.compile(r"attn|attention|(^|\.)[qkvo]_proj|in_proj_weight|query|key|value")
 
@@ -76,7 +75,7 @@ def done_to(
     >>> one = np.arange(1.0, 17).reshape(4, 4)
     >>> two = one * np.array([[1], [0], [1], [1]])
     >>> done_to("fc", sums_of(one.ravel(), two.ravel(), (4, 4), None), one, two)
-    Done(kind='rows zeroed', detail='1 of 4', is_fine_tuned=False)
+    Done(kind='rows zeroed', detail='1 of 4: 1', is_fine_tuned=False)
     """
     left = sums.weights - sums.zeros
     altered = sums.unexplained - sums.new_zeros
@@ -126,7 +125,7 @@ def _removed(kept: Kept, shape: tuple[int, ...]) -> tuple[str, str]:
         ("rows", "columns"), (kept.rows, kept.columns), shape, strict=False
     ):
         if len(indices) < count:
-            parts.append((what, f"kept {what} {spans(indices)} of {count}"))
+            parts.append((what, f"kept {len(indices)} of {count} {what}: {spans(indices)}"))
     kind = " and ".join(what for what, _ in parts)
     return f"{kind} removed", f"{'; '.join(said for _, said in parts)}, recognised by their values"
 
@@ -174,16 +173,17 @@ def _structured(
         ((what, indices),) = parts.items()
         width = head_width(indices, counts[what])
         if width:
-            heads = np.unique(indices // width)
-            return (
-                "heads zeroed",
-                f"{spans(heads)} of {counts[what] // width} ({width} {what} each)",
-            )
+            heads, count = np.unique(indices // width), counts[what] // width
+            return "heads zeroed", f"{_listed(heads, count)} ({width} {what} each)"
     if len(parts) == 1:
         ((what, indices),) = parts.items()
-        return f"{what} zeroed", f"{spans(indices)} of {counts[what]}"
-    said = "; ".join(f"{what} {spans(i)} of {counts[what]}" for what, i in parts.items())
+        return f"{what} zeroed", _listed(indices, counts[what])
+    said = "; ".join(f"{what} {_listed(i, counts[what])}" for what, i in parts.items())
     return "rows and columns zeroed", said
+
+
+def _listed(indices: NDArray[np.int64], count: int) -> str:
+    return f"{len(indices)} of {count}: {spans(indices)}"
 
 
 def head_width(indices: NDArray[np.int64], count: int) -> int:
@@ -228,8 +228,7 @@ def spans(indices: NDArray[np.int64]) -> str:
         f"{first}" if first == last else f"{first}-{last}"
         for first, last in zip(starts, ends, strict=True)
     ]
-    more = len(spelled) - _MOST_SPANS
-    return " ".join(spelled[:_MOST_SPANS]) + (f" … ({more} more)" if more > 0 else "")
+    return " ".join(spelled)
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,13 @@ import re
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Self
 
 from ap3 import __version__
-from ap3.machine.terminal import LONG, console
+from ap3.machine.terminal import LONG, wheel
 
 _PACKAGES = ("numpy", "scipy", "pandas", "matplotlib", "torch", "torchvision")
 _LINE = re.compile(
@@ -85,23 +84,13 @@ def timed(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(*given: Any, **options: Any) -> None:
         start = time.monotonic()
-        with _waiting(command.__name__):
+        with wheel(f"ap3 {command.__name__}"):
             command(*given, **options)
         seconds = time.monotonic() - start
         if sys.stderr.isatty() and seconds > LONG:
             print(f"{command.__name__}: done in {seconds:.1f} s", file=sys.stderr)
 
     return run
-
-
-@contextmanager
-def _waiting(name: str) -> Iterator[None]:
-    """Turn a wheel on a terminal, under which a stage may draw bars of its own."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    with console().status(f"ap3 {name}"):
-        yield
 
 
 def _device() -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ap3.errors import InvalidValueError
+from ap3.machine import terminal
 from ap3.stages import latent_options
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def compare(
         table = table.ranked(sort or RANKED_BY, top)
         if len(table) < count:
             remarks.append(f"{len(table):,} of {count:,} rows are shown; totals are of all.")
+    terminal.rest()
     where = sys.stderr if as_json or as_csv else sys.stdout
     for sentence in table.sentences:
         print(sentence, file=where, flush=True)

@@ -175,7 +175,7 @@ def test_on_a_terminal_every_number_is_shown_within_its_width(width, is_unicode)
         for column in ("ap2", "relative_distance", "ap3_gaussian", "ap3_student_t"):
             for value in [*table[column], *table.totals[column]]:
                 assert f"{value:.4g}" in text
-        assert "rows zeroed: 0 5 10 15 of 16" in " ".join(text.split())
+        assert "rows zeroed: 4 of 16: 0 5 10 15" in " ".join(text.split())
         assert text.isascii() != is_unicode
 
 

@@ -106,11 +106,11 @@ def test_which_rows_and_heads():
     one = np.random.default_rng(0).standard_normal((64, 32))
     two = one.copy()
     two[[1, 3, 4, 5]] = 0
-    assert only(one, two).detail == "1 3-5 of 64"
+    assert only(one, two).detail == "4 of 64: 1 3-5"
     three = one.copy()
     three.reshape(4, 16, 32)[[1, 3]] = 0
     (row,) = compare({"attn.q_proj.weight": one}, {"attn.q_proj.weight": three}).itertuples()
-    assert (row.kind, row.detail) == ("heads zeroed", "1 3 of 4 (16 rows each)")
+    assert (row.kind, row.detail) == ("heads zeroed", "2 of 4: 1 3 (16 rows each)")
 
 
 def test_arguments_the_wrong_way_round():
