@@ -144,6 +144,30 @@ class Replay:
         with self._replayed(names):
             return torch.func.jvp(logits, point, tangent)[1]
 
+    def uses(self, name: str) -> float:
+        """Count how often one weight is multiplied for an example of the recorded batch.
+
+        That is the number of places or tokens that its layer puts out, over all of its calls.
+
+        Parameters
+        ----------
+        name
+            Full name of a weight.
+        """
+        batch, _ = self._held()
+        weight = self.network.get_parameter(name)
+        total = 0.0
+        for chain in self._owners[name]:
+            called = {one.module for one in self._calls}
+            around = next((module for module in chain if module in called), None)
+            for one in self._calls:
+                if one.module is around:
+                    outputs = [part for part in tree_leaves(one.output) if isinstance(part, Tensor)]
+                    is_holder = around is chain[0]
+                    width = len(weight) if is_holder else outputs[0].shape[-1]
+                    total += outputs[0].numel() / len(batch.labels) / width
+        return total or 1.0
+
     def _held(self) -> tuple[Batch, Tensor]:
         if self._batch is None or self._before is None:
             raise RuntimeError("record a batch first")

@@ -1,0 +1,193 @@
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.func import functional_call
+from torch.nn.utils import prune
+
+from ap3.diagnosing.explain import REST, explain
+from ap3.errors import InvalidTypeError, InvalidValueError
+
+
+def network(norm=False):
+    torch.manual_seed(0)
+    middle = nn.BatchNorm1d(6) if norm else nn.Tanh()
+    made = nn.Sequential(nn.Linear(5, 6), middle, nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 4))
+    return made.double()
+
+
+def batches(count=3, n=7):
+    generator = torch.Generator().manual_seed(3)
+    return [
+        (
+            torch.randn(n, 5, generator=generator, dtype=torch.float64),
+            torch.randint(4, (n,), generator=generator),
+        )
+        for _ in range(count)
+    ]
+
+
+def pruned(of, amount=0.4):
+    state = {name: tensor.clone() for name, tensor in of.state_dict().items()}
+    for name in ("0.weight", "2.weight"):
+        small = state[name].abs() <= state[name].abs().flatten().kthvalue(12)[0]
+        state[name][small] = 0
+    state["4.bias"] += 0.3
+    return state
+
+
+def losses(module, state, examples):
+    x, y = (torch.cat(parts) for parts in zip(*examples, strict=True))
+    with torch.no_grad():
+        logits = functional_call(copy.deepcopy(module).eval(), state, (x,))
+    return F.cross_entropy(logits, y, reduction="none"), logits.argmax(1) == y, logits
+
+
+def test_every_number_is_that_of_the_definition():
+    net, data = network(), batches()
+    state = pruned(net)
+    found = explain(net, state, data)
+    before, right, _ = losses(net, dict(net.state_dict()), data)
+    after, still, _ = losses(net, state, data)
+    difference = (after - before).numpy()
+    assert found.network["pd_loss"] == pytest.approx(difference.mean(), abs=1e-13)
+    assert found.network["pd_loss_se"] == pytest.approx(difference.std(ddof=1) / 21**0.5, rel=1e-12)
+    assert found.network["pd_accuracy"] == pytest.approx(
+        float(right.double().mean() - still.double().mean()), abs=1e-15
+    )
+    rows = found.table.set_index("layer")
+    assert set(rows.index) == {"0", "2", REST}
+    for layer, names in (("0", ["0.weight"]), ("2", ["2.weight"]), (REST, ["4.bias"])):
+        alone, _, _ = losses(net, dict(net.state_dict()) | {k: state[k] for k in names}, data)
+        assert rows.loc[layer, "pd_loss"] == pytest.approx(
+            float((alone - before).mean()), abs=1e-13
+        )
+    assert found.single_layers.value == pytest.approx(rows["pd_loss"].sum(), abs=1e-13)
+    assert found.together.value == pytest.approx(
+        found.network["pd_loss"] - rows["pd_loss"].sum(), abs=1e-13
+    )
+    ap2 = {
+        layer: float((state[f"{layer}.weight"] - net[int(layer)].weight.detach()).square().sum())
+        for layer in "02"
+    }
+    for layer, value in ap2.items():
+        assert rows.loc[layer, "ap2"] == pytest.approx(value, rel=1e-12)
+        norm = float(net[int(layer)].weight.square().sum())
+        assert rows.loc[layer, "ap3_gaussian"] == pytest.approx(1.9 * value / norm, rel=1e-12)
+    assert found.network["ap2"] == pytest.approx(sum(ap2.values()), rel=1e-12)
+
+
+def test_the_pd_is_slope_plus_kl_exactly():
+    net = network()
+    found = explain(net, pruned(net), batches())
+    for row in (found.network, *found.rows):
+        assert row["pd_loss"] == pytest.approx(row["slope"] + row["kl_predictions"], abs=1e-12)
+
+
+def test_the_gauss_newton_form_is_that_of_the_dense_jacobian():
+    net, data = network(), batches()
+    state = pruned(net)
+    found = explain(net, state, data)
+    x = torch.cat([inputs for inputs, _ in data])
+    weights = {name: tensor.detach() for name, tensor in net.named_parameters()}
+    jacobian = torch.func.jacrev(lambda given: functional_call(net, given, (x,)))(weights)
+    p = net(x).detach().softmax(1)
+
+    def form(names):
+        u = sum(
+            torch.einsum("nci,i->nc", jacobian[k].flatten(2), (state[k] - weights[k]).flatten())
+            for k in names
+        )
+        return 0.5 * float(((p * u.square()).sum(1) - (p * u).sum(1).square()).mean())
+
+    rows = found.table.set_index("layer")["gauss_newton"]
+    assert rows["0"] == pytest.approx(form(["0.weight"]), rel=1e-10)
+    assert rows["2"] == pytest.approx(form(["2.weight"]), rel=1e-10)
+    together = ["0.weight", "2.weight", "4.bias"]
+    assert found.network["gauss_newton"] == pytest.approx(form(together), rel=1e-10)
+
+
+def test_the_network_is_left_as_it_was():
+    net = network(norm=True).train()
+    net[1].eval()
+    before = copy.deepcopy(net.state_dict())
+    explain(net, pruned(net), batches())
+    assert [module.training for module in net] == [True, False, True, True, True]
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in net.parameters())
+
+
+def test_what_became_of_batch_norm_is_said():
+    net = network(norm=True)
+    state = pruned(net)
+    assert any("not estimated again" in remark for remark in explain(net, state, batches()).remarks)
+    state["1.running_var"] *= 2
+    found = explain(net, state, batches())
+    assert any("1 of 1 layers differ" in remark for remark in found.remarks)
+    assert explain(network(), pruned(network()), batches()).remarks == []
+
+
+def test_modules_with_masks_files_and_ties_are_taken(tmp_path):
+    net = network()
+    other = copy.deepcopy(net)
+    prune.l1_unstructured(other[0], "weight", 12)
+    from_module = explain(net, other, batches())
+    torch.save(other.state_dict(), tmp_path / "pruned.pt")
+    from_file = explain(net, str(tmp_path / "pruned.pt"), batches())
+    pd.testing.assert_frame_equal(from_module.table, from_file.table)
+    tied = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5)).double()
+    tied[2].weight = tied[0].weight
+    changed = {name: tensor.clone() for name, tensor in tied.state_dict().items()}
+    changed["0.weight"][0] = 0
+    changed["2.weight"][0] = 0
+    found = explain(tied, changed, [(x, y % 4) for x, y in batches()])
+    assert found.table["layer"].tolist() == ["0"]
+    before, _, _ = losses(tied, {}, batches())
+    after, _, _ = losses(tied, {k: v for k, v in changed.items() if k != "2.weight"}, batches())
+    assert found.network["pd_loss"] == pytest.approx(float((after - before).mean()), abs=1e-13)
+
+
+def test_the_order_and_the_number_of_batches_do_not_matter():
+    net = network()
+    one = explain(net, pruned(net), batches())
+    many = [(x[i : i + 1], y[i : i + 1]) for x, y in batches() for i in range(7)]
+    pd.testing.assert_frame_equal(one.table, explain(net, pruned(net), iter(many)).table)
+
+
+def test_it_reads_as_text_html_and_csv(tmp_path):
+    net = network()
+    found = explain(net, pruned(net), batches())
+    assert found.verdict.startswith("pruning ")
+    assert "±" in found.verdict
+    assert "network" in str(found)
+    assert max(map(len, str(found).splitlines())) <= 100
+    assert "<table" in found._repr_html_()
+    found.to_csv(tmp_path / "layers.csv")
+    read = pd.read_csv(tmp_path / "layers.csv", dtype={"layer": str})
+    pd.testing.assert_frame_equal(read, found.table)
+    assert found.to_csv().startswith("layer,weights,sparsity,ap2,ap3_gaussian")
+
+
+def test_equal_networks():
+    net = network()
+    found = explain(net, net, batches())
+    assert found.verdict == "the two networks are equal: nothing was pruned."
+    assert found.table.empty
+    assert found.network["pd_loss"] == 0
+
+
+def test_networks_that_do_not_fit():
+    net = network()
+    state = pruned(net)
+    with pytest.raises(InvalidValueError, match=r"lacks 4\.bias"):
+        explain(net, {k: v for k, v in state.items() if k != "4.bias"}, batches())
+    with pytest.raises(InvalidValueError, match=r"0.weight has shape \(3, 5\)"):
+        explain(net, state | {"0.weight": torch.zeros(3, 5)}, batches())
+    with pytest.raises(InvalidValueError, match=r"0.weight of the pruned network must be finite"):
+        explain(net, state | {"0.weight": torch.full((6, 5), np.nan)}, batches())
+    with pytest.raises(InvalidTypeError, match="but is a int"):
+        explain(net, 3, batches())
