@@ -20,7 +20,7 @@ from ap3.measuring.output_distances import flipped
 from ap3.measuring.predictive_law import forward_kl
 from ap3.measuring.slopes import slope_before
 
-QUANTITIES = ("pd_loss", "pd_accuracy", "kl_predictions", "slope", "flips")
+QUANTITIES: tuple[str, ...] = ("pd_loss", "pd_accuracy", "kl_predictions", "slope", "flips")
 """What `of_examples` gives, by name."""
 
 

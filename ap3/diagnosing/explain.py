@@ -30,13 +30,17 @@ _LAST = ("gauss_newton",)
 class Explanation(Result):
     """A row for each layer that differs, and for everything else that does, biggest damage first.
 
-    Attributes
+    Parameters
     ----------
     table
         `layer`, `weights`, `sparsity`, `ap2`, AP3 in nats (`ap3_gaussian`, `ap3_student_t`,
         `gauss_newton`: ½ E Var_p(JΔ)), and of the change of this layer alone `pd_loss` (nats),
         `pd_accuracy`, `kl_predictions`, `slope` and `flips`, each with its standard error under
         `…_se`; `share`: of the network's PD of the loss.
+    verdict
+        What it says, in one sentence; ± are 95 % intervals.
+    remarks
+        What a reader has to know, such as what became of BatchNorm.
     network
         The same of the whole network: sums of AP2 and AP3, the joint Gauss–Newton form, and what all
         changes do together.

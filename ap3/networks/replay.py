@@ -163,7 +163,8 @@ class Replay:
             for one in self._calls:
                 if one.module is around:
                     outputs = [part for part in tree_leaves(one.output) if isinstance(part, Tensor)]
-                    is_holder = around is chain[0]
+                    # Attention holds the weights of its projections beside those of its modules.
+                    is_holder = around is chain[0] and name.endswith(".weight")
                     width = len(weight) if is_holder else outputs[0].shape[-1]
                     total += outputs[0].numel() / len(batch.labels) / width
         return total or 1.0

@@ -76,7 +76,7 @@ def test_every_number_is_that_of_the_definition():
     }
     for layer, value in ap2.items():
         assert rows.loc[layer, "ap2"] == pytest.approx(value, rel=1e-12)
-        norm = float(net[int(layer)].weight.square().sum())
+        norm = float(net[int(layer)].weight.detach().square().sum())
         assert rows.loc[layer, "ap3_gaussian"] == pytest.approx(1.9 * value / norm, rel=1e-12)
     assert found.network["ap2"] == pytest.approx(sum(ap2.values()), rel=1e-12)
 

@@ -1,0 +1,318 @@
+"""How much of each layer to prune under a budget, from a scan: `ap3.allocate`."""
+
+import json
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from ap3.diagnosing.allocations import WAYS, Counts, Layer, Layers, predicted, total_cost
+from ap3.diagnosing.damage import Mean, Tally, of_examples
+from ap3.diagnosing.result import Result
+from ap3.diagnosing.scan import Scan
+from ap3.errors import InvalidTypeError, InvalidValueError
+from ap3.files import storage
+from ap3.latent.vectors import to_numpy
+from ap3.machine.progress import counted
+from ap3.networks.batches import checked
+from ap3.networks.logits import call, device_of, evaluating, first_logits
+from ap3.pruning.masks import pruning_mask
+
+MEASURED = ("kl_predictions", "pd_loss", "pd_accuracy", "flips")
+
+
+class Allocation(Result):
+    """A row for each way to allocate, that of least measured damage first.
+
+    Parameters
+    ----------
+    table
+        `allocation`, `weights_left`, `flops_left` (shares of the layers scanned), what single layers
+        foretell (`predicted_calibrated`, `predicted_curves`: KL of predictions in nats), and what was
+        measured with all layers pruned: `kl_predictions`, `pd_loss`, `pd_accuracy`, `flips`, each
+        with its standard error under `…_se`.
+    verdict, remarks
+        Sentences, as of an `Explanation`.
+    chosen
+        The way of least measured KL, or the calibrated one where nothing was measured.
+    counts
+        How many weights of each layer go, by way and layer.
+    scan
+        What it was made from.
+    """
+
+    shown = ("allocation", "weights_left", "predicted_calibrated", *MEASURED[:3])
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        verdict: str,
+        remarks: list[str],
+        chosen: str,
+        counts: Mapping[str, Counts],
+        scan: Scan,
+    ) -> None:
+        super().__init__(table, verdict, remarks)
+        self.chosen, self.counts, self.scan = chosen, counts, scan
+
+    def ratios(self, way: str | None = None) -> dict[str, float]:
+        """Return the ratio of each layer.
+
+        Parameters
+        ----------
+        way
+            Of the allocations in the table; the chosen one if None.
+        """
+        counts = self._counts(way)
+        weights = _weights(self.scan)
+        return {layer: count / weights[layer].numel() for layer, count in counts.items()}
+
+    def to_json(self, path: str | PathLike[str], way: str | None = None) -> None:
+        """Write the ratios as JSON: an object by layer.
+
+        Parameters
+        ----------
+        path
+            Of the file.
+        way
+            As `ratios` takes it.
+        """
+        text = json.dumps(self.ratios(way), indent=2) + "\n"
+        storage.write_atomically(Path(path), lambda partial: partial.write_text(text, "utf-8"))
+
+    def state(self, way: str | None = None) -> dict[str, Tensor]:
+        """Return the state dict of the pruned network; a tied weight is pruned under all its names.
+
+        Parameters
+        ----------
+        way
+            As `ratios` takes it.
+        """
+        network, counts = self.scan.network, self._counts(way)
+        pruned = {id(w): new for w, new in _pruned(self.scan, counts).values()}
+        held = dict(network.named_parameters(remove_duplicate=False))
+        return {
+            name: pruned.get(id(held[name]), tensor) if name in held else tensor
+            for name, tensor in network.state_dict().items()
+        }
+
+    def save(self, path: str | PathLike[str], way: str | None = None) -> None:
+        """Write the pruned network as a safetensors file.
+
+        Parameters
+        ----------
+        path
+            Of the file.
+        way
+            As `ratios` takes it.
+        """
+        from safetensors.torch import save_file
+
+        state = {name: tensor.contiguous().clone() for name, tensor in self.state(way).items()}
+        storage.write_atomically(Path(path), lambda partial: save_file(state, partial))
+
+    def torch_calls(self, way: str | None = None) -> str:
+        """Return calls of `torch.nn.utils.prune` that prune `network` alike, to paste.
+
+        Parameters
+        ----------
+        way
+            As `ratios` takes it.
+        """
+        lines = ["from torch.nn.utils import prune", ""]
+        for layer, count in self._counts(way).items():
+            module, _, parameter = self.scan.names[layer].rpartition(".")
+            if count:
+                lines.append(
+                    f"prune.l1_unstructured(network.get_submodule({module!r}), {parameter!r}, {count})"
+                )
+        return "\n".join(lines) + "\n"
+
+    def _counts(self, way: str | None) -> Counts:
+        chosen = self.chosen if way is None else way
+        if chosen not in self.counts:
+            raise InvalidValueError(
+                f"the allocation is {chosen!r}, but must be one of {', '.join(self.counts)}."
+            )
+        return self.counts[chosen]
+
+
+def allocate(
+    scan: Scan,
+    budget: float,
+    of: str = "weights",
+    batches: Iterable[Any] | None = None,
+    measure: bool = True,
+) -> Allocation:
+    """Choose a ratio for each layer, so that a budget of weights or of FLOPs is left.
+
+    Six ways are put side by side: by the calibrated law, by the measured curves, uniform, by global
+    magnitude, by LAMP and by ERK. What they do is foretold from the scan, which saw single layers
+    only, and measured over the batches, in one pass for all. The way of least measured KL of the
+    predictions is chosen.
+
+    Parameters
+    ----------
+    scan
+        What `ap3.scan` found with mode `lowest`.
+    budget
+        Share of the scanned layers' weights (or FLOPs) that may stay, above 0 and below 1: of 0.2 a
+        fifth stays and 80 % are pruned.
+    of
+        `weights` or `flops`: multiplications with a weight, per example.
+    batches
+        To measure on; those of the scan if None.
+    measure
+        Whether to measure at all.
+
+    Returns
+    -------
+    Allocation
+        Prints as a verdict and a table; `.ratios()`, `.to_json()`, `.save()`, `.torch_calls()`.
+
+    Raises
+    ------
+    UserError
+        If the budget is none, the scan is of another mode, or its batches can be gone through once
+        only.
+
+    Examples
+    --------
+    >>> from ap3.diagnosing.scan import scan
+    >>> torch.manual_seed(0); network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    <torch...>
+    >>> data = [(torch.randn(50, 4), torch.randint(3, (50,)))]
+    >>> found = allocate(scan(network, data), 0.25)
+    >>> sum(found.counts["calibrated"].values()), len(found.table)
+    (42, 6)
+    """
+    layers, amount = _layers(scan, of), 0.0
+    if isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget < 1:
+        raise InvalidValueError(
+            f"the budget is {budget!r}, but must be the share that stays, above 0 and below 1."
+        )
+    amount = (1 - budget) * total_cost(layers)
+    if of == "weights":
+        amount = round(amount)
+    counts = {way: spread(layers, amount) for way, spread in WAYS.items()}
+    tally = (
+        _measured(scan, counts, scan.batches if batches is None else batches) if measure else None
+    )
+    rows = []
+    flops = scan.table.drop_duplicates("layer").set_index("layer")["uses"]
+    for way, mine in counts.items():
+        left = {layer: layers[layer].size - count for layer, count in mine.items()}
+        whole = {layer: layers[layer].size for layer in mine}
+        row: dict[str, Any] = {
+            "allocation": way,
+            "weights_left": sum(left.values()) / sum(whole.values()),
+            "flops_left": sum(left[layer] * flops[layer] for layer in mine)
+            / sum(whole[layer] * flops[layer] for layer in mine),
+            **predicted(layers, mine, 1 - budget),
+        }
+        rows.append(row | (tally.columns(way, MEASURED) if tally else {}))
+    table = pd.DataFrame(rows)
+    if tally:
+        table = table.sort_values("kl_predictions", kind="stable").reset_index(drop=True)
+    chosen = str(table["allocation"].iloc[0])
+    verdict = _verdict(table, tally, budget, of)
+    return Allocation(table, verdict, _remarks(scan, batches, tally), chosen, counts, scan)
+
+
+def _layers(scan: Scan, of: str) -> Layers:
+    if not isinstance(scan, Scan):
+        raise InvalidTypeError(
+            f"allocate takes what ap3.scan returned, but was given a {type(scan).__name__}."
+        )
+    if scan.mode != "lowest":
+        raise InvalidValueError(
+            f"the scan pruned by mode {scan.mode!r}, but an allocation prunes the weights of lowest "
+            "magnitude; scan with mode='lowest'."
+        )
+    if of not in ("weights", "flops"):
+        raise InvalidValueError(f"of is {of!r}, but must be weights or flops.")
+    found = {}
+    for layer, rows in scan.table.groupby("layer", sort=False):
+        weight = _weights(scan)[str(layer)]
+        squares = np.sort(np.square(to_numpy(weight).astype(np.float64)), axis=None)
+        found[str(layer)] = Layer(
+            squares,
+            tuple(weight.shape),
+            1.0 if of == "weights" else float(rows["uses"].iloc[0]),
+            rows["ratio"].to_numpy(np.float64),
+            rows["kl_predictions"].to_numpy(np.float64),
+        )
+    return found
+
+
+def _weights(scan: Scan) -> dict[str, nn.Parameter]:
+    return {layer: scan.network.get_parameter(name) for layer, name in scan.names.items()}
+
+
+def _pruned(scan: Scan, counts: Counts) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return each layer's weights and its pruned ones, by the full name."""
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+    for layer, weight in _weights(scan).items():
+        ratio = counts[layer] / weight.numel()
+        mask = pruning_mask(weight.detach().cpu(), "lowest", ratio).bool().to(weight.device)
+        found[scan.names[layer]] = (
+            weight,
+            torch.where(mask, weight.detach(), 0.0).to(weight.dtype),
+        )
+    return found
+
+
+def _measured(scan: Scan, counts: Mapping[str, Counts], batches: Iterable[Any]) -> Tally:
+    """Run every way over the batches, in one pass; a copy of the layers for each is held."""
+    if iter(batches) is batches:
+        raise InvalidValueError(
+            "the batches can be gone through once only, and the scan has done so; give "
+            "batches=… to allocate, such as a list or a DataLoader."
+        )
+    network, tally = scan.network, Tally()
+    changed = {
+        way: {name: new for name, (_, new) in _pruned(scan, mine).items()}
+        for way, mine in counts.items()
+    }
+    with evaluating(network):
+        for batch in counted(checked(batches, device_of(network)), "batches"):
+            before = first_logits(network, batch)
+            for way, state in changed.items():
+                tally.add(way, of_examples(before, call(network, batch, state), batch.labels))
+    return tally
+
+
+def _remarks(scan: Scan, batches: Any, tally: Tally | None) -> list[str]:
+    if tally is None:
+        return ["nothing was measured: the damage is foretold from single layers."]
+    where = "the batches of the scan" if batches is None else "the batches given to allocate"
+    norms = [remark for remark in scan.remarks if remark.startswith("BatchNorm")]
+    return [
+        f"measured on {where}; the choice is made there, so judge it on others.",
+        "predicted_… is the KL of the predictions; single layers say little where it is large.",
+        *norms,
+    ]
+
+
+def _verdict(table: pd.DataFrame, tally: Tally | None, budget: float, of: str) -> str:
+    unit = "weights" if of == "weights" else "multiplications"
+    best = table.iloc[0]
+    head = f"with {100 * budget:g} % of the {unit} left, "
+    if tally is None:
+        return f"{head}the calibrated law foretells {best['predicted_calibrated']:.3g} nats."
+    parts = [
+        f"{_mean(tally, row['allocation'], 'pd_loss')} nats and "
+        f"{_mean(tally, row['allocation'], 'pd_accuracy', 100)} points of accuracy"
+        for row in (best, table.set_index("allocation").loc[["uniform"]].reset_index().iloc[0])
+    ]
+    found = f"{head}the allocation {best['allocation']} loses least: {parts[0]}"
+    return f"{found}." if best["allocation"] == "uniform" else f"{found} (uniform: {parts[1]})."
+
+
+def _mean(tally: Tally, way: str, name: str, factor: float = 1.0) -> Mean:
+    return tally.mean(way, name).scaled(factor)

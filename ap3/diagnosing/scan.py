@@ -1,0 +1,245 @@
+"""How sensitive every layer of a network is: each pruned alone at several ratios. `ap3.scan`."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from math import prod
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ap3.config.seeds import derive
+from ap3.diagnosing.damage import Mean, Tally, of_examples
+from ap3.diagnosing.layer_laws import LayerLaws
+from ap3.diagnosing.result import Result
+from ap3.errors import InvalidValueError
+from ap3.latent.vectors import to_numpy
+from ap3.machine.progress import counted
+from ap3.networks.batches import checked
+from ap3.networks.layers import parameters
+from ap3.networks.logits import device_of, evaluating
+from ap3.networks.replay import Replay
+from ap3.pruning.masks import pruning_mask
+
+RATIOS = (0.3, 0.5, 0.7, 0.9, 0.98)
+"""At which layers are pruned by default; close to 1 where the curves are steep."""
+
+
+class Scan(Result):
+    """A row for each layer and ratio.
+
+    Parameters
+    ----------
+    table
+        `layer`, `weights`, `ratio`, `pruned` (how many weights), `uses` (how often a weight is
+        multiplied for one example: multiplications are weights × uses), AP2, AP3 in nats, and of
+        this pruning `pd_loss` (nats), `pd_accuracy`, `kl_predictions`, `slope`, `flips`, each with its
+        standard error under `…_se`. `calibration` is a_l, KL of predictions ÷ AP3 Gaussian.
+    verdict, remarks
+        Sentences, as of an `Explanation`.
+    network, batches
+        What was scanned.
+    mode
+        How weights were chosen.
+    names
+        Full name of every layer's weight, by layer.
+    """
+
+    shown = (
+        "layer",
+        "weights",
+        "ratio",
+        "ap3_gaussian",
+        "kl_predictions",
+        "pd_loss",
+        "pd_accuracy",
+    )
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        verdict: str,
+        remarks: list[str],
+        network: nn.Module,
+        batches: Iterable[Any],
+        mode: str,
+        names: Mapping[str, str],
+    ) -> None:
+        super().__init__(table, verdict, remarks)
+        self.network, self.batches, self.mode, self.names = network, batches, mode, names
+
+    def figure(self, quantity: str = "kl_predictions") -> Any:
+        """Draw the curves of all layers, the most sensitive ones named, as a matplotlib figure.
+
+        Parameters
+        ----------
+        quantity
+            A column of the table.
+        """
+        from ap3.diagnosing.curves import draw
+
+        return draw(self.table, quantity)
+
+
+def scan(
+    network: nn.Module,
+    batches: Iterable[Any],
+    ratios: Sequence[float] = RATIOS,
+    layers: str | Sequence[str] = "all",
+    mode: str = "lowest",
+) -> Scan:
+    """Prune every layer alone at every ratio, and measure the damage over data.
+
+    One pass over the batches; each pruning is run from its layer on, which gives what running the
+    pruned network gives. Single weights are pruned, so that no layer's shape depends on another's.
+    Masks are held, a bit for each weight and ratio, and one batch's activations. The network is
+    left as it was; evaluation mode, BatchNorm's running statistics as they are.
+
+    Parameters
+    ----------
+    network
+        Any module that returns logits (N, classes), or an object with `logits`.
+    batches
+        Iterable of (input, label) pairs; labels are whole numbers from 0.
+    ratios
+        Shares of a layer's weights to prune, between 0 and 1.
+    layers
+        `all`, or names and patterns of the shell; a tied weight is one layer.
+    mode
+        How weights are chosen, as in `ap3.pruning_mask`.
+
+    Returns
+    -------
+    Scan
+        Prints as a verdict and a table; `.table`, `.to_csv()`, `.figure()`.
+
+    Raises
+    ------
+    UserError
+        If a ratio is none, a pattern matches no layer, or the batches do not fit the network.
+
+    Examples
+    --------
+    >>> torch.manual_seed(0); network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    <torch...>
+    >>> found = scan(network, [(torch.randn(50, 4), torch.randint(3, (50,)))], ratios=[0.5, 1.0])
+    >>> found.table[["layer", "ratio", "pruned"]].to_numpy().tolist()
+    [['0', 0.5, 16], ['0', 1.0, 32], ['2', 0.5, 12], ['2', 1.0, 24]]
+    """
+    shares = _checked_ratios(ratios)
+    names = parameters(network, layers)
+    masks = _Masks(network, names, shares, mode)
+    tally, uses = Tally(), dict[str, float]()
+    with evaluating(network):
+        runs = Replay(network)
+
+        def steps() -> Iterator[tuple[Any, Any]]:
+            for batch in checked(batches, device_of(network)):
+                yield batch, None
+                for key in masks.points:
+                    yield batch, key
+
+        total = len(batches) * (1 + len(masks.points)) if isinstance(batches, Sized) else None
+        for batch, key in counted(steps(), "prunings", total):
+            if key is None:
+                before = runs.record(batch)
+                uses = uses or {layer: runs.uses(name) for layer, name in names.items()}
+            else:
+                layer, _ = key
+                after = runs.call({names[layer]: masks.pruned(key)})
+                tally.add(key, of_examples(before, after, batch.labels))
+    rows = [
+        {
+            "layer": layer,
+            "weights": masks.sizes[layer],
+            "ratio": ratio,
+            "pruned": masks.counts[layer, ratio],
+            "uses": uses[layer],
+            **masks.laws[layer, ratio],
+            **tally.columns((layer, ratio)),
+        }
+        for layer, ratio in masks.points
+    ]
+    table = pd.DataFrame(rows)
+    table["calibration"] = calibrations(table)
+    count = tally.mean(masks.points[0], "pd_loss").count
+    return Scan(table, _verdict(table, count), _remarks(network), network, batches, mode, names)
+
+
+def calibrations(table: pd.DataFrame) -> pd.Series:
+    """Return a_l of every row: KL of the predictions ÷ AP3 under N(ω, σ_l²I).
+
+    Parameters
+    ----------
+    table
+        With `kl_predictions` and `ap3_gaussian`.
+    """
+    own = table["ap3_gaussian"].where(table["ap3_gaussian"] > 0)
+    return table["kl_predictions"] / own
+
+
+class _Masks:
+    """Which weights every point of a scan prunes, a bit each, with the laws' values."""
+
+    def __init__(
+        self, network: nn.Module, names: Mapping[str, str], ratios: Sequence[float], mode: str
+    ) -> None:
+        self.weights = {layer: network.get_parameter(n).detach() for layer, n in names.items()}
+        self.sizes = {layer: weight.numel() for layer, weight in self.weights.items()}
+        self.points = [(layer, ratio) for layer in names for ratio in ratios]
+        self.counts: dict[tuple[str, float], int] = {}
+        self.laws: dict[tuple[str, float], dict[str, float]] = {}
+        self._bits: dict[tuple[str, float], NDArray[np.uint8]] = {}
+        for layer, weight in self.weights.items():
+            laws = LayerLaws(weight)
+            for ratio in ratios:
+                seed = derive(0, layer, mode, ratio)
+                mask = pruning_mask(weight.cpu(), mode, ratio, seed)
+                kept = np.asarray(to_numpy(mask) != 0)
+                self._bits[layer, ratio] = np.packbits(kept)
+                self.counts[layer, ratio] = kept.size - int(np.count_nonzero(kept))
+                self.laws[layer, ratio] = laws.of(weight.cpu() * mask)
+
+    def pruned(self, key: tuple[str, float]) -> Tensor:
+        """Return the weights of one layer, pruned."""
+        weight = self.weights[key[0]]
+        bits = np.unpackbits(self._bits[key], count=prod(weight.shape)).view(np.bool_)
+        mask = torch.from_numpy(bits).view(weight.shape).to(weight.device)
+        return torch.where(mask, weight, torch.zeros((), dtype=weight.dtype, device=weight.device))
+
+
+def _checked_ratios(ratios: Sequence[float]) -> list[float]:
+    shares = sorted({float(ratio) for ratio in ratios})
+    if not shares or not all(0 < ratio <= 1 for ratio in shares):
+        raise InvalidValueError(
+            f"the ratios must be at least one number above 0 and at most 1, but are {list(ratios)}."
+        )
+    return shares
+
+
+def _remarks(network: nn.Module) -> list[str]:
+    said = ["± and …_se are of the examples given; one layer is pruned at a time."]
+    if any(name.endswith("running_var") for name, _ in network.named_buffers()):
+        said.append("BatchNorm: running statistics as they are, not estimated again after pruning.")
+    return said
+
+
+def _verdict(table: pd.DataFrame, count: int) -> str:
+    """Say which layer is most and which least sensitive, at the ratio where they differ most."""
+    spread = table.groupby("ratio")["kl_predictions"].agg(lambda some: some.max() - some.min())
+    ratio = float(spread.index[int(np.argmax(spread.to_numpy()))])
+    mine = table[table["ratio"] == ratio].sort_values("kl_predictions")
+    if len(mine) == 1:
+        row = mine.iloc[0]
+        mean = Mean(row["kl_predictions"], row["kl_predictions_se"], count)
+        return f"pruning {ratio:.0%} of {row['layer']} moves the predictions by {mean} nats."
+    parts = []
+    for row in (mine.iloc[-1], mine.iloc[0]):
+        mean = Mean(row["kl_predictions"], row["kl_predictions_se"], count)
+        parts.append(f"{row['layer']} ({mean} nats)")
+    return (
+        f"pruned by {ratio:.0%} alone, the most sensitive layer is {parts[0]} and the least {parts[1]}, "
+        f"by the KL of the predictions over {count:,} examples."
+    )

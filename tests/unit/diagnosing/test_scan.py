@@ -1,0 +1,94 @@
+import copy
+
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils import prune
+
+from ap3.diagnosing.scan import scan
+from ap3.errors import InvalidValueError
+from ap3.models.registry import build
+
+
+def batches(shape, classes=5, count=2):
+    generator = torch.Generator().manual_seed(1)
+    return [
+        (
+            torch.randn(shape, generator=generator),
+            torch.randint(classes, shape[:1], generator=generator),
+        )
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("name", ["small_resnet", "small_vit"])
+def test_each_point_is_that_of_a_real_pruning_with_torchs_tools(name):
+    torch.manual_seed(0)
+    net, data = build(name, 5, 16), batches((4, 3, 16, 16))
+    found = scan(net, data, [0.4, 0.9])
+    x, y = (torch.cat(parts) for parts in zip(*data, strict=True))
+    net.eval()
+    with torch.no_grad():
+        before = F.cross_entropy(net(x), y, reduction="none").double()
+    for row in found.rows[:: 1 if name == "small_vit" else 3]:
+        real = copy.deepcopy(net)
+        module, _, parameter = found.names[row["layer"]].rpartition(".")
+        prune.l1_unstructured(real.get_submodule(module), parameter, row["pruned"])
+        if parameter == "in_proj_weight":  # the fused attention does not see torch's mask
+            prune.remove(real.get_submodule(module), parameter)
+        with torch.no_grad():
+            logits = real(x)
+        after = F.cross_entropy(logits, y, reduction="none").double()
+        assert row["pd_loss"] == pytest.approx(float((after - before).mean()), abs=1e-6)
+        assert row["pd_loss_se"] == pytest.approx(float((after - before).std() / 8**0.5), abs=1e-6)
+        weight = net.get_parameter(found.names[row["layer"]]).detach()
+        assert row["pruned"] == round(row["ratio"] * weight.numel())
+
+
+def test_the_laws_and_the_calibration():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 5))
+    found = scan(net, batches((9, 6)), [0.5, 1.0])
+    for row in found.rows:
+        weight = net[int(row["layer"])].weight.detach().double()
+        removed = weight.square().flatten().sort()[0][: row["pruned"]].sum()
+        assert row["ap2"] == pytest.approx(float(removed), rel=1e-6)
+        assert row["ap3_gaussian"] == pytest.approx(
+            1.9 * float(removed / weight.square().sum()), rel=1e-6
+        )
+        assert row["calibration"] == pytest.approx(row["kl_predictions"] / row["ap3_gaussian"])
+        assert row["pd_loss"] == pytest.approx(row["slope"] + row["kl_predictions"], abs=1e-12)
+    assert found.table["uses"].tolist() == [1.0] * 4
+
+
+def test_uses_count_the_multiplications_of_a_weight():
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2), nn.Conv2d(4, 2, 1), nn.Flatten(), nn.Linear(98, 5)
+    )
+    found = scan(net, batches((2, 3, 15, 15)), [0.5])
+    assert found.table["uses"].tolist() == [49, 49, 1]
+    vit = scan(build("small_vit", 5, 16), batches((2, 3, 16, 16), count=1), [0.5])
+    uses = dict(zip(vit.table["layer"], vit.table["uses"], strict=True))
+    assert uses["conv_proj"] == 16
+    assert uses["heads.head"] == 1
+    for name, value in uses.items():
+        assert name in ("conv_proj", "heads.head") or value == 17  # patches and the class token
+
+
+def test_layers_modes_and_output():
+    net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 5))
+    found = scan(net, iter(batches((9, 6))), [0.5], layers="2", mode="highest")
+    assert found.table["layer"].tolist() == ["2"]
+    assert found.verdict.startswith("pruning 50% of 2 moves the predictions by ")
+    both = scan(net, batches((9, 6)), [0.5])
+    assert "most sensitive layer is" in str(both)
+    assert "<table" in both._repr_html_()
+    assert len(both.figure().axes[0].lines) == 2
+    assert isinstance(both.table, pd.DataFrame)
+    for given in ([], [0.0], [1.2]):
+        with pytest.raises(InvalidValueError, match="the ratios must be"):
+            scan(net, batches((9, 6)), given)
+    with pytest.raises(InvalidValueError, match="matches none"):
+        scan(net, batches((9, 6)), layers="conv*")
