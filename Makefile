@@ -4,6 +4,7 @@
 # make report  the environment, and the study on one HTML page, twice: ours, and Snakemake's own
 # make test  the environment, and the tests
 # make test-newest  the unit tests that take seconds, on the newest Python found, in .venv-newest
+# make test-oldest  the unit tests of the engine on the oldest torch that ap3 declares, in .venv-oldest
 # make docs  the environment, and the documentation in build/docs
 # make test-slurm  a study on a Slurm cluster that the tests start on this machine
 # make soak  kill and fuzz for an hour, or MINUTES=20; the table goes to results/soak.csv
@@ -29,9 +30,14 @@ INSTALL_TORCH = -m pip install --quiet --disable-pip-version-check --no-deps --c
 PYTHON_NEWEST ?= $(shell $(PYTHON) tests/unit/pythons.py)
 NEWEST_TESTS ?= ap3 tests/unit
 
+# The least torch and torchvision of pyproject.toml.
+LEAST = $(shell sed -n 's/^  "\(torch\|torchvision\)>=\([0-9.]*\)",/\1==\2.*/p' pyproject.toml)
+READY_OLDEST := .venv-oldest/.made-from-$(PINS)
+OLDEST_TESTS ?= tests/unit/training tests/unit/finetuning tests/unit/machine tests/unit/bench/test_card.py
+
 MINUTES ?= 60
 
-.PHONY: env demo report test test-newest test-slurm soak bench lint docs
+.PHONY: env demo report test test-newest test-oldest test-slurm soak bench lint docs
 
 env: $(READY)
 
@@ -72,6 +78,16 @@ test-slurm: env
 
 bench: env
 	python bench
+
+test-oldest: $(READY_OLDEST)
+	PATH="$(CURDIR)/.venv-oldest/bin:$$PATH" .venv-oldest/bin/python -m pytest -m 'not slow' $(OLDEST_TESTS)
+
+$(READY_OLDEST):
+	$(PYTHON) -m venv --clear .venv-oldest
+	grep -vE '^(torch|torchvision|setuptools)==' envs/constraints.txt > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-oldest/constraints.txt \
+	  --editable . $(LEAST) hypothesis mpmath pytest
+	@touch $@
 
 docs: env
 	python docs/configuration.py
