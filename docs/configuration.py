@@ -21,6 +21,7 @@ from the schema that checks them by `python docs/configuration.py`.
 
 A file of your own, given as `--configfile mine.yaml`, is merged into `config.yaml` key by key; so is
 `--config study=paper device=cuda` on the command line.
+Snakemake refuses a nested key there, such as `studies.demo.trials=3`: put it into such a file.
 """
 
 TITLES = {

@@ -9,18 +9,64 @@ from ap3.latent.spectral import default_spectrum
 from ap3.latent.vectors import Vector
 
 ROTATIONS = ("dense", "fast")
+CHOICES = ("auto", *ROTATIONS)
+
+DENSE_AT_MOST = 4096
+"""Weights up to which `auto` is dense: some ten seconds of one core, and 400 MB."""
+
+_KNOWN = 5120, 22.0  # weights, seconds of one core; the work grows as the third power
+_LONG = 600.0
+
+
+def chosen(rotation: str, n: int) -> str:
+    """Return `dense` or `fast`: what is asked for, or what `auto` takes for `n` weights.
+
+    Examples
+    --------
+    >>> chosen("auto", 1280), chosen("auto", 12800), chosen("dense", 12800)
+    ('dense', 'fast', 'dense')
+
+    Raises
+    ------
+    UserError
+        If there is no such rotation.
+    """
+    if rotation not in CHOICES:
+        raise InvalidValueError(
+            f"the rotation is {rotation!r}, but must be one of {', '.join(CHOICES)}."
+        )
+    if rotation != "auto":
+        return rotation
+    return "dense" if n <= DENSE_AT_MOST else "fast"
+
+
+def warning(rotation: str, n: int) -> str:
+    """Warn of a dense matrix that takes over ten minutes; empty if it does not.
+
+    Examples
+    --------
+    >>> warning("dense", 20480)
+    'a dense V of 20,480 weights takes about 23 minutes of one core and 10 GB; rotation: fast takes seconds.'
+    >>> warning("fast", 20480), warning("dense", 5120)
+    ('', '')
+    """
+    weights, seconds = _KNOWN
+    foreseen = seconds * (n / weights) ** 3
+    if rotation != "dense" or foreseen < _LONG:
+        return ""
+    return (
+        f"a dense V of {n:,} weights takes about {foreseen / 60:.0f} minutes of one core and "
+        f"{24 * n**2 / 1e9:.0f} GB; rotation: fast takes seconds."
+    )
 
 
 def make_covariance(path: Path, n: int, rotation: str, seed: int) -> None:
     """Draw V of order `n` and write it with its spectrum.
 
     `dense` is the eigenvectors of R + Rᵀ (Sec. 2). `fast` is a transform that is never formed; of
-    that one the seed is kept.
+    that one the seed is kept. `auto` is dense where that is cheap.
     """
-    if rotation not in ROTATIONS:
-        raise InvalidValueError(
-            f"the rotation is {rotation!r}, but must be one of {', '.join(ROTATIONS)}."
-        )
+    rotation = chosen(rotation, n)
     arrays = {"spectrum": default_spectrum(n)}
     if rotation == "dense":
         arrays["matrix"] = DenseRotation.draw(n, seed).matrix

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ap3.machine.job_log import Record
+from ap3.measuring.covariance import DENSE_AT_MOST
 from ap3.report.flow import graph
 from ap3.study.settings import Study
 
@@ -64,8 +65,14 @@ def settings(study: Study) -> dict[str, str]:
         "fine-tuned": scope,
         "Student-t law": f"df {latent['df']:g}, located by "
         + _or(latent["groups"], "every weight", " group means"),
-        "non-diagonal law": f"{latent['rotation']} rotation",
+        "non-diagonal law": f"{_rotation(latent['rotation'])} rotation",
     }
+
+
+def _rotation(rotation: str) -> str:
+    if rotation != "auto":
+        return rotation
+    return f"dense (up to {DENSE_AT_MOST:,} weights) or fast"
 
 
 def _or(value: object, otherwise: str, unit: str = "") -> str:

@@ -1,5 +1,6 @@
 """Stage `covariance`: the eigenvectors of the non-diagonal covariance, drawn once."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,9 @@ def covariance(
     checkpoint: options.CheckpointFile,
     out: Annotated[Path, typer.Option(help="Where V and its spectrum go (safetensors).")],
     rotation: Annotated[
-        str, typer.Option(help="dense (eigenvectors of R + Rᵀ) or fast.")
-    ] = "dense",
+        str,
+        typer.Option(help="dense (eigenvectors of R + Rᵀ), fast, or auto: dense where cheap."),
+    ] = "auto",
     seed: options.Seed = 0,
     threads: options.Threads = 1,
 ) -> None:
@@ -26,11 +28,13 @@ def covariance(
     from threadpoolctl import threadpool_limits
 
     from ap3.config.seeds import derive
-    from ap3.measuring.covariance import make_covariance
+    from ap3.measuring.covariance import chosen, make_covariance, warning
     from ap3.pruning.pruned import read_unpruned
 
     baseline = read_unpruned(checkpoint)
     size = baseline.layers[baseline.only_layer].weight.size
+    taken = chosen(rotation, size)
+    print(warning(taken, size) or f"{size:,} weights: {taken} rotation", file=sys.stderr)
     names = (baseline.origin.dataset, baseline.origin.model, "covariance")
     with threadpool_limits(threads):
-        make_covariance(out, size, rotation, derive(seed, *names))
+        make_covariance(out, size, taken, derive(seed, *names))
