@@ -25,7 +25,7 @@ def with_table(page: str) -> str:
     """Return the page with a table as the results have it."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    studies = sorted(path.name for path in (DOCS / "results").iterdir() if path.is_dir())
+    studies = sorted(path.parent.name for path in (DOCS / "results").glob("*/baselines.csv"))
     rows = [row for study in studies if study not in LEFT_OUT for row in _rows(study)]
     lines = [HEAD, ["---"] * len(HEAD), *rows]
     table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
