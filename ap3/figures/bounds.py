@@ -36,7 +36,7 @@ def draw(bounds: pd.DataFrame) -> Figure:
         figure = Figure(figsize=(_WIDTH, _HEIGHT))
         panels = figure.subplots(_ROWS, _COLUMNS, sharex=True, sharey="row")
         figure.subplots_adjust(
-            left=0.075, right=0.99, top=0.97, bottom=0.1, wspace=0.06, hspace=0.2
+            left=0.075, right=0.99, top=0.97, bottom=0.09, wspace=0.06, hspace=0.2
         )
         for axes, name in zip_longest(panels.flat, BOUNDS):
             if name is None:
