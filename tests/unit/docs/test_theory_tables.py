@@ -45,7 +45,8 @@ def test_every_bound_has_its_size(table):
         ratios = mine.groupby(mine["epoch"] > 0)[f"{name}_over_pd"].median()
         assert sizes.loc[(name, "before"), "median"] == ratios[False]
         assert sizes.loc[(name, "after"), "median"] == ratios[True]
-    assert not sizes["failing"].drop(["lemma31_printed", "cor32_printed"]).any()
+    proved = sizes[~sizes.index.get_level_values("bound").str.endswith(("printed", "one_point"))]
+    assert not proved["failing"].any()
     assert sizes.loc[("eq4", "before"), "median"] == pytest.approx(1, rel=1e-5)
     sharper = sizes.loc["cor26_sharp", "median"] / sizes.loc["cor26", "median"]
     assert (sharper > 1).all()
