@@ -1,8 +1,8 @@
 """Say how far the bounds are from what they bound: `python docs/bound_sizes.py demo=results/demo`.
 
 Takes tables/bounds.csv of finished studies, each as NAME=FOLDER, keeps what the page cites in
-docs/results/bounds/NAME.csv, and sets the tables between the marks of docs/theory.md anew. Without a
-study it takes what is stored.
+docs/results/bounds/bound_sizes.csv, and sets the tables between the marks of docs/theory.md anew. A study
+that is not named stays as it is stored.
 """
 
 import sys
@@ -18,7 +18,7 @@ from ap3.measuring.two_point import two_point_distance2, two_point_kl
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "theory.md"
-STORED = DOCS / "results" / "bounds"
+STORED = DOCS / "results" / "bounds" / "bound_sizes.csv"
 LAW = "gaussian"
 PHASES = {"before": "before fine-tuning", "after": "after"}
 
@@ -53,12 +53,21 @@ STATEMENTS = (
 
 def main() -> None:
     """Keep what is named, and set the page's tables."""
+    studies = stored()
     for argument in sys.argv[1:]:
         name, _, folder = argument.partition("=")
-        STORED.mkdir(parents=True, exist_ok=True)
-        sizes = sizes_of(pd.read_csv(Path(folder) / "tables" / "bounds.csv"))
-        sizes.to_csv(STORED / f"{name}.csv", index=False, float_format="%.4g", lineterminator="\n")
+        studies[name] = sizes_of(pd.read_csv(Path(folder) / "tables" / "bounds.csv"))
+    table = pd.concat([sizes.assign(study=name) for name, sizes in sorted(studies.items())])
+    STORED.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(STORED, index=False, float_format="%.4g", lineterminator="\n")
     PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def stored() -> dict[str, pd.DataFrame]:
+    """Read what is stored, by study."""
+    if not STORED.is_file():
+        return {}
+    return dict(iter(pd.read_csv(STORED).groupby("study")))
 
 
 def sizes_of(bounds: pd.DataFrame) -> pd.DataFrame:
@@ -81,7 +90,7 @@ def sizes_of(bounds: pd.DataFrame) -> pd.DataFrame:
 
 def with_tables(page: str) -> str:
     """Return the page with its tables as the results have them."""
-    studies = {path.stem: pd.read_csv(path) for path in sorted(STORED.glob("*.csv"))}
+    studies = stored()
     tables = {"statements": statement_lines(studies), "direct": direct_lines(studies)}
     for name, lines in tables.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"

@@ -37,8 +37,8 @@ def main() -> None:
     if "--stored" not in sys.argv[1:]:
         network = published_layers()
         RESULTS.mkdir(parents=True, exist_ok=True)
-        _write(head_table(network[HEAD]), "head.csv")
-        _write(pd.DataFrame(layer_rows(network)), "layers.csv")
+        _write(head_table(network[HEAD]), "published_head.csv")
+        _write(pd.DataFrame(layer_rows(network)), "published_layers.csv")
     PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
@@ -146,7 +146,7 @@ def _write(table: pd.DataFrame, name: str) -> None:
 
 def with_tables(page: str) -> str:
     """Return the page with its tables as the results have them."""
-    head, layers = (pd.read_csv(RESULTS / f"{name}.csv") for name in ("head", "layers"))
+    head, layers = (pd.read_csv(RESULTS / f"published_{name}.csv") for name in ("head", "layers"))
     tables = {"head": head_lines(head), "layers": layer_lines(layers), "means": mean_lines(layers)}
     for name, lines in tables.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"

@@ -1,7 +1,7 @@
 """Say how far the bound through the layers is from the PD: `python docs/spectral_chain.py`.
 
 Takes the networks of the study `demo` (`snakemake demo`) that are plain chains, prunes one layer at a
-time by lowest magnitude, and writes docs/results/spectral_chain/chain.csv and the table between the
+time by lowest magnitude, and writes docs/results/spectral_chain/spectral_chain.csv and the table between the
 marks of docs/theory.md. With `--stored` it takes what is stored.
 """
 
@@ -14,7 +14,7 @@ import pandas as pd
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "theory.md"
-STORED = DOCS / "results" / "spectral_chain" / "chain.csv"
+STORED = DOCS / "results" / "spectral_chain" / "spectral_chain.csv"
 STUDY = DOCS.parent / "results"
 BEGIN, END = "<!-- chain -->\n", "<!-- end of chain -->"
 MODELS, TRIALS, RATIOS, EXAMPLES = ("small_alexnet", "small_vgg"), (1, 2), (0.1, 0.5), 512
