@@ -19,7 +19,7 @@ DOCS = Path(__file__).parent
 PAGE = DOCS / "findings-network.md"
 TABLES = ("ranking", "ranking_summary", "additivity_summary", "size_summary")
 SHOWN = (
-    *("ap2", "ap3_gaussian", "ap3_nondiagonal", "ap3_student_t", "ap3_gauss_newton"),
+    *("ratio", "ap2", "ap3_gaussian", "ap3_nondiagonal", "ap3_student_t", "ap3_gauss_newton"),
     *("ap3_calibrated", "kl_single_layers", "kl_predictions"),
 )
 PD = "test_pd_loss"
@@ -128,7 +128,7 @@ def rho_table(table: pd.DataFrame) -> str:
 
 def gain_table(table: pd.DataFrame) -> str:
     """ρ less that of AP2."""
-    shown = [one for one in SHOWN if one != "ap2"]
+    shown = [one for one in SHOWN if one not in ("ap2", "ratio")]
     lines = [heading("network", "BatchNorm", "epoch", "n", *(named(one).name for one in shown))]
     for model, state, epoch in places(table):
         mine = of_place(table, model, state, epoch)
