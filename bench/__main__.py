@@ -15,7 +15,7 @@ from ap3.files.storage import write_atomically
 
 HERE = Path(__file__).parent
 OUT = HERE.parent / "results" / "bench"
-NAMES = ("training", "accuracy", "finetuning", "latent", "compare", "growth", "workflow")
+NAMES = ("training", "accuracy", "finetuning", "latent", "compare", "network", "growth", "workflow")
 
 
 def main() -> None:

@@ -32,16 +32,15 @@ def main() -> None:
     """Time every network, and print one table for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), metavar="NAME")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     print(conditions())
-    ratios = {}
-    for name in NETWORKS:
+    ratios: dict[str, Ratio] = {}
+    for name in chosen.networks:
         found = timed(name, chosen.rounds)
-        for what, ratio in found.items():
-            print(f"  {what:44}{ratio}")
-            ratios[f"network {name}: {what}"] = ratio.median
+        ratios |= {f"{name}: {what}": ratio for what, ratio in found.items()}
     write_ratios(chosen.json, ratios)
 
 
