@@ -40,12 +40,12 @@ def main() -> None:
     ratios: dict[str, Ratio] = {}
     for name in chosen.networks:
         found = timed(name, chosen.rounds)
-        ratios |= {f"{name}: {what}": ratio for what, ratio in found.items()}
+        ratios |= {f"{name}_{what}": ratio for what, ratio in found.items()}
     write_ratios(chosen.json, ratios)
 
 
 def timed(name: str, rounds: int) -> dict[str, Ratio]:
-    """Time one network; returns what stands in the table's last lines."""
+    """Time one network, and print it; returns ratios of which the larger is better."""
     evaluator, variants, laws = prepared(name)
     model, splits = evaluator.model, evaluator.splits
 
@@ -85,10 +85,15 @@ def timed(name: str, rounds: int) -> dict[str, Ratio]:
     whole, linear = times["a one-shot variant, all measures"], times["its Gauss–Newton law"]
     apart = [one - two for one, two in zip(whole, linear, strict=True)]
     both = [one + two for one, two in zip(times["its data-free laws"], linear, strict=True)]
-    return {
+    for what, ratio in {
         "variant without Gauss–Newton ÷ evaluation": Ratio.of(bare, apart),
         "variant ÷ evaluation": Ratio.of(bare, whole),
         "all laws ÷ backward pass": Ratio.of(back, both),
+    }.items():
+        print(f"  {what:44}{ratio}")
+    return {
+        "evaluation_over_variant": Ratio.of(apart, bare),
+        "backward_over_laws": Ratio.of(both, back),
     }
 
 
