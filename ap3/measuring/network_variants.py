@@ -33,6 +33,7 @@ from ap3.pruning.pruned import Origin
 from ap3.training import batch_norm
 from ap3.training.evaluation import EVALUATION_BATCH, PerExample
 from ap3.training.outcomes import Outcomes
+from ap3.training.resume import Resume
 from ap3.training.sgd import Recipe, naming
 
 Row = dict[str, Any]
@@ -85,6 +86,22 @@ class Measured:
     rows: list[Row] = field(default_factory=list)
     layers: list[Row] = field(default_factory=list)
     outcomes: dict[str, Outcomes] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was gathered so far."""
+        parts = {
+            name: {part: torch.from_numpy(array) for part, array in vars(one).items()}
+            for name, one in self.outcomes.items()
+        }
+        return {"rows": self.rows, "layers": self.layers, "outcomes": parts}
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None:
+        """Put back what was gathered."""
+        self.rows, self.layers = state["rows"], state["layers"]
+        self.outcomes = {
+            name: Outcomes(**{part: tensor.numpy() for part, tensor in parts.items()})
+            for name, parts in state["outcomes"].items()
+        }
 
 
 class Evaluator:
@@ -158,7 +175,12 @@ class Evaluator:
         known = dict(self.model.named_parameters())
         self._full = {name: full if full in known else name for name, full in self._full.items()}
 
-    def measure(self, variants: Sequence[Allocated], recipe: Recipe | None = None) -> Measured:
+    def measure(
+        self,
+        variants: Sequence[Allocated],
+        recipe: Recipe | None = None,
+        resume: Resume | None = None,
+    ) -> Measured:
         """Measure every variant, one shot and, with a recipe, after each epoch of fine-tuning.
 
         Parameters
@@ -168,15 +190,22 @@ class Evaluator:
         recipe
             Of fine-tuning the whole network; None leaves it out. Layers pruned alone are never
             fine-tuned.
+        resume
+            Where to go on from after a crash.
         """
         found = Measured()
-        for variant in counted(variants, "variants", len(variants)):
+        resume = resume or Resume()
+        resume.track(measured=found)
+        done = resume.restore()
+        missing = variants[done:]
+        for number, variant in enumerate(counted(missing, "variants", len(missing)), done + 1):
             with batch_norm.restored(self.model):
                 masks = self._put(variant)
                 self._record(found, variant, 0, masks)
                 self._take_back()
             if recipe is not None and not variant.alone:
                 self._tune(found, variant, recipe)
+            resume.keep(number)
         return found
 
     def _put(self, variant: Allocated) -> dict[str, Tensor]:

@@ -54,12 +54,15 @@ def evaluate(
     Example: ap3 evaluate allocations.csv --checkpoint baseline.safetensors
     --data digits.safetensors --examples 512 --out evaluated.csv
     """
+    from dataclasses import asdict
+
     import pandas as pd
     from threadpoolctl import threadpool_limits
 
     from ap3.datasets.images import Images
     from ap3.errors import InvalidValueError
     from ap3.files import csv_tables
+    from ap3.files.storage import digest_of
     from ap3.machine.device import processor
     from ap3.measuring import network_calibration
     from ap3.measuring.network_laws import NetworkLaws
@@ -68,8 +71,11 @@ def evaluate(
     from ap3.pruning import allocated
     from ap3.pruning.network_layers import layer_weights
     from ap3.pruning.pruned import Origin
+    from ap3.study.code_digest import code_digest
+    from ap3.study.provenance import network_digest
     from ap3.training.batch_norm import SETTINGS
     from ap3.training.outcomes import write_outcomes
+    from ap3.training.resume import Resume, key_of
     from ap3.training.sgd import Recipe
 
     if batch_norm not in SETTINGS:
@@ -89,7 +95,15 @@ def evaluate(
         weights = {name: known[name].detach().cpu().numpy() for name in names if name in known}
         laws = NetworkLaws(origin, weights, df, groups, law or (), scales)
         evaluator = Evaluator(network, Images.load(data), where, names, laws, examples, batch_norm)
-        found = evaluator.measure(variants, recipe)
+        key = key_of(
+            inputs=[digest_of(checkpoint), digest_of(data), allocations.read_text("utf-8")],
+            settings=[batch_norm, df, groups, examples, asdict(scales), law, channels_last],
+            recipe=recipe and asdict(recipe),
+            arithmetic=[where.type, threads, precision],
+            code=[code_digest("ap3.stages.evaluate"), network_digest(identity.model)],
+        )
+        resume = Resume(out.with_suffix(".resume.safetensors"), key)
+        found = evaluator.measure(variants, recipe, resume)
     rows, layers = pd.DataFrame(found.rows), pd.DataFrame(found.layers)
     single = network_calibration.sensitivity(rows, layers)
     rows = network_calibration.with_calibrated(rows, layers, single)
@@ -99,3 +113,4 @@ def evaluate(
     csv_tables.write(layers, out.with_suffix(".layers.csv"))
     csv_tables.write(single, out.with_suffix(".single.csv"))
     write_outcomes(out.with_suffix(".outcomes.safetensors"), found.outcomes)
+    resume.remove()

@@ -6,6 +6,7 @@ import pytest
 from small_data import blobs
 
 from ap3.errors import UserError
+from ap3.measuring.network_variants import Evaluator
 from ap3.pruning import allocated
 from ap3.pruning.pruned import Origin
 from ap3.stages.allocations import allocations
@@ -168,3 +169,25 @@ def test_what_does_not_fit_is_refused(folder, tmp_path):
     with pytest.raises(UserError, match="batch_norm is 'new'"):
         evaluate(folder / "allocations.csv", given[0], folder / "data.safetensors", given[1], "new")
     assert not given[1].exists()
+
+
+def test_a_job_that_was_killed_goes_on_with_the_same_bits(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("AP3_RESUME_SECONDS", "0")
+    given = {"batch_norm": "both", "groups": 10, "examples": 30, "device": "cpu"}
+    inputs = [folder / f"{name}.safetensors" for name in ("baseline", "data")]
+    put, count = Evaluator._put, iter(range(100))
+
+    def dying(evaluator, variant):
+        if next(count) == 10:
+            raise KeyboardInterrupt
+        return put(evaluator, variant)
+
+    monkeypatch.setattr(Evaluator, "_put", dying)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(folder / "allocations.csv", *inputs, tmp_path / "evaluated.csv", **given)
+    monkeypatch.setattr(Evaluator, "_put", put)
+    evaluate(folder / "allocations.csv", *inputs, tmp_path / "evaluated.csv", **given)
+    assert "going on after epoch" in capsys.readouterr().err
+    for name in ("evaluated.csv", "evaluated.layers.csv", "evaluated.outcomes.safetensors"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
+    assert not list(tmp_path.glob("*.resume.*"))
