@@ -186,7 +186,8 @@ def _rank(weights: Any, rows: int, columns: int) -> int | None:
     """Numerical rank, where rounding to the weights' type counts as nothing; None if it is large."""
     kind = _type(weights)
     epsilon = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float64": 2.0**-45}.get(kind, 2.0**-22)
-    values = to_numpy(weights.float() if kind.endswith("float16") else weights)
+    is_half = kind.endswith("float16") and hasattr(weights, "float")
+    values = to_numpy(weights.float() if is_half else weights)
     matrix = values.reshape(rows, columns)
     if rows > columns:
         matrix = matrix.T

@@ -11,7 +11,7 @@ from ap3.comparing.sums import BLOCK, Sums, sums_of
 from ap3.comparing.what_was_done import DROPPED, Done, done_to
 from ap3.config.seeds import derive
 from ap3.errors import InvalidValueError
-from ap3.files.lazy_tensors import StateDict
+from ap3.files.lazy_tensors import StateDict, dtype_of
 from ap3.latent import (
     FULL_PRUNING_KL,
     FastRotation,
@@ -196,7 +196,13 @@ def _dense(tensor: Any, name: str, whose: str) -> Any:
             "the weights before saving."
         )
     is_sparse = str(getattr(tensor, "layout", "torch.strided")) != "torch.strided"
-    return tensor.to_dense() if is_sparse else tensor
+    try:
+        return tensor.to_dense() if is_sparse else tensor
+    except (RuntimeError, NotImplementedError) as error:
+        raise InvalidValueError(
+            f"layer {layer_of(name)} of the {whose} is a sparse tensor of type "
+            f"{dtype_of(tensor)}, which torch cannot make dense; give it dense."
+        ) from error
 
 
 def _infinite(tensor: Any) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ap3.errors import InvalidFileError, UserError
+from ap3.files.dense_tensors import dense
 from ap3.files.lazy_tensors import Entry
 from ap3.files.safe_names import safe
 
@@ -32,7 +33,7 @@ def decompressed(entries: dict[str, Entry]) -> dict[str, Entry]:
         if not all(name + part in entries for part in (_COMPRESSED, _SHAPE)):
             continue
         values, bits = entries.pop(name + _COMPRESSED), entries.pop(name + _BITS)
-        shape = tuple(int(size) for size in np.asarray(entries.pop(name + _SHAPE).make()).ravel())
+        shape = tuple(int(size) for size in dense(entries.pop(name + _SHAPE)).reshape(-1).tolist())
         entries.pop(name + _OFFSETS, None)
         fits = len(shape) == 2 and bits.shape == (shape[0], -(-shape[1] // 8)) and min(shape) >= 0
         if not fits or bits.dtype != "uint8" or prod(values.shape) > prod(shape):
@@ -42,16 +43,16 @@ def decompressed(entries: dict[str, Entry]) -> dict[str, Entry]:
 
 
 def _dense(name: str, values: Entry, bits: Entry, shape: tuple[int, ...]) -> Any:
-    packed = np.asarray(bits.make())
+    packed = dense(bits).numpy()
     mask = np.unpackbits(packed, axis=1, count=shape[1], bitorder="little").astype(bool)
-    numbers = torch.as_tensor(values.make()).reshape(-1)
+    numbers = dense(values).reshape(-1)
     if int(mask.sum()) != len(numbers):
         raise _damaged(name)
-    dense = torch.zeros(shape, dtype=numbers.dtype)
+    whole = torch.zeros(shape, dtype=numbers.dtype)
     # Of float8, torch fills bytes only.
     codes = numbers.view(torch.uint8) if numbers.dtype.itemsize == 1 else numbers
-    dense.view(codes.dtype)[torch.from_numpy(mask)] = codes
-    return dense
+    whole.view(codes.dtype)[torch.from_numpy(mask)] = codes
+    return whole
 
 
 def _damaged(name: str) -> UserError:

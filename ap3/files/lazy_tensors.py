@@ -76,12 +76,7 @@ class StateDict(Mapping[str, Any]):
             return tensors
         return cls(
             {
-                str(name): Entry(
-                    tuple(np.shape(value)),
-                    partial(tensors.__getitem__, name),
-                    dtype_of(value),
-                    _memory(value),
-                )
+                str(name): _entry_of(value)
                 for name, value in tensors.items()
                 if hasattr(value, "dtype") or isinstance(value, list | tuple)
             }
@@ -98,6 +93,17 @@ class StateDict(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.entries)
+
+
+def _entry_of(value: Any) -> Entry:
+    shape, dtype = tuple(np.shape(value)), dtype_of(value)
+    if getattr(value, "is_quantized", False):
+        return Entry(shape, value.dequantize, "float32", codes=dtype)
+    return Entry(shape, partial(_itself, value), dtype, _memory(value))
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def dtype_of(value: Any) -> str:

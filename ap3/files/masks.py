@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import torch
-
 from ap3.errors import InvalidFileError
+from ap3.files.dense_tensors import dense
 from ap3.files.lazy_tensors import Entry
 from ap3.files.safe_names import listed
 
@@ -55,18 +54,23 @@ def _fold_originals(entries: dict[str, Entry]) -> None:
     for name in [name.removesuffix(_MASK) for name in entries if name.endswith(_MASK)]:
         if name + _ORIGINAL in entries:
             original, mask = entries.pop(name + _ORIGINAL), entries.pop(name + _MASK)
-            if original.shape != mask.shape:
-                raise InvalidFileError(
-                    f"{name} is kept as weights of shape {original.shape} and a mask of shape "
-                    f"{mask.shape}, which don't fit; make the checkpoint again."
-                )
-            entries[name] = _product(original, mask)
+            entries[name] = _checked_product(name, original, mask)
     for original_name in list(entries):
         found = _PARAMETRISED.match(original_name)
         parts = found and [n for n in entries if n.startswith(original_name[: -len("original")])]
         if found and parts and len(parts) == 2 and parts[1].endswith(".mask"):
             original, mask = (entries.pop(part) for part in sorted(parts, key=len, reverse=True))
-            entries[found[1] + found[2]] = _product(original, mask)
+            name = found[1] + found[2]
+            entries[name] = _checked_product(name, original, mask)
+
+
+def _checked_product(name: str, original: Entry, mask: Entry) -> Entry:
+    if original.shape != mask.shape:
+        raise InvalidFileError(
+            f"{name} is kept as weights of shape {original.shape} and a mask of shape "
+            f"{mask.shape}, which don't fit; make the checkpoint again."
+        )
+    return _product(original, mask)
 
 
 def _pairs(entries: dict[str, Entry]) -> Iterator[tuple[str, str]]:
@@ -107,10 +111,9 @@ def _is_mask(name: str, entry: Entry) -> bool:
         ("bool", "uint", "int", "float16", "float32", "float64", "bfloat")
     ):
         return False
-    mask, ones = torch.as_tensor(entry.make()), 0
-    if mask.is_meta:
+    if getattr(entry.make(), "is_meta", False):
         return False
-    flat = (mask if mask.layout == torch.strided else mask.to_dense()).reshape(-1)
+    flat, ones = dense(entry).reshape(-1), 0
     for block in flat.split(_BLOCK):
         is_one = block == 1
         if not bool(((block == 0) | is_one).all()):
@@ -126,13 +129,12 @@ def _product(original: Entry, mask: Entry) -> Entry:
 
 def _masked(original: Entry, mask: Entry) -> Any:
     """Multiply; torch multiplies no float8, and a mask per row stands along the first axis."""
-    weights, factors = original.make(), mask.make()
+    weights, factors = dense(original), dense(mask)
     if original.dtype.startswith("float8"):
         weights = weights.float()
     if mask.dtype.startswith("float8"):
         factors = factors.float()
     if len(mask.shape) == 1:
         factors = factors.reshape(-1, *(1,) * (len(original.shape) - 1))
-    product = weights * factors
     # A mask of another type must not change that of the weights.
-    return product.to(weights.dtype) if hasattr(product, "to") else product.astype(weights.dtype)
+    return (weights * factors).to(weights.dtype)

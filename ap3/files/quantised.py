@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ap3.errors import InvalidFileError
+from ap3.files.dense_tensors import dense
 from ap3.files.lazy_tensors import Entry, Shape
 from ap3.files.safe_names import listed, safe
 
@@ -112,10 +113,10 @@ def _weights(name: str, codes: Entry, scale: Entry, zero: Entry | None, divisor:
 
 
 def _product(codes: Entry, scale: Entry, zero: Entry | None, divisor: float) -> Any:
-    values = torch.as_tensor(codes.make()).to(torch.float32)
+    values = dense(codes).to(torch.float32)
     if zero is not None:
-        values = values - _spread(torch.as_tensor(zero.make()).float(), codes.shape)
-    return values * _spread(torch.as_tensor(scale.make()).float() / divisor, codes.shape)
+        values = values - _spread(dense(zero).float(), codes.shape)
+    return values * _spread(dense(scale).float() / divisor, codes.shape)
 
 
 def _spread(factor: torch.Tensor, shape: Shape) -> torch.Tensor:
