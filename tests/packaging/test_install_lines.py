@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+_PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 _FOLDERS = (".github", "ap3", "bench", "config", "docs", "envs", "profiles", "tests", "workflow")
 _TEXTS = (".cff", ".def", ".html", ".ipynb", ".md", ".py", ".rst", ".sh", ".smk", ".toml", ".yaml")
 _FILES = sorted(
@@ -17,7 +18,8 @@ _FILES = sorted(
 )
 # `ap3` as a requirement: behind `pip install` and its options, or with extras.
 _DANGEROUS = re.compile(
-    r"pip install(?: +(?:-\S+|'[^']*'|[\w.=/-]+))*? +['\"]?ap3(?![\w/-])|(?<![\w/.-])ap3\[\w"
+    r"pip install(?: +(?:-\S+|'[^']*'|[\w.=/-]+))*? +['\"]?ap3(?![\w/-])"
+    rf"|(?<![\w/.-])ap3\[(?:{'|'.join(_PROJECT['optional-dependencies'])})[],]"
 )
 
 
@@ -63,6 +65,5 @@ def test_no_line_installs_a_stranger(file):
 
 
 def test_the_distribution_has_a_name_of_its_own():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["name"] == "ap3-pruning"
-    assert set(project["scripts"]) == {"ap3"}
+    assert _PROJECT["name"] == "ap3-pruning"
+    assert set(_PROJECT["scripts"]) == {"ap3"}
