@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ap3.latent.calibration import FULL_PRUNING_KL
 from ap3.latent.vectors import Vector
-from ap3.measuring.weight_scores import lamp
+from ap3.pruning.weight_scores import lamp
 
 _GRID = 400  # steps of a layer's curve
 _LEAST = 1e-12  # nats; no KL is taken as smaller
