@@ -14,6 +14,7 @@ from ap3.errors import SystemRefusedError, UserError
 from ap3.machine import interruption
 from ap3.machine.job_log import recorded, timed
 from ap3.stages.agreement import agreement
+from ap3.stages.allocate import allocate
 from ap3.stages.allocations import allocations
 from ap3.stages.baseline import baseline
 from ap3.stages.bounds import bounds
@@ -23,6 +24,7 @@ from ap3.stages.data import data
 from ap3.stages.depth import depth
 from ap3.stages.draws import draws
 from ap3.stages.evaluate import evaluate
+from ap3.stages.explain import explain
 from ap3.stages.features import features
 from ap3.stages.fetch import fetch
 from ap3.stages.figure import figure
@@ -32,6 +34,7 @@ from ap3.stages.measure import measure
 from ap3.stages.prune import prune
 from ap3.stages.ranking import ranking
 from ap3.stages.report import report
+from ap3.stages.scan import scan
 from ap3.stages.subset import subset
 from ap3.stages.tables import tables
 from ap3.stages.theory import theory
@@ -66,6 +69,10 @@ def _help(stage: Callable[..., None]) -> str:
 
 
 app.command(rich_help_panel="Any two networks", help=_help(compare))(timed(compare))
+for _command in (explain, scan, allocate):
+    app.command(rich_help_panel="Your own network, with data", help=_help(_command))(
+        timed(_command)
+    )
 for _chapter, _stages in CHAPTERS.items():
     for _stage in _stages:
         app.command(rich_help_panel=_chapter, help=_help(_stage))(recorded(_stage))
@@ -89,6 +96,7 @@ def _options(
 ) -> None:
     """Explain network pruning by AP2, AP3 and the performance difference.
 
-    Compare any two networks, or run a study stage by stage, in the order of the data. `snakemake`
-    runs the stages of a whole study; the commands that it prints can be run by hand.
+    Compare any two networks; explain, scan and allocate over data of your own; or run a study stage by
+    stage, in the order of the data. `snakemake` runs the stages of a whole study; the commands that it
+    prints can be run by hand.
     """

@@ -112,6 +112,8 @@ def explain(network: nn.Module, pruned: Pruned, batches: Iterable[Any]) -> Expla
     True
     """
     moved, remarks = changes(network, pruned)
+    # BatchNorm counts batches there, which no output depends on.
+    moved = {n: new for n, new in moved.items() if not n.endswith("num_batches_tracked")}
     layers = {layer: name for layer, name in parameters(network).items() if name in moved}
     groups = {layer: {name: moved[name]} for layer, name in layers.items()}
     rest = {name: tensor for name, tensor in moved.items() if name not in layers.values()}

@@ -15,7 +15,9 @@ Pruned = nn.Module | Mapping[str, Any] | str | PathLike[str]
 """A module, a state dict, or the path of a checkpoint."""
 
 
-def changes(network: nn.Module, pruned: Pruned) -> tuple[dict[str, Tensor], list[str]]:
+def changes(
+    network: nn.Module, pruned: Pruned, whose: str = "pruned network"
+) -> tuple[dict[str, Tensor], list[str]]:
     """Return what differs in a pruned network: parameters and buffers by their names in `network`.
 
     Masks beside weights are multiplied in, prefixes taken off, and tied weights given once.
@@ -26,6 +28,8 @@ def changes(network: nn.Module, pruned: Pruned) -> tuple[dict[str, Tensor], list
         The baseline.
     pruned
         A network of the same shapes.
+    whose
+        What a sentence calls it.
 
     Returns
     -------
@@ -37,7 +41,7 @@ def changes(network: nn.Module, pruned: Pruned) -> tuple[dict[str, Tensor], list
     UserError
         If a tensor is missing, has another shape, or is not finite.
     """
-    state = _state(pruned)
+    state = _state(pruned, whose)
     found: dict[str, Tensor] = {}
     missing = []
     for names, tensor in _tensors(network):
@@ -45,27 +49,52 @@ def changes(network: nn.Module, pruned: Pruned) -> tuple[dict[str, Tensor], list
         if name is None:
             missing.append(names[0])
             continue
-        value = _like(tensor, state[name], names[0])
+        value = _like(tensor, state[name], names[0], whose)
         if not torch.equal(value, tensor):
             found[names[0]] = value
     if missing:
         raise InvalidValueError(
-            f"the pruned network lacks {listed(missing)}; give the whole state of the same "
+            f"the {whose} lacks {listed(missing)}; give the whole state of the same "
             "architecture (what was removed as zeros; `ap3.compare` takes networks that became "
             "smaller)."
         )
-    return found, [f"pruned network: {remark}" for remark in state.remarks]
+    return found, [f"{whose}: {remark}" for remark in state.remarks]
 
 
-def _state(pruned: Pruned) -> Any:
+def load(network: nn.Module, checkpoint: Pruned, whose: str = "checkpoint") -> list[str]:
+    """Give a network the weights of a checkpoint; returns sentences on what was done to read them.
+
+    Parameters
+    ----------
+    network
+        Of the checkpoint's architecture.
+    checkpoint
+        In any way that `changes` takes.
+    whose
+        What a sentence calls it.
+
+    Raises
+    ------
+    UserError
+        As `changes`.
+    """
+    found, remarks = changes(network, checkpoint, whose)
+    held = dict(network.named_parameters()) | dict(network.named_buffers())
+    with torch.no_grad():
+        for name, tensor in found.items():
+            held[name].copy_(tensor)
+    return remarks
+
+
+def _state(pruned: Pruned, whose: str) -> Any:
     if isinstance(pruned, nn.Module):
         pruned = pruned.state_dict()
     if isinstance(pruned, str | PathLike):
         return state_dicts.plain(state_dicts.read(pruned))
     if isinstance(pruned, Mapping):
-        return state_dicts.plain(state_dicts.of_content(pruned, "the pruned network"))
+        return state_dicts.plain(state_dicts.of_content(pruned, f"the {whose}"))
     raise InvalidTypeError(
-        "the pruned network must be a module, a state dict or the path of a checkpoint, but is a "
+        f"the {whose} must be a module, a state dict or the path of a checkpoint, but is a "
         f"{type(pruned).__name__}; give pruned.state_dict()."
     )
 
@@ -82,19 +111,19 @@ def _tensors(network: nn.Module) -> list[tuple[list[str], Tensor]]:
     return list(found.values())
 
 
-def _like(tensor: Tensor, given: Any, name: str) -> Tensor:
+def _like(tensor: Tensor, given: Any, name: str, whose: str) -> Tensor:
     value = torch.as_tensor(given).detach()
     if value.layout != torch.strided:
         value = value.to_dense()
     if value.shape != tensor.shape:
         raise InvalidValueError(
-            f"{name} has shape {tuple(value.shape)} in the pruned network and {tuple(tensor.shape)} in "
-            "its baseline, but both are run as one architecture; put zeros where something was "
+            f"{name} has shape {tuple(value.shape)} in the {whose} and {tuple(tensor.shape)} in "
+            "the network that it is run in; give one of the same architecture, with zeros where something was "
             "removed."
         )
     if value.is_floating_point() and not bool(value.isfinite().all()):
         raise InvalidValueError(
-            f"{name} of the pruned network must be finite, but holds NaN or infinity; look for a "
+            f"{name} of the {whose} must be finite, but holds NaN or infinity; look for a "
             "diverged training or a damaged file."
         )
     return value.to(tensor.device, tensor.dtype)

@@ -1,0 +1,116 @@
+"""Options of the commands that run a network of the user's own over data, and what they name."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ap3.errors import InvalidValueError, UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ap3.diagnosing.result import Result
+
+Network = Annotated[
+    str,
+    typer.Argument(
+        help="Network: package.module:function, a name of torchvision, timm:NAME, or one of ours."
+    ),
+]
+Checkpoint = Annotated[str, typer.Argument(help="Its weights: a file or folder; - for none.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="folder:PATH (a folder for each class), one of our data sets, a file of `ap3 data`, or "
+        "package.module:function, which returns (input, label) batches."
+    ),
+]
+Raw = Annotated[Path | None, typer.Option(help="Folder of the raw files of one of our data sets.")]
+Split = Annotated[str, typer.Option(help="Of one of our data sets: test or train.")]
+Examples = Annotated[
+    int | None, typer.Option(min=2, help="How many examples, drawn once; all if not given.")
+]
+Classes = Annotated[
+    int | None, typer.Option(min=2, help="Outputs of a network by name; those of the data.")
+]
+ImageSize = Annotated[int | None, typer.Option(min=1, help="Input size in pixels.")]
+Mean = Annotated[
+    list[float] | None, typer.Option(help="Mean of a channel, 0 to 1; once, or once for each.")
+]
+Std = Annotated[
+    list[float] | None, typer.Option(help="Deviation of a channel; once, or once for each.")
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Examples in a batch, for images by name.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; torch's own if not given.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or one card: cuda:0.")]
+Csv = Annotated[Path | None, typer.Option(help="Where the table goes, as CSV.")]
+Html = Annotated[Path | None, typer.Option(help="Where a page goes that needs no network.")]
+
+
+@contextmanager
+def opened(
+    network: str,
+    checkpoint: str,
+    data: str,
+    raw: Path | None,
+    split: str,
+    examples: int | None,
+    classes: int | None,
+    image_size: int | None,
+    mean: list[float] | None,
+    std: list[float] | None,
+    batch_size: int,
+    threads: int | None,
+    device: str,
+) -> Iterator[tuple["nn.Module", Iterable[Any]]]:
+    """Give the network and its batches; a mistake in a user's own data names their file and line."""
+    import torch
+
+    from ap3.diagnosing.sources import Data as Named
+    from ap3.diagnosing.sources import Look, channels_of, network_called
+    from ap3.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+
+    if threads:
+        torch.set_num_threads(threads)
+    named = Named(data, raw, split)
+    size = image_size or 224
+    if image_size is None and named.images is not None:
+        size = int(named.images.test_images.shape[-1])
+    model = network_called(
+        network, None if checkpoint == "-" else checkpoint, classes or named.classes or 1000, size
+    )
+    try:
+        model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        why = " ".join(str(error).split("\n")[0].split())
+        raise InvalidValueError(f"device is {device!r}, which torch refuses: {why}.") from error
+    means, deviations = _channels(mean, IMAGENET_MEAN), _channels(std, IMAGENET_STD)
+    look = Look(size, means, deviations, channels_of(model), batch_size)
+    try:
+        yield model, named.batches(look, examples)
+    except UserError as error:
+        raise named.blamed(error) from error
+
+
+def _channels(given: list[float] | None, usual: tuple[float, ...]) -> tuple[float, ...]:
+    if not given:
+        return usual
+    if len(given) not in (1, 3):
+        raise InvalidValueError(
+            f"mean and std are one number, or one for each of 3 channels, but {len(given)} were given."
+        )
+    return tuple(given) * (3 if len(given) == 1 else 1)
+
+
+def show(result: "Result", csv: Path | None, html: Path | None) -> None:
+    """Print a result, and write what was asked for."""
+    print(result, flush=True)
+    if csv:
+        result.to_csv(csv)
+    if html:
+        from ap3.diagnosing.page import write
+
+        write(result, html)

@@ -1,0 +1,53 @@
+"""Command `scan`: how sensitive every layer of a network of the user's own is, over data."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ap3.stages import own_network
+
+
+def scan(
+    network: own_network.Network,
+    checkpoint: own_network.Checkpoint,
+    data: own_network.Data,
+    ratio: Annotated[
+        list[float] | None,
+        typer.Option(help="Share of a layer to prune, 0 to 1; can be given repeatedly."),
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(help="Layer, such as fc or 'layer4.*'; can be given repeatedly."),
+    ] = None,
+    raw: own_network.Raw = None,
+    split: own_network.Split = "test",
+    examples: own_network.Examples = None,
+    classes: own_network.Classes = None,
+    image_size: own_network.ImageSize = None,
+    mean: own_network.Mean = None,
+    std: own_network.Std = None,
+    batch_size: own_network.BatchSize = 256,
+    threads: own_network.Threads = None,
+    device: own_network.Device = "cpu",
+    csv: own_network.Csv = None,
+    html: own_network.Html = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Where the curves go, as PDF, PNG or SVG.")
+    ] = None,
+) -> None:
+    """Prune every layer of a network alone, at several ratios, and measure the damage.
+
+    Weights of lowest magnitude go first. ± are 95 % intervals over the examples.
+
+    Example: ap3 scan resnet18 baseline.pt --data folder:val --csv scan.csv --figure scan.pdf
+    """
+    from ap3.diagnosing.scan import RATIOS
+    from ap3.diagnosing.scan import scan as scan_network
+
+    given = raw, split, examples, classes, image_size, mean, std, batch_size, threads, device
+    with own_network.opened(network, checkpoint, data, *given) as (model, batches):
+        found = scan_network(model, batches, ratio or RATIOS, layer or "all")
+    if figure:
+        found.figure().savefig(figure)
+    own_network.show(found, csv, html)
