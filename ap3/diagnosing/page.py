@@ -33,8 +33,9 @@ _SCRIPT = """
 const table=document.querySelector('table'),body=table.tBodies[0];
 table.tHead.addEventListener('click',event=>{const head=event.target.closest('th');if(!head)return;
 const column=head.cellIndex,down=head.dataset.down!=='yes';head.dataset.down=down?'yes':'no';
-const value=row=>{const c=row.cells[column];return c.dataset.value===undefined?c.textContent:
-Number(c.dataset.value)};const rows=[...body.rows];rows.sort((a,b)=>{const x=value(a),y=value(b);
+const value=row=>{const text=row.cells[column].textContent,number=Number(text.replaceAll(',',''));
+return text==='–'?-Infinity:isNaN(number)?text:number};
+const rows=[...body.rows];rows.sort((a,b)=>{const x=value(a),y=value(b);
 const order=x<y?-1:x>y?1:0;return down?-order:order});body.append(...rows)});
 document.querySelector('input').addEventListener('input',event=>{const wanted=event.target.value;
 for(const row of body.rows)row.hidden=!row.cells[0].textContent.includes(wanted)});
@@ -103,9 +104,7 @@ def _cell(value: Any) -> str:
     is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not is_number:
         return f"<td>{escape(str(value))}"
-    number = float(value)
-    shown = cell(int(value) if isinstance(value, int | np.integer) else number)
-    return f"<td data-value={-1e308 if number != number else f'{number:.5g}'}>{shown}"
+    return f"<td>{cell(int(value) if isinstance(value, int | np.integer) else float(value))}"
 
 
 def _advice(result: Result) -> str:
