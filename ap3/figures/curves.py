@@ -200,4 +200,4 @@ def _add_heading(
 
 def _row_label(row: Row) -> str:
     metric = look.metric_name(row.metric)
-    return f"{metric} · PD {row.split} ({look.pd_unit(row.pd)})" if row.pd else metric
+    return f"{metric}, PD {row.split} ({look.pd_unit(row.pd)})" if row.pd else metric

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 _OTHER = "Other sizes and columns"
 
+_SIZES: dict[str, dict[str, float]] = {
+    "page": {"width": 7.16},
+    "column": {"width": 3.5},
+    "slide": {"width": 5.6, "height": 1.5},
+}
+"""Inches: the text of a page of two columns, one of them, and a slide, where letters are to be large."""
+
 
 def figure(
     description: Annotated[
@@ -42,6 +49,10 @@ def figure(
         ),
     ] = None,
     png: Annotated[Path | None, typer.Option(help="Where it goes as PNG as well.")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="page, column (of two) or slide.", rich_help_panel=_OTHER),
+    ] = None,
     width: Annotated[
         float | None, typer.Option(help="Width of the page in inches.", rich_help_panel=_OTHER)
     ] = None,
@@ -75,8 +86,8 @@ def figure(
 ) -> None:
     """Draw one figure from tables of measures: PDF with embedded fonts, PNG beside it.
 
-    Add --width 3.5 for one column of a paper's two, --metric ap3_fisher for another measure,
-    --set pd=loss for the other PD.
+    Add --size column for one column of a paper's two, --size slide for a talk, --metric ap3_fisher
+    for another measure, --set pd=loss for the other PD.
 
     Example: ap3 figure fig03 measures.csv --pdf fig03.pdf --png fig03.png
     """
@@ -85,15 +96,24 @@ def figure(
     from ap3.figures import Roles, describe, draw, save
     from ap3.figures.measures import read
 
+    sizes = _size(size)
     options: dict[str, object] = {"width": width, "height": height, "metrics": metric}
     options |= {"splits": split, "modes": mode, "ratios": ratio}
     given = {key: value for key, value in options.items() if value not in (None, [])}
-    described = describe(description, changes=given | _changes(change or []))
+    described = describe(description, changes=sizes | given | _changes(change or []))
     roles = Roles.parse(network or [], data or [])
     table = read(measures or []) if described.networks else DataFrame()
     if described.networks:
         roles = _completed(roles, table)
     save(draw(described, table, roles), pdf, png)
+
+
+def _size(name: str | None) -> dict[str, float]:
+    from ap3.errors import InvalidValueError
+
+    if name is not None and name not in _SIZES:
+        raise InvalidValueError(f"the size is {name!r}, but must be one of {', '.join(_SIZES)}.")
+    return _SIZES[name] if name else {}
 
 
 def _completed(roles: "Roles", table: "DataFrame") -> "Roles":

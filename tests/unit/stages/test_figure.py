@@ -164,3 +164,17 @@ def test_a_file_that_is_no_table_is_refused_by_name(content, tmp_path):
 
 def test_slots_of_the_fixture_are_those_of_the_paper():
     assert tuple(THREE.data) == SLOTS
+
+
+@pytest.mark.parametrize(("size", "inches"), [("page", 7.16), ("column", 3.5), ("slide", 5.6)])
+def test_a_figure_has_the_size_that_is_asked_for(tables, tmp_path, size, inches):
+    pdf = tmp_path / "figure.pdf"
+    figure("fig03", pdf, tables, network=NETWORK, data=DATA, size=size)
+    assert float(pypdf.PdfReader(pdf).pages[0].mediabox.width) / 72 == pytest.approx(
+        inches, abs=0.01
+    )
+
+
+def test_another_size_is_refused(tables, tmp_path):
+    with pytest.raises(UserError, match="one of page, column, slide"):
+        figure("fig03", tmp_path / "figure.pdf", tables, network=NETWORK, data=DATA, size="poster")
