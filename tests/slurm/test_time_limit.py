@@ -8,7 +8,7 @@ from cluster import wait_for
 from sabotage import SLOW, caught, job_of, rule
 from test_study_on_slurm import CONFIG, PARTITIONS, contents, on_slurm, start
 
-LONG = CONFIG.replace("trials: 2", "trials: 1").replace("epochs: 8", "epochs: 40")
+LONG = CONFIG.replace("trials: 2", "trials: 1").replace("epochs: 8", "epochs: 12")
 RUN = Path("results/mini/digits/small_vgg/trial1")
 
 
