@@ -131,7 +131,9 @@ def _conditions(options: argparse.Namespace) -> dict[str, object]:
     fields = "driver_version,clocks.sm,clocks.max.sm,clocks.mem,power.limit,temperature.gpu"
     command = ["nvidia-smi", f"--id={identity}", f"--query-gpu={fields}", "--format=csv,noheader"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        answer = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", check=True, timeout=10
+        )
         about |= dict(zip(fields.split(","), answer.stdout.strip().split(", "), strict=True))
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         about["driver_version"] = f"not known: {error}"

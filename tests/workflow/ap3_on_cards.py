@@ -26,7 +26,7 @@ def work_on_a_card(folder: Path) -> None:
             if time.monotonic() > end:
                 sys.exit(f"after two minutes not all of {cards} cards are at work")
             time.sleep(0.05)
-        with (folder / "done").open("a") as done:
+        with (folder / "done").open("a", encoding="utf-8") as done:
             done.write(f"{mine.name}\n")
         mine.unlink()
 

@@ -166,7 +166,7 @@ def test_what_is_measured_saved_and_pasted_is_the_pruned_network(tmp_path):
         assert row["pd_loss"] == pytest.approx(float(after - before), abs=1e-6)
         assert row["weights_left"] == pytest.approx(0.3, abs=0.5 / 264)
     found.to_json(tmp_path / "ratios.json")
-    assert json.loads((tmp_path / "ratios.json").read_text()) == found.ratios()
+    assert json.loads((tmp_path / "ratios.json").read_text(encoding="utf-8")) == found.ratios()
     found.save(tmp_path / "pruned.safetensors")
     saved = load_file(tmp_path / "pruned.safetensors")
     assert {name: tensor.tolist() for name, tensor in saved.items()} == {

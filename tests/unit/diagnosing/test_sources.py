@@ -65,7 +65,7 @@ def nothing():
 
 @pytest.fixture(autouse=True)
 def own(tmp_path, monkeypatch):
-    (tmp_path / "my_code.py").write_text(CODE)
+    (tmp_path / "my_code.py").write_text(CODE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "my_code", raising=False)
     return tmp_path
@@ -105,8 +105,8 @@ def test_the_three_commands(pair, own, capsys):
         html=own / "a.html",
         csv=own / "a.csv",
     )
-    assert set(json.loads((own / "a.json").read_text())) == {"0", "3"}
-    assert "prune.l1_unstructured(" in (own / "a.py").read_text()
+    assert set(json.loads((own / "a.json").read_text(encoding="utf-8"))) == {"0", "3"}
+    assert "prune.l1_unstructured(" in (own / "a.py").read_text(encoding="utf-8")
     capsys.readouterr()
     explain(*given, str(own / "a.safetensors"), "my_code:batches")
     assert "network" in capsys.readouterr().out
@@ -156,7 +156,7 @@ def pictures(folder, sizes=((10, 8), (8, 8))):
         for number, size in enumerate(sizes):
             pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / name / f"{number}.png")
-    (folder / "cat" / "notes.txt").write_text("no image")
+    (folder / "cat" / "notes.txt").write_text("no image", encoding="utf-8")
 
 
 def test_a_folder_of_images(tmp_path):
