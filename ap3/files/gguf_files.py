@@ -169,7 +169,8 @@ def _dequantised(
         return torch.empty(tensor.shape)
     blocks = np.frombuffer(content, np.uint8, count, tensor.start)
     try:
-        values = gguf.quants.dequantize(blocks.reshape(*tensor.shape[:-1], -1), kind)
+        with np.errstate(all="ignore"):  # what is not finite is said by who uses it
+            values = gguf.quants.dequantize(blocks.reshape(*tensor.shape[:-1], -1), kind)
     except NotImplementedError as error:
         raise InvalidFileError(
             f"{safe(tensor.name)} in {path} is of type {kind.name}, which the package gguf does not "

@@ -58,7 +58,7 @@ def read(path: Path) -> dict[str, Entry]:
         raise InvalidFileError(
             f"{path} is a damaged ONNX file ({safe(str(error))}); copy or make it again."
         ) from error
-    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    tensors = {_text(tensor.name): tensor for tensor in model.graph.initializer}
     if not tensors or len(tensors) < len(model.graph.initializer):
         raise InvalidFileError(
             f"{path} is no ONNX file with weights (its graph has "
@@ -72,9 +72,10 @@ def read(path: Path) -> dict[str, Entry]:
 def _with_scales(entries: dict[str, Entry], nodes: Any, path: Path) -> dict[str, Entry]:
     """Name codes and their scales as other files do, the scales along the axis that the graph says."""
     for node in nodes:
-        if node.op_type != "DequantizeLinear" or node.input[0] not in entries:
+        inputs = [_text(name) for name in node.input]
+        if node.op_type != "DequantizeLinear" or not inputs or inputs[0] not in entries:
             continue
-        codes, parts = node.input[0], zip(("_scale", "_zero_point"), node.input[1:], strict=False)
+        codes, parts = inputs[0], zip(("_scale", "_zero_point"), inputs[1:], strict=False)
         name = codes.removesuffix(_CODES)
         axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
         if name != codes and name not in entries:
@@ -93,6 +94,11 @@ def _with_scales(entries: dict[str, Entry], nodes: Any, path: Path) -> dict[str,
     return entries
 
 
+def _text(name: str | bytes) -> str:
+    """Take a name that a damaged file may hold as bytes."""
+    return name if isinstance(name, str) else name.decode("utf-8", "replace")
+
+
 def _along(factor: Entry, axis: int, dimensions: int) -> Entry:
     """Lay a row of scales along an axis of the codes."""
     if len(factor.shape) != 1 or dimensions == 0:
@@ -102,12 +108,15 @@ def _along(factor: Entry, axis: int, dimensions: int) -> Entry:
 
 
 def _entry(tensor: Any, path: Path, onnx: ModuleType) -> Entry:
-    kind = onnx.TensorProto.DataType.Name(tensor.data_type)
+    known = {number: name for name, number in onnx.TensorProto.DataType.items()}
+    kind = known.get(tensor.data_type, f"type {tensor.data_type}")
     dtype = _TYPES.get(kind, kind.lower())
-    problem = "" if kind in _TYPES else f"{safe(tensor.name)} holds {kind}, which is no number."
+    problem = (
+        "" if kind in _TYPES else f"{safe(_text(tensor.name))} holds {kind}, which is no number."
+    )
     if min(tensor.dims, default=1) < 0:
         raise InvalidFileError(
-            f"{path} is a damaged ONNX file ({safe(tensor.name)} has the shape "
+            f"{path} is a damaged ONNX file ({safe(_text(tensor.name))} has the shape "
             f"{tuple(tensor.dims)}); copy or make it again."
         )
     make = partial(_made, tensor, kind, path, onnx)
@@ -124,7 +133,7 @@ def _made(tensor: Any, kind: str, path: Path, onnx: ModuleType) -> Any:
             raise ValueError(f"its shape is {values.shape}")
     except (OSError, ValueError, TypeError, onnx.checker.ValidationError) as error:
         raise InvalidFileError(
-            f"{safe(tensor.name)} in {path} cannot be read ({safe(str(error))}); copy the file and "
+            f"{safe(_text(tensor.name))} in {path} cannot be read ({safe(str(error))}); copy the file and "
             "those beside it again."
         ) from error
     if kind in _TORCH:
@@ -136,4 +145,4 @@ def _made(tensor: Any, kind: str, path: Path, onnx: ModuleType) -> Any:
 def _check_place(tensor: Any, path: Path) -> None:
     """Refuse numbers outside of the folder, or more of them than the file beside it has."""
     said = {entry.key: entry.value for entry in tensor.external_data}
-    inside(said.get("location", ""), path)
+    inside(_text(said.get("location", "")), path)

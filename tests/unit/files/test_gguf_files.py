@@ -141,3 +141,12 @@ def test_names_that_would_act_on_a_terminal(tmp_path):
     path = written(tmp_path / "a.gguf", TYPES.F32, name="\x1b[2Jfc.weight")
     table = compare(path, path)
     assert table["layer"].tolist() == ["\\x1b[2Jfc"]
+
+
+def test_a_scale_that_is_not_finite_is_said(tmp_path):
+    path = written(tmp_path / "a.gguf", TYPES.Q8_0)
+    content = path.read_bytes()
+    last = len(content) - 34  # a block: a scale of two bytes, 32 codes
+    path.write_bytes(content[:last] + b"\xff\x7f" + content[last + 2 :])
+    with pytest.raises(UserError, match="must be finite, but"):
+        compare(path, path)

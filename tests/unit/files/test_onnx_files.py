@@ -1,5 +1,7 @@
 """ONNX files: initialisers as the package reads them; scales along the axis that the graph says."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -97,6 +99,7 @@ def test_codes_whose_axis_nobody_says_are_refused(tmp_path):
         (TensorProto(name="w", data_type=1, dims=(2, 2), raw_data=b"abc"), "cannot be read"),
         (TensorProto(name="w", data_type=1, dims=(-1, 2), raw_data=bytes(16)), "damaged ONNX"),
         (TensorProto(name="w", data_type=8, dims=(1, 1)), "holds STRING"),
+        (TensorProto(name="w", data_type=90, dims=(1, 1)), "holds type 90"),
     ],
 )
 def test_damaged_tensors(tmp_path, proto, sentence):
@@ -110,3 +113,17 @@ def test_what_is_no_onnx(tmp_path, content):
     (tmp_path / "a.onnx").write_bytes(content)
     with pytest.raises(UserError, match="ONNX file"):
         read(tmp_path / "a.onnx")
+
+
+def test_a_flipped_byte_of_a_name(tmp_path):
+    """In a name of an input protobuf leaves bytes that are no text as bytes."""
+    node = helper.make_node("DequantizeLinear", ["codes", "scale"], ["x"], axis=0)
+    path = saved(
+        tmp_path / "a.onnx", {"codes": np.ones((4, 4), "i1"), "scale": np.ones(4, "f4")}, [node]
+    )
+    content = path.read_bytes()
+    for old, new in ((b"codes", b"c\xffdes"), (b"scale", b"s\xffale")):
+        for place in (content.index(old), content.rindex(old)):
+            path.write_bytes(content[:place] + new + content[place + len(old) :])
+            with contextlib.suppress(UserError):
+                assert len(read(path)) == 2
