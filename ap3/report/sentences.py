@@ -8,6 +8,7 @@ from ap3.figures import look
 from ap3.measuring import catalogue
 
 _PD = "test_pd_loss"
+_SIGNED = f"{_PD}_signed"
 _SEEN = ("weights", "features")
 
 
@@ -25,13 +26,12 @@ def sentences(agreement: pd.DataFrame) -> list[str]:
         Before fine-tuning; after it; the best measure that sees no outputs. Fewer where a study has
         no such numbers.
     """
-    chosen = agreement[
-        (agreement["pd"] == _PD)
-        & (agreement["among"] == "all")
-        & (agreement["statistic"] == "agreement")
+    counted = agreement[
+        (agreement["among"] == "all") & (agreement["statistic"] == "agreement")
     ].dropna(subset=["mean"])
+    chosen, signed = (counted[counted["pd"] == name] for name in (_PD, _SIGNED))
     first, last = chosen["epoch"].min(), chosen["epoch"].max()
-    return [*_before(chosen, first), *(_after(chosen, last) if last > first else ())]
+    return [*_before(chosen, first), *(_after(chosen, signed, last) if last > first else ())]
 
 
 def _before(chosen: pd.DataFrame, epoch: int) -> Iterator[str]:
@@ -46,16 +46,15 @@ def _before(chosen: pd.DataFrame, epoch: int) -> Iterator[str]:
         )
 
 
-def _after(chosen: pd.DataFrame, epoch: int) -> Iterator[str]:
+def _after(chosen: pd.DataFrame, signed: pd.DataFrame, epoch: int) -> Iterator[str]:
     share = _share(chosen, "ap2", epoch, "baseline")
     if share is None:
         return
-    from_control = _share(chosen, "ap2", epoch, "control")
-    beside = (
-        f"; measured from the control, which was not pruned, {from_control:.0%}"
-        if from_control is not None
-        else ""
-    )
+    others = {
+        "where an improvement is no damage": _share(signed, "ap2", epoch, "baseline"),
+        "measured from the control, which was not pruned": _share(chosen, "ap2", epoch, "control"),
+    }
+    beside = "".join(f"; {how}, {other:.0%}" for how, other in others.items() if other is not None)
     yield f"After fine-tuning it orders {share:.0%}{beside}."
     known = chosen[chosen["sees"].isin(_SEEN)]["measure"].unique()
     shares = {
