@@ -239,18 +239,22 @@ def _verdict(
     flips = tally.mean(_WHOLE, "flips").scaled(100)
     if table.empty:
         return "the two networks are equal: nothing was pruned."
-    head = (
-        f"pruning {'raises' if loss.value >= 0 else 'lowers'} the loss by "
-        f"{spelled(abs(loss.value), loss.margin)} nats"
-        if loss.is_sure
-        else f"pruning does no harm that {loss.count:,} examples show: loss {_signed(loss)} nats"
-    )
-    head += (
-        f", accuracy {_signed(accuracy.scaled(-1))} points, {spelled(flips.value, flips.margin)} % of "
-        "answers change"
-    )
+    turned = f"{spelled(flips.value, flips.margin)} % of answers change"
     if not loss.is_sure:
-        return head + "."
+        sentence = (
+            f"pruning {'costs' if accuracy.value > 0 else 'gains'} "
+            f"{spelled(abs(accuracy.value), accuracy.margin)} points of accuracy, but no loss that "
+            f"{loss.count:,} examples show: {_signed(loss)} nats"
+            if accuracy.is_sure
+            else f"pruning does no harm that {loss.count:,} examples show: loss {_signed(loss)} nats, "
+            f"accuracy {_signed(accuracy.scaled(-1))} points"
+        )
+        return f"{sentence}; {turned}."
+    head = (
+        f"pruning {'raises' if loss.value > 0 else 'lowers'} the loss by "
+        f"{spelled(abs(loss.value), loss.margin)} nats, accuracy {_signed(accuracy.scaled(-1))} points, "
+        f"{turned}"
+    )
     most = table.iloc[0 if loss.value > 0 else -1]
     alone = Mean(most["pd_loss"], most["pd_loss_se"], loss.count)
     head += f"; most by {listed([most['layer']])}, alone {_signed(alone)} nats"

@@ -125,6 +125,12 @@ def _advice(result: Result) -> str:
 
 def _advice_on(found: Explanation) -> str:
     loss, error = found.network["pd_loss"], found.network["pd_loss_se"]
+    lost, its_error = found.network["pd_accuracy"], found.network["pd_accuracy_se"]
+    if not abs(loss) > 1.96 * error and lost > 1.96 * its_error:
+        return (
+            "Answers change for the worse while the loss does not: look at the layers whose pd_accuracy "
+            "is largest, and fine-tune."
+        )
     if not abs(loss) > 1.96 * error:
         return (
             "These examples show no damage: there may be room to prune more, or take more examples."

@@ -191,3 +191,16 @@ def test_networks_that_do_not_fit():
         explain(net, state | {"0.weight": torch.full((6, 5), np.nan)}, batches())
     with pytest.raises(InvalidTypeError, match="but is a int"):
         explain(net, 3, batches())
+
+
+def test_a_loss_of_accuracy_is_never_called_no_harm():
+    """The loss may stay while answers change: a sure network that errs a little more is less sure."""
+    net = nn.Sequential(nn.Linear(1, 2, bias=False)).double()
+    with torch.no_grad():
+        net[0].weight[:] = torch.tensor([[3.0], [0.0]])
+    x = torch.cat([torch.full((40, 1), 0.1), torch.full((10, 1), -2.0)]).double()
+    labels = torch.zeros(50, dtype=torch.long)
+    state = {"0.weight": torch.tensor([[-0.3], [0.0]]).double()}
+    found = explain(net, state, [(x, labels)])
+    assert found.network["pd_accuracy"] > 1.96 * found.network["pd_accuracy_se"]
+    assert "no harm" not in found.verdict

@@ -1,0 +1,101 @@
+"""The callbacks, driven as the two libraries drive them, by stand-ins with the same methods."""
+
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+from ap3.diagnosing.callbacks import hugging_face_callback, lightning_callback
+from ap3.errors import MissingPackageError
+
+
+@pytest.fixture
+def libraries(monkeypatch):
+    for name, attribute in (
+        ("lightning.pytorch", "Callback"),
+        ("transformers", "TrainerCallback"),
+    ):
+        module = ModuleType(name)
+        setattr(module, attribute, type(attribute, (), {}))
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "lightning", ModuleType("lightning"))
+
+
+class Logging(nn.Sequential):
+    def __init__(self):
+        torch.manual_seed(0)
+        super().__init__(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+        self.logged = []
+
+    def log_dict(self, numbers, rank_zero_only=False):
+        self.logged.append(numbers)
+
+
+def expected(before, after):
+    ap2 = float((before.double() - after.double()).square().sum())
+    return ap2, 1.9 * ap2 / float(before.double().square().sum())
+
+
+def test_lightning_logs_the_true_sparsity_of_masked_weights(libraries):
+    network, callback = Logging(), lightning_callback(every=2)
+    before = network[0].weight.detach().clone()
+    callback.on_fit_start(None, network)
+    prune.l1_unstructured(network[0], "weight", 12)
+    for epoch in range(4):
+        callback.on_train_epoch_end(SimpleNamespace(current_epoch=epoch), network)
+    assert len(network.logged) == 2
+    found = network.logged[-1]
+    ap2, ap3 = expected(before, network[0].weight.detach())
+    assert found["ap3/0/sparsity"] == 0.5
+    assert found["ap3/2/sparsity"] == 0
+    assert found["ap3/sparsity"] == 12 / 36
+    assert found["ap3/0/ap2"] == pytest.approx(ap2, rel=1e-12)
+    assert found["ap3/0/ap3_gaussian"] == pytest.approx(ap3, rel=1e-12)
+    assert found["ap3/ap3_gaussian"] == pytest.approx(ap3, rel=1e-12)
+    assert found["ap3/2/ap2"] == 0
+
+
+def test_hugging_face_adds_to_what_is_logged(libraries):
+    network = Logging()
+    baseline = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    callback = hugging_face_callback(baseline)
+    callback.on_train_begin(None, None, None, model=network)
+    with torch.no_grad():
+        network[2].weight[0] = 0
+    logs = {"loss": 1.0}
+    callback.on_log(None, SimpleNamespace(is_world_process_zero=True), None, logs, model=network)
+    ap2, _ = expected(baseline["2.weight"], network[2].weight.detach())
+    assert logs["loss"] == 1.0
+    assert logs["ap3/2/sparsity"] == 0.5
+    assert logs["ap3/ap2"] == pytest.approx(ap2, rel=1e-12)
+    others = {}
+    callback.on_log(None, SimpleNamespace(is_world_process_zero=False), None, others, model=network)
+    assert others == {}
+
+
+def test_a_tied_weight_is_counted_once(libraries):
+    network, callback = Logging(), lightning_callback()
+    network[0] = nn.Linear(4, 4)
+    network[2] = nn.Linear(4, 4)
+    network[2].weight = network[0].weight
+    callback.on_fit_start(None, network)
+    callback.on_train_epoch_end(SimpleNamespace(current_epoch=0), network)
+    assert "ap3/0/ap2" in network.logged[0]
+    assert "ap3/2/ap2" not in network.logged[0]
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (lightning_callback, ("lightning", "lightning.pytorch", "pytorch_lightning")),
+        (hugging_face_callback, ("transformers",)),
+    ],
+)
+def test_a_library_that_is_missing_is_named(make, names, monkeypatch):
+    for name in names:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingPackageError, match=f"needs {names[0]}; install it"):
+        make()
