@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -117,9 +118,7 @@ def rho_table(table: pd.DataFrame) -> str:
         mine = of_place(table, model, state, epoch)
         mine = mine[mine["statistic"] == "rho"].set_index("measure")
         cells = [
-            f"{mine.loc[one, 'mean']:.2f} ({mine.loc[one, 'min']:.2f}–{mine.loc[one, 'max']:.2f})"
-            if one in mine.index
-            else ""
+            spanned(mine.loc[one], "mean", "min", "max", ".2f") if one in mine.index else ""
             for one in SHOWN
         ]
         lines.append(row(f"`{model}`", STATES[state], epoch, int(mine["n"].max()), *cells))
@@ -134,9 +133,7 @@ def gain_table(table: pd.DataFrame) -> str:
         mine = of_place(table, model, state, epoch)
         mine = mine[mine["statistic"] == "gain"].set_index("measure")
         cells = [
-            f"{mine.loc[one, 'mean']:+.2f} [{mine.loc[one, 'low']:+.2f}, {mine.loc[one, 'high']:+.2f}]"
-            if one in mine.index
-            else ""
+            spanned(mine.loc[one], "mean", "low", "high", "+.2f") if one in mine.index else ""
             for one in shown
         ]
         lines.append(row(f"`{model}`", STATES[state], epoch, int(mine["n"].max()), *cells))
@@ -157,12 +154,9 @@ def additivity_table(table: pd.DataFrame) -> str:
         for low, _ in spans:
             one = mine[mine["from"] == low].iloc[0]
             factor = 10 ** one["log10_together_to_sum"]
-            cells.append(
-                f"{one['share_wrong']:.0%} ({one['share_low']:.0%}–{one['share_high']:.0%}) of "
-                f"{int(one['pairs']):,}; × {factor:.2g}"
-                if one["pairs"]
-                else "no pairs"
-            )
+            shares = spanned(one, "share_wrong", "share_low", "share_high", ".0%")
+            counted = f"{shares} of {int(one['pairs']):,}; × {factor:.2g}"
+            cells.append(counted if one["pairs"] else "no pairs")
         lines.append(row(f"`{model}`", STATES[state], *cells))
     return "\n".join(lines)
 
@@ -194,7 +188,7 @@ def size_table(table: pd.DataFrame) -> str:
                     STATES[entry.batch_norm],
                     entry.epoch,
                     entry.how,
-                    f"{entry.decades:.2f} [{entry.decades_low:.2f}, {entry.decades_high:.2f}]",
+                    spanned(entry._asdict(), "decades", "decades_low", "decades_high", ".2f"),
                     covered,
                     width,
                 )
@@ -206,6 +200,14 @@ def of_place(table: pd.DataFrame, model: str, state: str, epoch: int) -> pd.Data
     """Take the rows of one network, state of BatchNorm and epoch."""
     same = (table["model"] == model) & (table["batch_norm"] == state)
     return table[same & (table["epoch"] == epoch)]
+
+
+def spanned(values: Any, middle: str, low: str, high: str, form: str) -> str:
+    """Write a number with its range, where it has one."""
+    text = f"{values[middle]:{form}}"
+    if pd.isna(values[low]) or values[low] == values[high]:
+        return text
+    return f"{text} ({values[low]:{form}} to {values[high]:{form}})"
 
 
 def heading(*names: str) -> str:

@@ -45,7 +45,7 @@ EDITS = {
 }
 
 CODE = {
-    "ap3/pruning/compressions.py": EVALUATED,
+    "ap3/pruning/compressions.py": ALLOCATED,
     "ap3/pruning/allocation.py": ALLOCATED,
     "ap3/measuring/network_laws.py": EVALUATED,
     "ap3/latent/student_t.py": EVALUATED,
