@@ -2,241 +2,184 @@
 
 The paper's claim is one of order: of two pruned networks the one with the smaller AP2 or AP3 has
 the smaller PD. Here pairs of variants of one baseline are counted: of modes at one ratio, of ratios
-at one mode, and all. Two PDs no further apart than the standard error of their difference, paired over
-the examples that both are evaluated on, are a tie.
+at one mode, and all. A pair whose PDs the examples cannot tell apart is a tie (`decided_pairs`).
 
-Everything is measured twice: from the baseline, and from the control at the same epoch, which
-leaves out what fine-tuning alone does.
+Everything is counted by |PD|, as Def. 2.8 has it, and by the PD with its sign, damage positive
+(`…_signed`): |PD| counts an improvement as a difference like any other. And everything is measured
+twice: from the baseline, and from the control at the same epoch, which leaves out what fine-tuning
+alone does. Beside the measures stand two yardsticks, the look-up and the ceiling (`yardsticks`).
 """
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
-from ap3.explaining.rank_counts import centred_ranks, concordance, order, pairs, spearman
-from ap3.explaining.trial_grids import DIFFERENCES, REFERENCES, Runs
+from ap3.explaining import yardsticks
+from ap3.explaining.decided_pairs import Limits, limits, order_differences, order_measures
+from ap3.explaining.pair_counts import COUNTED, KINDS, Pairing, count
+from ap3.explaining.paired_accuracies import LEVEL
+from ap3.explaining.trial_grids import DIFFERENCES, REFERENCES, SIGNED, Runs
+from ap3.explaining.yardsticks import CEILING, LOOKUP
 from ap3.latent.vectors import Vector
 from ap3.machine.progress import counted
 
-STATISTICS = ("decided", "agreement", "gain", "tau_b", "rho")
-
-ENOUGH_TRIALS = 10
-_DRAWS = 1000
-_LEVEL = 0.95
-_KEYS = ["dataset", "model", "epoch", "reference", "pd", "among", "measure"]
-_TAILS = ((1 - _LEVEL) / 2, (1 + _LEVEL) / 2)
+STATISTICS = ("decided", "agreement", "gain", "over_lookup", "tau_b", "rho")
+KEYS = ("dataset", "model", "epoch", "reference", "pd", "among", "measure")
 
 
-def agreement(runs: Sequence[Runs]) -> pd.DataFrame:
+def agreement(runs: Sequence[Runs], level: float = LEVEL) -> pd.DataFrame:
     """Count agreement for every trial, epoch, reference, PD, kind of pair and measure: a row each.
-
-    Of the columns, `gain` is the agreement less that of AP2 in the same case. ρ takes the PDs as
-    they are, without ties by noise; among modes or ratios it is the mean over the groups (the modes
-    at each ratio, the ratios at each mode).
-    """
-    rows = [row for each in counted(runs, "agreement") for row in _agreement_of(each)]
-    return pd.concat(rows, ignore_index=True)
-
-
-def bootstrapped(runs: Sequence[Runs]) -> pd.DataFrame:
-    """Count agreement anew on resampled examples, before fine-tuning and at its end: intervals.
-
-    Every variant, the baseline and the control are evaluated on the same resample, in every trial.
-    Which PDs are too close to tell stays a matter of the standard errors on the examples as they
-    are.
-
-    Returns
-    -------
-    DataFrame
-        A row per data set, network, epoch, reference, PD, kind of pair, measure and statistic, for
-        each `trial` and for the mean over them (no trial): an interval of 95 %, `low` to `high`,
-        the quantiles of the statistic over the resamples. No row where the outcomes of single
-        examples are not known.
-    """
-    rows = [row for each in counted(runs, "intervals") for row in _bootstrapped(each)]
-    columns = [*_KEYS, "trial", "statistic", "low", "high"]
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
-
-
-def with_intervals(table: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
-    """Put each trial's own intervals of agreement and gain, `…_low` and `…_high`, beside them."""
-    keys = [*_KEYS, "trial"]
-    for statistic in ("agreement", "gain"):
-        mine = intervals[intervals["statistic"] == statistic].dropna(subset="trial")
-        names = {end: f"{statistic}_{end}" for end in ("low", "high")}
-        table = table.merge(mine[[*keys, *names]].rename(columns=names), how="left", on=keys)
-    return table
-
-
-def summarise(table: pd.DataFrame, intervals: pd.DataFrame) -> pd.DataFrame:
-    """Average the agreement over the trials, before fine-tuning and at its end, with intervals.
 
     Parameters
     ----------
-    table, intervals
-        What `agreement` and `bootstrapped` return.
+    runs
+        The trials of each network.
+    level
+        Of the tests by which pairs are decided.
 
     Returns
     -------
     DataFrame
-        A row per data set, network, epoch, reference, PD, kind of pair, measure and statistic:
-        `n` trials, `mean`, `sd`, `min`, `max`, and an interval of 95 % from `low` to `high`. From
-        ten trials on it is a bootstrap of the mean over `trials`; below, a paired one over the
-        evaluated `examples`, which says how they alone move the mean.
+        `pairs`, and of them `decided`; `agreement`; `gain`, the agreement less that of AP2 in the same
+        case, and `over_lookup`, less that of the look-up; `tau_b` and `rho`. ρ takes the PDs as they
+        are, without ties by noise; among modes or ratios it is the mean over the groups (the modes
+        at each ratio, the ratios at each mode). The ceiling is known before fine-tuning and at its end.
     """
-    epochs = table.groupby(["dataset", "model"])["epoch"]
-    first, last = epochs.transform("min"), epochs.transform("max")
-    ends = table[(table["epoch"] == first) | (table["epoch"] == last)]
-    tidy = ends.melt([*_KEYS, "sees", "trial"], list(STATISTICS), "statistic")
-    by = [*_KEYS, "sees", "statistic"]
-    summary = tidy.groupby(by, sort=False)["value"].agg(list).reset_index()
-    of_trials = summary.pop("value")
-    by_trial = np.array([*zip_longest(*of_trials, fillvalue=np.nan)], dtype=float)
-    values = np.ascontiguousarray(by_trial.T)
-    with _quiet():
-        summary["n"] = np.isfinite(values).sum(axis=1)
-        summary["mean"] = np.nanmean(values, axis=1)
-        summary["sd"] = np.nanstd(values, axis=1, ddof=1)
-        summary["min"], summary["max"] = np.nanmin(values, axis=1), np.nanmax(values, axis=1)
-    if of_trials.str.len().min() >= ENOUGH_TRIALS:
-        low, high = _over_trials(values)
-        return summary.assign(low=low, high=high, interval="trials")
-    of_means = intervals[intervals["trial"].isna()].drop(columns="trial")
-    keys = [*_KEYS, "statistic"]
-    return summary.merge(of_means, how="left", on=keys).assign(interval="examples")
+    rows = [
+        table_of(case, case.counts()) for each in counted(runs, "agreement") for case in cases(each, level)
+    ]
+    return pd.concat(rows, ignore_index=True)
 
 
 @dataclass(frozen=True, eq=False)
-class _Case:
-    """One reference, one PD and one kind of pair, with every measure that there is for them."""
+class Case:
+    """One network, reference and PD, with every measure that there is for them.
 
-    about: dict[str, str]
-    measures: dict[str, Vector]
-    difference: Vector
-    resampled: Vector
-    error: Vector
-    compared: NDArray[np.int64]
-    groups: list[NDArray[np.int64]]
-
-    def count(self, at: int | slice, difference: Vector) -> dict[str, dict[str, Vector]]:
-        """Count every measure's agreement with a PD at some epochs, and its gain over AP2."""
-        ordered = order(np.abs(difference), self.compared, self.error[:, at])
-        ranked = [centred_ranks(np.abs(difference[..., group])) for group in self.groups]
-        found = {}
-        for name, every in self.measures.items():
-            measure = every[:, at]
-            rho = [
-                spearman(centred_ranks(measure[..., group]), ranks)
-                for group, ranks in zip(self.groups, ranked, strict=True)
-            ]
-            with _quiet():
-                mean = np.nanmean(rho, axis=0)
-            found[name] = concordance(order(measure, self.compared), ordered) | {"rho": mean}
-        base = found["ap2"]["agreement"]
-        return {name: one | {"gain": one["agreement"] - base} for name, one in found.items()}
-
-
-def _cases(runs: Runs) -> Iterator[_Case]:
-    compared = pairs(runs.modes, runs.ratios)
-    groups = {
-        "modes": [np.flatnonzero(runs.ratios == ratio) for ratio in np.unique(runs.ratios)],
-        "ratios": [np.flatnonzero(runs.modes == mode) for mode in np.unique(runs.modes)],
-        "all": [np.arange(len(runs.modes))],
-    }
-    for reference in REFERENCES:
-        measures = {name: runs.measure(name, reference) for name in runs.sees}
-        known = {name: values for name, values in measures.items() if values is not None}
-        for pd_name in DIFFERENCES:
-            signed = runs.difference(pd_name, reference)
-            resampled = runs.difference_resampled(pd_name, reference)
-            for among, chosen in compared.items():
-                about = {"reference": reference, "pd": pd_name, "among": among}
-                error = runs.gap_error(pd_name, reference, chosen)
-                yield _Case(about, known, signed, resampled, error, chosen, groups[among])
-
-
-def _agreement_of(runs: Runs) -> Iterator[pd.DataFrame]:
-    counts = len(runs.trials), len(runs.epochs)
-    where: dict[str, Any] = runs.about | {
-        "trial": np.repeat(runs.trials, counts[1]),
-        "epoch": np.tile(runs.epochs, counts[0]),
-    }
-    for case in _cases(runs):
-        for name, columns in case.count(slice(None), case.difference).items():
-            about = case.about | {"measure": name, "sees": runs.sees[name]}
-            flat = {column: columns[column].ravel() for column in STATISTICS}
-            yield pd.DataFrame(where | about | {"pairs": len(case.compared)} | flat)
-
-
-def _bootstrapped(runs: Runs) -> Iterator[pd.DataFrame]:
-    trials = [*runs.trials, None]
-    for case in _cases(runs):
-        if np.isnan(case.resampled).any():
-            continue
-        for at in runs.ends:
-            found = case.count(at, case.resampled[:, :, at])
-            names = [(name, statistic) for name in found for statistic in STATISTICS]
-            values = np.stack(
-                [np.broadcast_to(found[m][s], case.resampled.shape[:2]) for m, s in names]
-            )
-            with _quiet():
-                means = np.nanmean(values, axis=-1, keepdims=True)
-            values = np.sort(np.concatenate([values, means], axis=-1), axis=1)
-            low, high = (_quantile(values, tail) for tail in _TAILS)
-            about: dict[str, Any] = runs.about | case.about | {"epoch": runs.epochs[at]}
-            yield pd.DataFrame(
-                about
-                | {
-                    "trial": trials * len(names),
-                    "measure": np.repeat([m for m, _ in names], len(trials)),
-                    "statistic": np.repeat([s for _, s in names], len(trials)),
-                    "low": low.ravel(),
-                    "high": high.ravel(),
-                }
-            )
-
-
-def _over_trials(values: Vector) -> tuple[Vector, Vector]:
-    """Bootstrap the mean of each row, (rows, T); NaN is a trial in which nothing is decided."""
-    with _quiet():
-        found = bootstrap(
-            (values,),
-            np.nanmean,
-            axis=1,
-            n_resamples=_DRAWS,
-            batch=50,
-            confidence_level=_LEVEL,
-            method="percentile",
-            rng=np.random.default_rng(0),
-        )
-    return found.confidence_interval.low, found.confidence_interval.high
-
-
-def _quantile(values: Vector, q: float) -> Vector:
-    """Quantile over the middle axis of values sorted along it, NaN last and left out.
-
-    `np.nanquantile` asks one column after the other, and takes four times as long as this with the
-    sorting, or twice the time of the counting.
+    Attributes
+    ----------
+    runs, name, reference, absolute
+        Which PD of which network, from what, and whether its size is meant.
+    pairing, limit
+        The pairs, and up to which gap they are ties.
+    measures : mapping of arrays of shape (T, E, P)
+        How each measure orders the pairs; the look-up last.
     """
-    last = np.isfinite(values).sum(axis=1, keepdims=True) - 1
-    place = q * np.maximum(last, 0)
-    below = np.floor(place).astype(int)
-    above = np.minimum(below + 1, np.maximum(last, 0))
-    low, high = (np.take_along_axis(values, index, axis=1) for index in (below, above))
-    return np.asarray(low + (place - below) * (high - low))[:, 0]
+
+    runs: Runs
+    name: str
+    reference: str
+    absolute: bool
+    pairing: Pairing
+    limit: Limits
+    measures: Mapping[str, Vector]
+    truths: Mapping[int, Vector | None]
+
+    @property
+    def pd(self) -> str:
+        """Name of the PD as it is compared."""
+        return self.name if self.absolute else f"{self.name}{SIGNED}"
+
+    @property
+    def sees(self) -> dict[str, str]:
+        """The measures of the case and what each may see, the ceiling last."""
+        known = self.runs.sees | yardsticks.SEES
+        return {name: known[name] for name in (*self.measures, CEILING)}
+
+    def counts(self) -> dict[str, Vector]:
+        """Count every statistic: (T, E, M + 1, A), the ceiling last."""
+        signed = self.runs.difference(self.name, self.reference)
+        decided, exact = order_differences(signed, self.pairing.compared, self.limit, self.absolute)
+        measures = np.stack([*self.measures.values()], axis=2)
+        shape = measures.shape[:2]
+        flat = (each.reshape(-1, *each.shape[2:]) for each in (measures, decided, exact))
+        orders, *differences = flat
+        found = count(self.pairing, orders, *(each[..., np.newaxis] for each in differences))
+        whole = {name: values[..., 0].reshape(*shape, -1, len(KINDS)) for name, values in found.items()}
+        top = self._ceiling(decided, exact)
+        return self.compared_with({name: np.concatenate([whole[name], top[name]], axis=2) for name in COUNTED})
+
+    def compared_with(self, found: dict[str, Vector], axis: int = 2) -> dict[str, Vector]:
+        """Add the gains over AP2 and over the look-up to statistics of all measures."""
+        names = [*self.measures]
+        for gain, base in (("gain", "ap2"), ("over_lookup", LOOKUP)):
+            own = found["agreement"].take([names.index(base)], axis=axis)
+            found[gain] = found["agreement"] - own
+        return found
+
+    def _ceiling(self, decided: Vector, exact: Vector) -> dict[str, Vector]:
+        """Count how draws of the true PDs order the pairs, on average: (T, E, 1, A)."""
+        shape = (*decided.shape[:2], 1, len(KINDS))
+        found = {name: np.full(shape, np.nan) for name in COUNTED}
+        compared = self.pairing.compared
+        for at, truths in self.truths.items():
+            if truths is None:
+                continue
+            drawn = order_measures(np.abs(truths) if self.absolute else truths, compared)
+            seen = (each[:, at, :, np.newaxis] for each in (decided, exact))
+            counts = count(self.pairing, drawn, *seen)
+            for name in COUNTED:
+                found[name][:, at] = counts[name][..., 0].mean(axis=1, keepdims=True)
+        return found
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """NaN where there is nothing to average is meant."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        yield
+def cases(runs: Runs, level: float = LEVEL, truths: bool = True) -> Iterator[Case]:
+    """Go through the references and PDs of a network, each by its size and with its sign.
+
+    Parameters
+    ----------
+    runs
+        All trials of a network.
+    level
+        Of the tests by which pairs are decided.
+    truths
+        Whether to draw the true PDs, for the ceiling.
+    """
+    pairing = Pairing.of(runs.modes, runs.ratios)
+    for reference in REFERENCES:
+        sizes, values = (_measured(runs, reference, pairing, absolute) for absolute in (True, False))
+        for name in DIFFERENCES:
+            limit = limits(runs, name, reference, pairing.compared, level)
+            ends = runs.ends if truths else ()
+            drawn = {at: yardsticks.drawn_truths(runs, name, reference, at) for at in ends}
+            signed = runs.difference(name, reference)
+            for absolute, measures in ((True, sizes), (False, values)):
+                rival = order_measures(yardsticks.learned(signed, absolute), pairing.compared)
+                every = {**measures, LOOKUP: rival}
+                yield Case(runs, name, reference, absolute, pairing, limit, every, drawn)
+
+
+def _measured(runs: Runs, reference: str, pairing: Pairing, absolute: bool) -> dict[str, Vector]:
+    found = {name: runs.measure(name, reference, absolute) for name in runs.sees}
+    return {
+        name: order_measures(values, pairing.compared)
+        for name, values in found.items()
+        if values is not None
+    }
+
+
+def table_of(case: Case, counts: Mapping[str, Vector]) -> pd.DataFrame:
+    """Write the statistics of a case, (T, E, M + 1, A), as rows."""
+    runs, sees = case.runs, case.sees
+    names: list[NDArray[np.generic]] = [
+        np.array(KINDS), np.array([*sees]), np.asarray(runs.trials), np.asarray(runs.epochs)
+    ]
+    kind, measure, trial, epoch = (
+        grid.ravel() for grid in np.meshgrid(*(np.arange(len(each)) for each in names), indexing="ij")
+    )
+    where = {
+        "trial": names[2][trial],
+        "epoch": names[3][epoch],
+        "reference": case.reference,
+        "pd": case.pd,
+        "among": names[0][kind],
+        "measure": names[1][measure],
+        "sees": np.array([*sees.values()])[measure],
+        "pairs": case.pairing.pairs[kind],
+    }
+    values = {name: counts[name].transpose(3, 2, 0, 1).ravel() for name in STATISTICS}
+    table = pd.DataFrame(runs.about | where | values)
+    ends = np.isin(epoch, [at % len(runs.epochs) for at in runs.ends])
+    return table[ends | (table["measure"] != CEILING)]

@@ -3,12 +3,14 @@
 import pandas as pd
 
 from ap3.config.variants import CONTROL
+from ap3.explaining.trial_grids import COMPARED
+from ap3.explaining.trial_intervals import half_width
 from ap3.measuring import catalogue
 
 METRICS = tuple(measure.column for measure in catalogue.MEASURES if measure.averaged)
 """Measures that are to explain the PD."""
 
-MEASURES = (*METRICS, "train_pd_loss", "train_pd_accuracy", "test_pd_loss", "test_pd_accuracy")
+MEASURES = (*METRICS, *COMPARED)
 
 PERFORMANCE = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 
@@ -16,8 +18,9 @@ PERFORMANCE = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
 def summarise(measures: pd.DataFrame) -> pd.DataFrame:
     """Average every measure at the last epoch over the trials.
 
-    Returns a row per data set, network, mode, ratio and measure, with `n` trials, their `mean`
-    and their sample standard deviation `sd` (empty for one trial).
+    Returns a row per data set, network, mode, ratio and measure, with `n` trials, their `mean`,
+    their sample standard deviation `sd`, Student's interval of the mean, `low` to `high` (all empty for
+    one trial), `min` and `max`.
     """
     last = measures[measures["epoch"] == measures["epoch"].max()]
     keys = ["dataset", "model", "mode", "ratio", "epoch"]
@@ -33,4 +36,6 @@ def baselines(measures: pd.DataFrame) -> pd.DataFrame:
 def _over_trials(table: pd.DataFrame, keys: list[str], values: list[str]) -> pd.DataFrame:
     tidy = table.melt(id_vars=keys, value_vars=values, var_name="measure")
     grouped = tidy.groupby([*keys, "measure"], sort=False)["value"]
-    return grouped.agg(n="count", mean="mean", sd="std", min="min", max="max").reset_index()
+    found = grouped.agg(n="count", mean="mean", sd="std", min="min", max="max").reset_index()
+    half = half_width(found["n"], found["sd"])
+    return found.assign(low=found["mean"] - half, high=found["mean"] + half)

@@ -5,6 +5,8 @@ other trials of the same network. It is the largest value of the measure there, 
 ratio, up to which no PD was above the tolerance. On the trial left out, the largest ratio of each
 mode with a value not above it is chosen. So a measure is good if one number of it means the same PD
 in every mode and trial.
+
+Only damage counts: the PD is the signed one, and a network that pruning has made better is safe.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,10 +14,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from ap3.explaining.paired_accuracies import LEVEL
 from ap3.explaining.trial_grids import Runs
+from ap3.explaining.trial_intervals import half_width
 from ap3.latent.vectors import Vector
 
 _PD = "test_pd_accuracy"
+_ROUNDING = 1e-9  # an accuracy that is lower by just the tolerance is within it
 _COLUMNS = ["dataset", "model", "trial", "epoch", "mode", "measure", "sees", "tolerance"]
 _COLUMNS += ["threshold", "chosen", "pd_chosen", "best"]
 
@@ -32,20 +37,43 @@ def choice(runs: Sequence[Runs], tolerance: float = 0.01) -> pd.DataFrame:
     -------
     DataFrame
         A row per data set, network, trial, epoch, mode and measure: the `threshold`; the ratio
-        `chosen` and its PD, `pd_chosen`; and the `best`, the largest ratio whose PD is within the
+        `chosen` and its signed PD, `pd_chosen`; and the `best`, the largest ratio whose PD is within the
         tolerance. A ratio of 0 is not to prune. No rows where there is a single trial.
     """
     rows = [row for each in runs for row in _choices(each, tolerance)]
     return pd.DataFrame(rows, columns=_COLUMNS)
 
 
-def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Count the choices: `n`, the share that are `safe` (PD within the tolerance), mean ratios."""
-    tested = table.assign(safe=table["pd_chosen"] <= table["tolerance"])
+def summarise(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
+    """Count the choices: how many were safe, and how large the ratios are.
+
+    Parameters
+    ----------
+    table
+        What `choice` returns.
+    level
+        The intervals are of 1 − level.
+
+    Returns
+    -------
+    DataFrame
+        `n` choices, the share that are `safe` (PD within the tolerance), the means of `chosen` and
+        `best` ratios; and of `safe` and `chosen` Student's interval, `…_low` to `…_high`, over the
+        trials, each the mean of its modes.
+    """
+    tested = table.assign(safe=(table["pd_chosen"] <= table["tolerance"] + _ROUNDING).astype(float))
     keys = ["dataset", "model", "epoch", "tolerance", "measure", "sees"]
-    found = tested.groupby(keys, sort=False).agg(
+    choices = tested.groupby(keys, sort=False)
+    found = choices.agg(
         n=("safe", "count"), safe=("safe", "mean"), chosen=("chosen", "mean"), best=("best", "mean")
     )
+    by_trial = tested.groupby([*keys, "trial"], sort=False)[["safe", "chosen"]].mean()
+    trials = by_trial.groupby(keys, sort=False).agg(["count", "std"])
+    for name, most in (("safe", 1.0), ("chosen", np.inf)):
+        counts, spread = (trials[name, part].to_numpy(float) for part in ("count", "std"))
+        half = half_width(counts, spread, level)
+        found[f"{name}_low"] = np.maximum(found[name] - half, 0.0)
+        found[f"{name}_high"] = np.minimum(found[name] + half, most)
     return found.reset_index()
 
 
@@ -57,7 +85,7 @@ def threshold(values: Vector, differences: Vector, tolerance: float) -> float:
     >>> threshold(np.array([1.0, 4.0, 2.0, 3.0]), np.array([0.0, 0.0, 0.0, 0.05]), tolerance=0.01)
     2.0
     """
-    unsafe = np.min(values[differences > tolerance], initial=np.inf)
+    unsafe = np.min(values[differences > tolerance + _ROUNDING], initial=np.inf)
     return float(np.max(values[values < unsafe], initial=-np.inf))
 
 
@@ -73,9 +101,9 @@ def largest(ratios: Vector, allowed: Vector) -> float:
 
 
 def _choices(runs: Runs, tolerance: float) -> Iterator[dict[str, object]]:
-    difference = np.abs(runs.difference(_PD, "baseline"))
+    difference = runs.difference(_PD, "baseline")
     for name, sees in runs.sees.items():
-        measure = runs.measure(name, "baseline")
+        measure = runs.measure(name, "baseline", absolute=False)
         if measure is None or len(runs.trials) < 2:
             continue
         for at in runs.ends:
@@ -97,5 +125,5 @@ def _choices(runs: Runs, tolerance: float) -> Iterator[dict[str, object]]:
                         "threshold": limit,
                         "chosen": chosen,
                         "pd_chosen": float(found[0]) if len(found) else 0.0,
-                        "best": largest(runs.ratios, mine & (differences[index] <= tolerance)),
+                        "best": largest(runs.ratios, mine & (differences[index] <= tolerance + _ROUNDING)),
                     }

@@ -15,12 +15,25 @@ from ap3.measuring import catalogue
 from ap3.measuring.sampling_noise import Noise
 
 DIFFERENCES = ("test_pd_accuracy", "test_pd_loss", "train_pd_accuracy", "train_pd_loss")
+"""PDs by the name of |PD|, Def. 2.8."""
+
+SIGNED = "_signed"
+"""Behind the name of a PD: pruned minus reference, so that damage is positive, accuracy's too."""
+
+COMPARED = tuple(f"{name}{sign}" for name in DIFFERENCES for sign in ("", SIGNED))
+"""PDs by which variants are ordered: each as |PD| and with its sign."""
+
 REFERENCES = ("baseline", "control")
 
 AP2 = ("ap2", "ap2_from_control")
 """Columns without a gap: what every other measure is compared with."""
 
-VALUES = tuple(f"{name}_{part}" for name in DIFFERENCES for part in ("signed", "se"))
+SPLITS = ("test", "train")
+
+VALUES = (
+    *(f"{name}_{part}" for name in DIFFERENCES for part in ("signed", "se")),
+    *(f"{split}_examples" for split in SPLITS),
+)
 """Other columns that what is counted asks for; further measures are counted where there are any."""
 
 
@@ -38,6 +51,9 @@ class Runs:
         (T, E, 1).
     covariance
         Of the signed PDs by name, (T, E, V + 1, V + 1), the control last.
+    paired
+        Whether that is known from the outcomes of single examples, by name, (T, E); where not, the
+        PDs are taken as independent.
     resampled
         Signed PDs on resampled examples by name, (T, 2, V + 1, B), at the first and last epoch.
     """
@@ -50,6 +66,7 @@ class Runs:
     ratios: NDArray[Any]
     grids: Mapping[str, Vector]
     covariance: Mapping[str, Vector]
+    paired: Mapping[str, NDArray[np.bool_]]
     resampled: Mapping[str, NDArray[np.floating[Any]]]
 
     @property
@@ -68,41 +85,54 @@ class Runs:
         mine = catalogue.own_columns(name for name in self.grids if not name.endswith("@control"))
         return {**catalogue.SEES, **dict.fromkeys(mine, "weights")}
 
-    def measure(self, name: str, reference: str) -> Vector | None:
-        """Values of a measure, (T, E, V); none where it knows no such reference."""
+    def measure(self, name: str, reference: str, absolute: bool = True) -> Vector | None:
+        """Values of a measure, (T, E, V), or their size; none where it knows no such reference."""
         if name == "ratio":
             shape = len(self.trials), len(self.epochs), len(self.ratios)
             return np.broadcast_to(self.ratios, shape)
         same = reference == "baseline" or catalogue.named(name).fixed
         column = name if same else catalogue.from_control(name)
         values = self.grids.get(column)
-        return None if values is None or np.isnan(values).all() else np.abs(values)
+        if values is None or np.isnan(values).all():
+            return None
+        return np.abs(values) if absolute else values
 
     def difference(self, name: str, reference: str) -> Vector:
         """Signed PD, (T, E, V)."""
-        signed = self.grids[f"{name}_signed"]
-        return signed if reference == "baseline" else signed - self.grids[f"{name}_signed@control"]
-
-    def difference_resampled(self, name: str, reference: str) -> Vector:
-        """Signed PD on resampled examples, at the first and the last epoch: (B, T, 2, V)."""
-        signed = np.moveaxis(self.resampled[name], -1, 0).astype(float)
-        return signed[..., :-1] if reference == "baseline" else signed[..., :-1] - signed[..., -1:]
-
-    def gap_error(self, name: str, reference: str, compared: NDArray[np.int64]) -> Vector:
-        """Find the standard error of |PD₁| − |PD₂|, paired over the examples: (T, E, pairs).
-
-        The variance of ±PD₁ ∓ PD₂ with the signs that the PDs have. Where the outcomes of single
-        examples are not known, the PDs are taken as independent.
-        """
-        covariance = self.covariance[name]
+        signed = self.grids[f"{name}{SIGNED}"]
         if reference == "control":
-            control = covariance[..., -1:]
-            covariance = covariance - control - control.swapaxes(-1, -2) + control[..., -1:, :]
-        sign = np.where(self.difference(name, reference) < 0, -1.0, 1.0)
-        first, second = compared.T
-        variance = covariance[..., first, first] + covariance[..., second, second]
-        both = sign[..., first] * sign[..., second] * covariance[..., first, second]
-        return np.asarray(np.sqrt(np.maximum(variance - 2 * both, 0.0)))
+            signed = signed - self.grids[f"{name}{SIGNED}@control"]
+        return self._whole(name, signed)
+
+    def difference_resampled(self, name: str, reference: str, at: int) -> Vector:
+        """Signed PD on resampled examples, at the first (0) or the last (−1) epoch: (T, V, B)."""
+        signed = self.resampled[name][:, at].astype(float)
+        from_control = signed[:, :-1] - signed[:, -1:] if reference == "control" else signed[:, :-1]
+        return self._whole(name, from_control)
+
+    def covariance_from(self, name: str, reference: str) -> Vector:
+        """Covariance of the signed PDs, (T, E, V, V)."""
+        covariance = self.covariance[name]
+        if reference == "baseline":
+            return covariance[..., :-1, :-1]
+        control = covariance[..., -1:]
+        around = covariance - control - control.swapaxes(-1, -2) + control[..., -1:, :]
+        return np.asarray(around[..., :-1, :-1])
+
+    def examples(self, name: str) -> Vector:
+        """How many examples a PD is the mean over, (T, 1, 1)."""
+        counts = self.grids[f"{name.partition('_')[0]}_examples"]
+        return np.asarray(counts[:, :1, :1])
+
+    def _whole(self, name: str, values: Vector) -> Vector:
+        """Accuracies are counts over N: free of what rounding leaves of them."""
+        if not name.endswith("accuracy"):
+            return values
+        examples = self.examples(name)
+        counts = values * examples
+        near = np.rint(counts)
+        # Of N examples; single precision keeps seven digits of a count.
+        return np.where(np.abs(counts - near) < 0.01, near, counts) / examples
 
 
 def runs_of(measures: pd.DataFrame, noises: Iterable[Noise]) -> list[Runs]:
@@ -135,15 +165,17 @@ def _runs(
     modes, ratios = (variants[name].to_numpy() for name in ("mode", "ratio"))
     names = [str(Variant(*pair)) for pair in zip(modes, ratios.astype(float), strict=True)]
     noises = [found.get((dataset, model, trial)) for trial in trials]
-    covariance, resampled = _noises(noises, [*names, CONTROL], grids, f"{model} on {dataset}")
+    noise = _noises(noises, [*names, CONTROL], grids, f"{model} on {dataset}")
     about = dataset, model, trials, epochs, modes.astype(str), ratios
-    return Runs(*about, grids, covariance, resampled)
+    return Runs(*about, grids, *noise)
 
 
 def _noises(
     noises: list[Noise | None], names: list[str], grids: Mapping[str, Vector], whose: str
-) -> tuple[dict[str, Vector], dict[str, NDArray[np.floating[Any]]]]:
-    """Covariances and resampled PDs of all trials, their variants in the order of `names`."""
+) -> tuple[
+    dict[str, Vector], dict[str, NDArray[np.bool_]], dict[str, NDArray[np.floating[Any]]]
+]:
+    """Covariances, where they are paired, and resampled PDs, the variants in the order of `names`."""
     epochs = grids["ap2"].shape[1]
     known = [
         noise
@@ -157,7 +189,7 @@ def _noises(
             f"the noise of {whose} must be known for every trial, variant and epoch; measure again."
         )
     places = [[list(noise.variants).index(name) for name in names] for noise in known]
-    covariance, resampled = {}, {}
+    covariance, known_pairs, resampled = {}, {}, {}
     for name in DIFFERENCES:
         both = zip(known, places, strict=True)
         resampled[name] = np.stack([noise.resampled[name][:, place] for noise, place in both])
@@ -166,7 +198,8 @@ def _noises(
         errors = np.concatenate([grids[f"{name}_se"], grids[f"{name}_se@control"]], axis=-1)
         independent = np.square(errors)[..., np.newaxis] * np.eye(len(names))
         covariance[name] = np.where(np.isnan(paired), independent, paired)
-    return covariance, resampled
+        known_pairs[name] = np.isfinite(paired).all(axis=(-1, -2))
+    return covariance, known_pairs, resampled
 
 
 def _grid(

@@ -82,6 +82,33 @@ def t_interval(values: Any, axis: int = 0, level: float = 0.95, null: float = 0.
     return TrialMean(n, mean, mean - half, mean + half, p_value)
 
 
+def half_width(n: Any, spread: Any, level: float = 0.05) -> Vector:
+    """Half the width of Student's interval of a mean, t_{n−1} s/√n.
+
+    Parameters
+    ----------
+    n : array
+        Trials.
+    spread : array
+        Their sample standard deviation s.
+    level
+        The interval is of 1 − level.
+
+    Returns
+    -------
+    array
+        NaN with fewer than two trials.
+
+    Examples
+    --------
+    >>> half_width(np.array([3, 1]), np.array([1.0, np.nan])).round(4)
+    array([2.4841,    nan])
+    """
+    n, spread = np.asarray(n), np.asarray(spread, dtype=float)
+    degrees = np.where(n > 1, n - 1.0, np.nan)
+    return np.asarray(student.ppf(1 - level / 2, degrees) * spread / np.sqrt(degrees + 1))
+
+
 def holm(p_values: Any) -> Vector:
     """Adjust p-values so that the chance of any false one among them stays at the level (Holm 1979).
 

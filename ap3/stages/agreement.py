@@ -25,13 +25,20 @@ def agreement(
         float,
         typer.Option(min=0, max=1, help="PD of the test accuracy, a share, that is put up with."),
     ] = 0.01,
+    level: Annotated[
+        float,
+        typer.Option(
+            min=0.001,
+            max=0.5,
+            help="Level of every test, by which pairs are decided and gains certain.",
+        ),
+    ] = 0.05,
 ) -> None:
     """Count how often a smaller measure means a smaller PD, and what each would have chosen.
 
     Example: ap3 agreement measures.csv --out tables --pdf agreement.pdf
     """
-    from ap3.explaining import agreement as counting
-    from ap3.explaining import mode_contrast, ratio_choice
+    from ap3.explaining.tables import explained
     from ap3.explaining.trial_grids import AP2, VALUES, runs_of
     from ap3.figures import save
     from ap3.figures.agreement import draw
@@ -40,16 +47,7 @@ def agreement(
 
     joined = csv_tables.read_all(measures, *csv_tables.ROW, *AP2, values=VALUES)
     runs = runs_of(joined, [Noise.load(path.with_suffix(".safetensors")) for path in measures])
-    counted, intervals = counting.agreement(runs), counting.bootstrapped(runs)
-    contrasts, choices = mode_contrast.contrast(runs), ratio_choice.choice(runs, tolerance)
-    made = {
-        "agreement": counting.with_intervals(counted, intervals),
-        "agreement_summary": counting.summarise(counted, intervals),
-        "contrast": contrasts,
-        "contrast_summary": mode_contrast.summarise(contrasts),
-        "choice": choices,
-        "choice_summary": ratio_choice.summarise(choices),
-    }
+    made = explained(runs, tolerance, level)
     for name, table in made.items():
         csv_tables.write(table, out / f"{name}.csv")
-    save(draw(counted), pdf, png)
+    save(draw(made["agreement"]), pdf, png)

@@ -28,6 +28,7 @@ def row(trial, mode, ratio, epoch, pd_size, size):
     made |= {"epoch": epoch, "ap2": size, "cosine_distance": 2 - size, "taylor": -size}
     made |= {"magnitude_pruned": ratio, "ap2_from_control": max(size - 0.001 * epoch, 0)}
     for split in ("train", "test"):
+        made[f"{split}_examples"] = 1000
         for what in ("loss", "accuracy"):
             made |= {f"{split}_pd_{what}_signed": pd_size, f"{split}_pd_{what}_se": 1e-6}
     return made
@@ -51,6 +52,8 @@ def noises(made, shared=0.0, draws=60):
             noise = np.sqrt(shared) * common + np.sqrt(1 - shared) * own
             ends = signed[[0, -1], :, None] + error[[0, -1], :, None] * noise
             resampled[name] = ends.astype(np.float32)
+            if name.endswith("accuracy"):  # these PDs are no counts of examples
+                covariance[name][:] = np.nan
         found.append(Noise(Origin("d", "n", trial, 0), names, covariance, resampled))
     return found
 
