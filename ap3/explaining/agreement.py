@@ -49,7 +49,9 @@ def agreement(runs: Sequence[Runs], level: float = LEVEL) -> pd.DataFrame:
         at each ratio, the ratios at each mode). The ceiling is known before fine-tuning and at its end.
     """
     rows = [
-        table_of(case, case.counts()) for each in counted(runs, "agreement") for case in cases(each, level)
+        table_of(case, case.counts())
+        for each in counted(runs, "agreement")
+        for case in cases(each, level)
     ]
     return pd.concat(rows, ignore_index=True)
 
@@ -66,6 +68,8 @@ class Case:
         The pairs, and up to which gap they are ties.
     measures : mapping of arrays of shape (T, E, P)
         How each measure orders the pairs; the look-up last.
+    truths : mapping of arrays of shape (T, draws, V)
+        Draws of the true PDs by the place of the epoch.
     """
 
     runs: Runs
@@ -75,7 +79,7 @@ class Case:
     pairing: Pairing
     limit: Limits
     measures: Mapping[str, Vector]
-    truths: Mapping[int, Vector | None]
+    truths: Mapping[int, Vector]
 
     @property
     def pd(self) -> str:
@@ -94,12 +98,17 @@ class Case:
         decided, exact = order_differences(signed, self.pairing.compared, self.limit, self.absolute)
         measures = np.stack([*self.measures.values()], axis=2)
         shape = measures.shape[:2]
-        flat = (each.reshape(-1, *each.shape[2:]) for each in (measures, decided, exact))
-        orders, *differences = flat
-        found = count(self.pairing, orders, *(each[..., np.newaxis] for each in differences))
-        whole = {name: values[..., 0].reshape(*shape, -1, len(KINDS)) for name, values in found.items()}
+        orders, told, ranked = (
+            each.reshape(np.prod(shape), *each.shape[2:]) for each in (measures, decided, exact)
+        )
+        found = count(self.pairing, orders, told[..., np.newaxis], ranked[..., np.newaxis])
+        whole = {
+            name: values[..., 0].reshape(*shape, -1, len(KINDS)) for name, values in found.items()
+        }
         top = self._ceiling(decided, exact)
-        return self.compared_with({name: np.concatenate([whole[name], top[name]], axis=2) for name in COUNTED})
+        return self.compared_with(
+            {name: np.concatenate([whole[name], top[name]], axis=2) for name in COUNTED}
+        )
 
     def compared_with(self, found: dict[str, Vector], axis: int = 2) -> dict[str, Vector]:
         """Add the gains over AP2 and over the look-up to statistics of all measures."""
@@ -115,11 +124,9 @@ class Case:
         found = {name: np.full(shape, np.nan) for name in COUNTED}
         compared = self.pairing.compared
         for at, truths in self.truths.items():
-            if truths is None:
-                continue
             drawn = order_measures(np.abs(truths) if self.absolute else truths, compared)
-            seen = (each[:, at, :, np.newaxis] for each in (decided, exact))
-            counts = count(self.pairing, drawn, *seen)
+            told, ranked = (each[:, at, :, np.newaxis] for each in (decided, exact))
+            counts = count(self.pairing, drawn, told, ranked)
             for name in COUNTED:
                 found[name][:, at] = counts[name][..., 0].mean(axis=1, keepdims=True)
         return found
@@ -138,12 +145,18 @@ def cases(runs: Runs, level: float = LEVEL, truths: bool = True) -> Iterator[Cas
         Whether to draw the true PDs, for the ceiling.
     """
     pairing = Pairing.of(runs.modes, runs.ratios)
+    all_drawn = yardsticks.drawn_truths(runs) if truths else {}
     for reference in REFERENCES:
-        sizes, values = (_measured(runs, reference, pairing, absolute) for absolute in (True, False))
+        sizes, values = (
+            _measured(runs, reference, pairing, absolute) for absolute in (True, False)
+        )
         for name in DIFFERENCES:
             limit = limits(runs, name, reference, pairing.compared, level)
-            ends = runs.ends if truths else ()
-            drawn = {at: yardsticks.drawn_truths(runs, name, reference, at) for at in ends}
+            drawn = {
+                at: all_drawn[key]
+                for at in runs.ends
+                if (key := (name, reference, at)) in all_drawn
+            }
             signed = runs.difference(name, reference)
             for absolute, measures in ((True, sizes), (False, values)):
                 rival = order_measures(yardsticks.learned(signed, absolute), pairing.compared)
@@ -164,10 +177,14 @@ def table_of(case: Case, counts: Mapping[str, Vector]) -> pd.DataFrame:
     """Write the statistics of a case, (T, E, M + 1, A), as rows."""
     runs, sees = case.runs, case.sees
     names: list[NDArray[np.generic]] = [
-        np.array(KINDS), np.array([*sees]), np.asarray(runs.trials), np.asarray(runs.epochs)
+        np.array(KINDS),
+        np.array([*sees]),
+        np.asarray(runs.trials),
+        np.asarray(runs.epochs),
     ]
     kind, measure, trial, epoch = (
-        grid.ravel() for grid in np.meshgrid(*(np.arange(len(each)) for each in names), indexing="ij")
+        grid.ravel()
+        for grid in np.meshgrid(*(np.arange(len(each)) for each in names), indexing="ij")
     )
     where = {
         "trial": names[2][trial],

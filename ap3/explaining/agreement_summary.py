@@ -30,9 +30,7 @@ _CHANCE = {"agreement": 0.5}
 _FAMILY = ["statistic", "pd", "among"]
 
 
-def summarise(
-    table: pd.DataFrame, intervals: pd.DataFrame, level: float = LEVEL
-) -> pd.DataFrame:
+def summarise(table: pd.DataFrame, intervals: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """Average the agreement over the trials, before fine-tuning and at its end.
 
     Parameters
@@ -107,10 +105,14 @@ def _places(summary: pd.DataFrame) -> Vector:
 def _flips(summary: pd.DataFrame) -> Vector:
     """Whether the other way to take the PD puts a mean on the other side of chance, or of zero."""
     keys = [*KEYS, "statistic"]
-    other = summary["pd"].map(lambda pd: pd.removesuffix(SIGNED) if pd.endswith(SIGNED) else pd + SIGNED)
+    other = summary["pd"].map(
+        lambda pd: pd.removesuffix(SIGNED) if pd.endswith(SIGNED) else pd + SIGNED
+    )
     turned = summary.assign(pd=other)[keys].merge(summary[[*keys, "mean"]], how="left", on=keys)
     chance = summary["statistic"].map(_CHANCE).fillna(0.0)
-    sides = np.sign(summary["mean"] - chance).to_numpy() * np.sign(turned["mean"] - chance).to_numpy()
+    sides = (
+        np.sign(summary["mean"] - chance).to_numpy() * np.sign(turned["mean"] - chance).to_numpy()
+    )
     return (sides < 0) & (summary["statistic"] != "decided").to_numpy()
 
 

@@ -135,13 +135,14 @@ def order_measures(values: Vector, compared: NDArray[np.int64]) -> Vector:
     >>> order_measures(np.array([1.0 + 1e-12, 1.0, 0.5]), np.array([[0, 1], [0, 2]]))
     array([0., 1.])
     """
-    first, second = compared.T
-    size = np.maximum(np.abs(values[..., first]), np.abs(values[..., second]))
-    return order(values, compared, 1e-9 * size)
+    largest = np.fmax.reduce(np.abs(values), axis=-1, initial=0.0, keepdims=True)
+    return order(values, compared, 1e-9 * largest)
 
 
 def _median(errors: Vector) -> Vector:
     """Median over the pairs of what is not zero, (…, 1); 0 if there is none."""
+    if not errors.shape[-1]:
+        return np.zeros((*errors.shape[:-1], 1))
     there = np.where(errors > 0, errors, np.nan)
     none = np.isnan(there).all(axis=-1, keepdims=True)
     return np.where(none, 0.0, np.nanmedian(np.where(none, 0.0, there), axis=-1, keepdims=True))

@@ -110,7 +110,7 @@ def _of_network(runs: Runs, level: float) -> Iterator[pd.DataFrame]:
 def _intervals(
     case: Case, at: int, estimates: dict[str, Vector], level: float
 ) -> tuple[Vector, Vector]:
-    """Ends of the intervals, (statistics, T + 1, M, A), the mean over the trials last."""
+    """Find both ends of the intervals, (statistics, T + 1, M, A), the mean over the trials last."""
     signed = case.runs.difference_resampled(case.name, case.reference, at)
     decided, exact = (
         each.astype(np.float32)
@@ -138,10 +138,13 @@ def _table(case: Case, at: int, low: Vector, high: Vector) -> pd.DataFrame:
     names = [STATISTICS, trials, [*case.measures], KINDS]
     places = np.meshgrid(*(np.arange(len(each)) for each in names), indexing="ij")
     statistic, trial, measure, kind = (
-        np.array(each, dtype=object)[place.ravel()] for each, place in zip(names, places, strict=True)
+        np.array(each, dtype=object)[place.ravel()]
+        for each, place in zip(names, places, strict=True)
     )
     about: dict[str, Any] = case.runs.about | {
-        "epoch": case.runs.epochs[at], "reference": case.reference, "pd": case.pd
+        "epoch": case.runs.epochs[at],
+        "reference": case.reference,
+        "pd": case.pd,
     }
     columns = {"trial": trial, "among": kind, "measure": measure, "statistic": statistic}
     return pd.DataFrame(about | columns | {"low": low.ravel(), "high": high.ravel()})

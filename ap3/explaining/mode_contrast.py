@@ -68,12 +68,16 @@ def summarise(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     """
     once = table.drop_duplicates([*_KEYS[:-1], "trial"]).drop(columns="contrast")
     of_pd = [
-        once.rename(columns={f"pd_contrast{sign}": "contrast"}).assign(measure=f"test_pd_loss{sign}")
+        once.rename(columns={f"pd_contrast{sign}": "contrast"}).assign(
+            measure=f"test_pd_loss{sign}"
+        )
         for sign in ("", "_signed")
     ]
     both = pd.concat([table, *of_pd], ignore_index=True)
     trials = both.groupby(_KEYS, sort=False)["contrast"]
     found = trials.agg(n="count", mean="mean", sd="std")
+    # What differs by rounding does not vary.
+    found["sd"] = found["sd"].where(~(found["sd"] < 1e-12 * found["mean"].abs()), 0.0)
     half = half_width(found["n"].to_numpy(), found["sd"].to_numpy(), level)
     found = found.assign(low=found["mean"] - half, high=found["mean"] + half)
     return found.assign(deviations=found["mean"].abs() / found["sd"]).reset_index()
@@ -82,7 +86,8 @@ def summarise(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
 def _contrasts(runs: Runs, level: float) -> Iterator[pd.DataFrame]:
     loss = runs.difference("test_pd_loss", "baseline")
     accuracy = runs.difference("test_pd_accuracy", "baseline")
-    measures = {name: runs.measure(name, "baseline") for name in runs.sees}
+    every = {name: runs.measure(name, "baseline") for name in runs.sees}
+    measures = {name: values for name, values in every.items() if values is not None}
     for ratio in np.unique(runs.ratios):
         for one, two in combinations(np.flatnonzero(runs.ratios == ratio), 2):
             pair = np.array([[one, two]])
@@ -104,11 +109,17 @@ def _contrasts(runs: Runs, level: float) -> Iterator[pd.DataFrame]:
                     "pd_gap_decided": told[:, at],
                     "pd_gap_signed_decided": signed_told[:, at],
                 }
-                for name, values in measures.items():
-                    if values is not None:
-                        decades = _decades(values[:, at, one], values[:, at, two])
-                        columns = {"measure": name, "contrast": decades} | pd_columns
-                        yield pd.DataFrame(runs.about | {"trial": runs.trials} | about | columns)
+                contrasts = [
+                    _decades(each[:, at, one], each[:, at, two]) for each in measures.values()
+                ]
+                yield pd.DataFrame(
+                    runs.about
+                    | {"trial": np.tile(runs.trials, len(measures))}
+                    | about
+                    | {"measure": np.repeat([*measures], len(runs.trials))}
+                    | {"contrast": np.concatenate(contrasts)}
+                    | {name: np.tile(values, len(measures)) for name, values in pd_columns.items()}
+                )
 
 
 def _decades(one: Vector, two: Vector) -> Vector:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from ap3.explaining.rank_counts import pairs
 from ap3.latent.vectors import Vector
 
+Floats = NDArray[np.floating[Any]]
+"""In the precision of the PDs' order: single is enough for whole numbers."""
+
 KINDS = ("modes", "ratios", "all")
 COUNTED = ("decided", "agreement", "tau_b", "rho")
 
@@ -57,15 +60,14 @@ class Pairing:
     def ranks(self, kind: int) -> Vector:
         """Matrix (V, P) from the order of the pairs to the centred ranks within the groups."""
         first, second = self.compared.T
-        half = np.zeros((self.compared.max(initial=-1) + 1, len(self.compared)))
+        variants = sum(len(group) for group in self.groups[-1])
+        half = np.zeros((variants, len(self.compared)))
         half[first, np.arange(len(first))] = 0.5
         half[second, np.arange(len(second))] = -0.5
         return half * self.member[kind]
 
 
-def count(
-    pairing: Pairing, measures: Vector, decided: Vector, exact: Vector, ranks: bool = True
-) -> dict[str, Vector]:
+def count(pairing: Pairing, measures: Floats, decided: Floats, exact: Floats) -> dict[str, Vector]:
     """Compare how M measures and how B sets of PDs order the same pairs, L times over.
 
     Parameters
@@ -78,8 +80,6 @@ def count(
         How the PDs order them, 0 where noise leaves it open.
     exact : array of shape (L, P, B)
         How the PDs order them as they are: for ranks.
-    ranks
-        Whether to find ρ as well.
 
     Returns
     -------
@@ -97,8 +97,8 @@ def count(
     layers, number, _ = measures.shape
     kinds = pairing.member.astype(decided.dtype)
     kernel = measures[:, :, np.newaxis].astype(decided.dtype) * kinds
-    net = kernel.reshape(layers, -1, kernel.shape[-1]) @ decided
-    net = net.reshape(layers, number, len(kinds), -1)
+    net = kernel.reshape(layers, number * len(kinds), kernel.shape[-1]) @ decided
+    net = net.reshape(layers, number, len(kinds), decided.shape[-1])
     told = kinds @ np.abs(decided)
     ordered = np.abs(kernel).sum(axis=-1)[..., np.newaxis]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -107,13 +107,11 @@ def count(
             "agreement": 0.5 + 0.5 * net / told[:, np.newaxis],
             "tau_b": net / np.sqrt(told[:, np.newaxis] * ordered),
         }
-        if ranks:
-            rho = [_rho(pairing, kind, measures, exact) for kind in range(len(kinds))]
-            found["rho"] = np.stack(rho, axis=2)
-    return found
+    rho = [_rho(pairing, kind, measures, exact) for kind in range(len(kinds))]
+    return found | {"rho": np.stack(rho, axis=2)}
 
 
-def _rho(pairing: Pairing, kind: int, measures: Vector, exact: Vector) -> Vector:
+def _rho(pairing: Pairing, kind: int, measures: Floats, exact: Floats) -> Vector:
     to_ranks = pairing.ranks(kind).astype(exact.dtype)
     of_measures = measures.astype(exact.dtype) @ to_ranks.T
     of_differences = to_ranks @ exact
@@ -121,7 +119,8 @@ def _rho(pairing: Pairing, kind: int, measures: Vector, exact: Vector) -> Vector
     for group in pairing.groups[kind]:
         one, two = of_measures[..., group], of_differences[:, group]
         size = (one * one).sum(axis=-1)[..., np.newaxis] * (two * two).sum(axis=1)[:, np.newaxis]
-        found.append(one @ two / np.sqrt(size))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found.append(one @ two / np.sqrt(size))
     with quiet():
         return np.nanmean(found, axis=0)
 

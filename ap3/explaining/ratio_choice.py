@@ -125,5 +125,7 @@ def _choices(runs: Runs, tolerance: float) -> Iterator[dict[str, object]]:
                         "threshold": limit,
                         "chosen": chosen,
                         "pd_chosen": float(found[0]) if len(found) else 0.0,
-                        "best": largest(runs.ratios, mine & (differences[index] <= tolerance + _ROUNDING)),
+                        "best": largest(
+                            runs.ratios, mine & (differences[index] <= tolerance + _ROUNDING)
+                        ),
                     }

@@ -172,9 +172,7 @@ def _runs(
 
 def _noises(
     noises: list[Noise | None], names: list[str], grids: Mapping[str, Vector], whose: str
-) -> tuple[
-    dict[str, Vector], dict[str, NDArray[np.bool_]], dict[str, NDArray[np.floating[Any]]]
-]:
+) -> tuple[dict[str, Vector], dict[str, NDArray[np.bool_]], dict[str, NDArray[np.floating[Any]]]]:
     """Covariances, where they are paired, and resampled PDs, the variants in the order of `names`."""
     epochs = grids["ap2"].shape[1]
     known = [
@@ -189,7 +187,9 @@ def _noises(
             f"the noise of {whose} must be known for every trial, variant and epoch; measure again."
         )
     places = [[list(noise.variants).index(name) for name in names] for noise in known]
-    covariance, known_pairs, resampled = {}, {}, {}
+    covariance: dict[str, Vector] = {}
+    known_pairs: dict[str, NDArray[np.bool_]] = {}
+    resampled: dict[str, NDArray[np.floating[Any]]] = {}
     for name in DIFFERENCES:
         both = zip(known, places, strict=True)
         resampled[name] = np.stack([noise.resampled[name][:, place] for noise, place in both])
@@ -198,7 +198,7 @@ def _noises(
         errors = np.concatenate([grids[f"{name}_se"], grids[f"{name}_se@control"]], axis=-1)
         independent = np.square(errors)[..., np.newaxis] * np.eye(len(names))
         covariance[name] = np.where(np.isnan(paired), independent, paired)
-        known_pairs[name] = np.isfinite(paired).all(axis=(-1, -2))
+        known_pairs[name] = np.asarray(np.isfinite(paired).all(axis=(-1, -2)))
     return covariance, known_pairs, resampled
 
 

@@ -1,21 +1,21 @@
 """What a measure is held against: a look-up that sees no weight, and the best that noise allows.
 
-Both stand in the tables among the measures, under the names of `NAMES`.
+Both stand in the tables among the measures.
 """
+
+from itertools import product
 
 import numpy as np
 
 from ap3.explaining.look_up import look_up
 from ap3.explaining.noise_ceiling import true_differences
-from ap3.explaining.trial_grids import Runs
+from ap3.explaining.trial_grids import DIFFERENCES, REFERENCES, Runs
 from ap3.latent.vectors import Vector
+from ap3.measuring import catalogue
 
-LOOKUP, CEILING = "lookup", "ceiling"
+LOOKUP, CEILING = (yardstick.column for yardstick in catalogue.YARDSTICKS)
 
-NAMES = {LOOKUP: "look-up of mode, ratio", CEILING: "noise ceiling"}
-"""What each is called."""
-
-SEES = {LOOKUP: "other trials", CEILING: "true PDs"}
+SEES = {yardstick.column: yardstick.sees for yardstick in catalogue.YARDSTICKS}
 """What each may see."""
 
 DRAWS = 200
@@ -30,26 +30,31 @@ def learned(signed: Vector, absolute: bool) -> Vector:
     return look_up(differences) if len(signed) > 1 else np.full(signed.shape, np.nan)
 
 
-def drawn_truths(runs: Runs, name: str, reference: str, at: int) -> Vector | None:
-    """Draw the true signed PDs of all trials at an epoch, (T, draws, V); none where noise is unknown.
+def drawn_truths(runs: Runs) -> dict[tuple[str, str, int], Vector]:
+    """Draw the true signed PDs of all trials before fine-tuning and at its end.
 
     Parameters
     ----------
     runs
         All trials of a network.
-    name
-        Of the PD, such as `test_pd_loss`.
-    reference
-        `baseline` or `control`.
-    at
-        Place of the epoch.
+
+    Returns
+    -------
+    dict of arrays of shape (T, draws, V)
+        By the PD's name, the reference and the place of the epoch; none where noise is not known.
     """
-    signed = runs.difference(name, reference)[:, at]
-    covariance = runs.covariance_from(name, reference)[:, at]
-    known = np.isfinite(signed).all() and np.isfinite(covariance).all()
-    if not known or not np.diagonal(covariance, axis1=1, axis2=2).any():
-        return None
-    return np.moveaxis(true_differences(signed, covariance, DRAWS), 0, 1)
+    found = {}
+    for name, reference, at in product(DIFFERENCES, REFERENCES, runs.ends):
+        signed = runs.difference(name, reference)[:, at]
+        covariance = runs.covariance_from(name, reference)[:, at]
+        errors = np.diagonal(covariance, axis1=1, axis2=2)
+        if np.isfinite(signed).all() and np.isfinite(covariance).all() and errors.any():
+            found[name, reference, at] = signed, covariance
+    if not found:
+        return {}
+    signed, covariance = (np.stack(each) for each in zip(*found.values(), strict=True))
+    drawn = true_differences(signed, covariance, DRAWS)
+    return dict(zip(found, np.moveaxis(drawn, 0, 2), strict=True))
 
 
 def place(value: Vector, low: Vector, high: Vector) -> Vector:

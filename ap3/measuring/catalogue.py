@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import Any, Literal
 
-Sees = Literal["weights", "features", "outputs"]
+Sees = Literal["weights", "features", "outputs", "other trials", "true PDs"]
 
 _RANK = {"weights": 0, "features": 1, "outputs": 2}
 _OWN = "ap3_own_"
@@ -162,8 +162,13 @@ MEASURES: tuple[Measure, ...] = (
 )
 """All measures but those by latent laws of the user's, in the order in which they are shown."""
 
+YARDSTICKS: tuple[Measure, ...] = (
+    Measure("lookup", "look-up of mode, ratio", "other trials"),
+    Measure("ceiling", "noise ceiling", "true PDs"),
+)
+"""What stands among the measures where they are counted, and measures nothing of a network."""
 
-_BY_COLUMN = {measure.column: measure for measure in MEASURES}
+_BY_COLUMN = {measure.column: measure for measure in (*MEASURES, *YARDSTICKS)}
 
 SEES: dict[str, str] = {measure.column: measure.sees for measure in MEASURES}
 """What each measure may see, by its column."""

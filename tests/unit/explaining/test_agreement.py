@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from agreement_tables import VARIANTS, measures, noises, runs
+from agreement_tables import measures, noises, runs
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -13,8 +13,13 @@ from scipy.stats import kendalltau, spearmanr
 
 from ap3.errors import UserError
 from ap3.explaining import agreement, mode_contrast, ratio_choice
+from ap3.explaining.agreement_summary import summarise
+from ap3.explaining.decided_pairs import limits
+from ap3.explaining.example_intervals import example_intervals, symmetric_interval, with_intervals
 from ap3.explaining.rank_counts import centred_ranks, concordance, order, pairs, spearman
 from ap3.explaining.trial_grids import runs_of
+from ap3.explaining.yardsticks import CEILING, LOOKUP
+from ap3.explaining.yardsticks import SEES as YARDSTICKS
 from ap3.figures.agreement import draw
 from ap3.measuring.catalogue import SEES
 from ap3.measuring.sampling_noise import Noise
@@ -71,9 +76,13 @@ def test_kinds_of_pairs():
 
 def test_a_table_of_known_agreement():
     table = agreement.agreement(runs(measures()))
-    mean = table.groupby(["measure", "among"])["agreement"].mean()
+    signed = table["pd"].str.endswith("_signed")
+    mean = table[~signed].groupby(["measure", "among"])["agreement"].mean()
     assert (mean["ap2"] == 1).all()
     assert (mean["taylor"] == 1).all()  # its size counts
+    with_sign = table[signed].groupby(["measure", "among"])["agreement"].mean()
+    assert (with_sign["ap2"] == 1).all()
+    assert (with_sign["taylor"] == 0).all()  # it foretells improvements
     assert (mean["cosine_distance"] == 0).all()
     assert mean["ratio", "modes"] == 0.5
     assert mean["ratio", "ratios"] == 1
@@ -85,8 +94,53 @@ def test_a_table_of_known_agreement():
     assert (ends["rho"] == -1).all()
     assert set(table["reference"]) == {"baseline", "control"}
     from_control = table[table["reference"] == "control"]
-    assert set(from_control["measure"]) == {"ratio", "magnitude_pruned", "ap2"}
-    assert set(table["sees"]) == {"weights", "features"}
+    assert set(from_control["measure"]) == {"ratio", "magnitude_pruned", "ap2", *YARDSTICKS}
+    assert set(table["sees"]) == {"weights", "features", "other trials", "true PDs"}
+
+
+def test_yardsticks():
+    table = agreement.agreement(runs(measures(3)))
+    assert (table.loc[table["measure"] == LOOKUP, "agreement"] == 1).all()  # trials are alike
+    assert (table.loc[table["measure"] == LOOKUP, "over_lookup"] == 0).all()
+    top = table[table["measure"] == CEILING]
+    assert (top["agreement"] == 1).all()  # there is no noise
+    assert set(top["epoch"]) == {0, 2}
+    alone = agreement.agreement(runs(measures(1)))
+    assert alone.loc[alone["measure"] == LOOKUP, "agreement"].isna().all()
+    noisy = runs(measures(3, noise=0.1))
+    summary = summarise(agreement.agreement(noisy), example_intervals(noisy))
+    placed = summary.dropna(subset="place").set_index("measure")["place"]
+    np.testing.assert_allclose(placed[LOOKUP], 0)
+    np.testing.assert_allclose(placed[CEILING], 1)
+    assert (placed["cosine_distance"] < 0).all()
+
+
+def test_conclusions_that_flip_are_marked():
+    made = measures(3)
+    for split in ("train", "test"):
+        for what in ("loss", "accuracy"):
+            made[f"{split}_pd_{what}_signed"] *= -1  # the farther, the better
+    every = runs(made)
+    summary = summarise(agreement.agreement(every), example_intervals(every))
+    own = summary[summary["statistic"] == "agreement"]
+    own = own.set_index(["measure", "pd", "among"]).sort_index()
+    assert (own.loc[("ap2", "test_pd_loss", "all"), "mean"] == 1).all()
+    assert (own.loc[("ap2", "test_pd_loss_signed", "all"), "mean"] == 0).all()
+    assert own.loc["ap2", "flips"].all()
+    assert not own.loc["ratio"].xs("modes", level="among")["flips"].any()  # ½ on both sides
+
+
+def test_certain_is_what_holms_correction_leaves():
+    every = runs(measures(10, noise=0.1))
+    summary = summarise(agreement.agreement(every), example_intervals(every))
+    gains = summary[(summary["statistic"] == "gain") & (summary["pd"] == "test_pd_loss")]
+    gains = gains[gains["among"] == "all"].set_index("measure")
+    assert (gains["holm"].dropna() >= gains["p_value"][gains["holm"].notna()]).all()
+    assert gains.loc[["lookup", "ceiling"], "holm"].isna().all()
+    assert gains.loc["ap2", "p_value"].isna().all()  # nothing to test
+    assert (gains.loc["cosine_distance", "holm"] < 0.05).all()
+    others = summary[~summary["statistic"].isin(["gain", "over_lookup"])]
+    assert others["p_value"].isna().all()
 
 
 def test_the_control_takes_away_what_all_share():
@@ -95,29 +149,9 @@ def test_the_control_takes_away_what_all_share():
     drift = made.grids["test_pd_loss_signed@control"]
     assert drift.shape == (2, 3, 1)
     np.testing.assert_allclose(signed, own - drift)
-    again = made.difference_resampled("test_pd_loss", "control")
-    assert again.shape == (60, 2, 2, 6)
-    np.testing.assert_allclose(again[0], signed[:, [0, -1]], atol=1e-5)
-
-
-@pytest.mark.parametrize("reference", ["baseline", "control"])
-def test_the_error_of_a_gap_is_that_of_the_paired_examples(reference):
-    """Against the standard error of the signed differences themselves, example by example."""
-    rng = np.random.default_rng(0)
-    outcomes = rng.normal(size=(len(VARIANTS), 500)) + rng.normal(size=500)
-    outcomes -= np.array([0, 3, -3, 1, 2, 4, 0.5])[:, None]  # of which one PD is negative
-    made = measures(trials=1)
-    made["test_pd_loss_signed"] = np.repeat(outcomes.mean(1), 3)
-    (noise,) = noises(made)
-    noise.covariance["test_pd_loss"][:] = np.cov(outcomes) / 500
-    (found,) = runs_of(made, [noise])
-    pairs_of = np.array([[0, 1], [1, 4], [3, 5]])
-    error = found.gap_error("test_pd_loss", reference, pairs_of)[0, 0]
-    each = outcomes[1:] - (outcomes[0] if reference == "control" else 0)
-    each *= np.sign(each.mean(1))[:, None]
-    for (first, second), value in zip(pairs_of, error, strict=True):
-        expected = (each[first] - each[second]).std(ddof=1) / np.sqrt(500)
-        assert value == pytest.approx(expected, rel=1e-9)
+    again = made.difference_resampled("test_pd_loss", "control", -1)
+    assert again.shape == (2, 6, 60)
+    np.testing.assert_allclose(again[..., 0], signed[:, -1], atol=1e-5)
 
 
 def test_unknown_pairing_counts_as_independent():
@@ -126,15 +160,18 @@ def test_unknown_pairing_counts_as_independent():
     noise.covariance["train_pd_loss"][1:] = np.nan
     noise.resampled["train_pd_loss"][:] = np.nan
     (found,) = runs_of(made, [noise])
-    error = found.gap_error("train_pd_loss", "baseline", np.array([[0, 1]]))[0, :, 0]
-    np.testing.assert_allclose(error, 1e-6 * np.sqrt([0.2, 2, 2]))
-    intervals = agreement.bootstrapped([found])
+    limit = limits(found, "train_pd_loss", "baseline", np.array([[0, 1]])).same[0, :, 0]
+    np.testing.assert_allclose(limit, 1.959964e-6 * np.sqrt([0.2, 2, 2]), rtol=1e-6)
+    intervals = example_intervals([found])
     assert "train_pd_loss" not in set(intervals["pd"])
     table = agreement.agreement([found])
-    summary = agreement.summarise(table, intervals)
-    assert len(summary) == len(agreement.STATISTICS) * len(table) * 2 / 3
-    assert summary.loc[summary["pd"] == "train_pd_loss", "low"].isna().all()
-    assert agreement.bootstrapped([]).empty
+    summary = summarise(table, intervals)
+    ends = table[table["epoch"] != 1]
+    assert len(summary) == len(agreement.STATISTICS) * len(ends)
+    unknown = summary["pd"].str.startswith("train_pd_loss")
+    assert summary.loc[unknown, "examples_low"].isna().all()
+    assert summary.loc[~unknown & (summary["measure"] == "ap2"), "examples_low"].notna().any()
+    assert example_intervals([]).empty
 
 
 @pytest.mark.parametrize(
@@ -170,27 +207,33 @@ def test_row_order_does_not_matter():
             for m, r in zip(one.modes, one.ratios, strict=True)
         ]
         np.testing.assert_array_equal(one.grids["ap2"], two.grids["ap2"][..., places])
-        first, second = (r.difference_resampled("test_pd_loss", "control") for r in (one, two))
-        np.testing.assert_array_equal(first, second[..., places])
+        first, second = (r.difference_resampled("test_pd_loss", "control", 0) for r in (one, two))
+        np.testing.assert_array_equal(first, second[:, places])
 
 
-@pytest.mark.parametrize(("trials", "interval"), [(3, "examples"), (10, "trials")])
-def test_intervals(trials, interval):
-    made = runs(measures(trials, noise=0.1))
-    table, intervals = agreement.agreement(made), agreement.bootstrapped(made)
-    summary = agreement.summarise(table, intervals)
-    assert set(summary["interval"]) == {interval}
+@pytest.mark.parametrize("trials", [3, 10])
+def test_no_interval_leaves_out_its_estimate(trials):
+    made = measures(trials, noise=0.1)
+    for name in [name for name in made if name.endswith("_se")]:
+        made[name] = 0.1
+    every = runs(made)
+    table, intervals = agreement.agreement(every), example_intervals(every)
+    summary = summarise(table, intervals)
     assert set(summary["epoch"]) == {0, 2}
-    known = summary.dropna(subset="mean")
-    assert (known["low"] <= known["high"]).all()
-    inside = (known["low"] <= known["mean"] + 1e-9) & (known["mean"] <= known["high"] + 1e-9)
-    assert inside.mean() > 0.95
-    assert (known["n"] <= trials).all()
-    assert known["n"].max() == trials
-    own = agreement.with_intervals(table, intervals)
+    for ends in (("low", "high"), ("examples_low", "examples_high")):
+        known = summary.dropna(subset=["mean", *ends])
+        assert len(known) > 1000
+        low, high = (known[end].to_numpy() for end in ends)
+        assert ((low <= known["mean"] + 1e-6) & (known["mean"] <= high + 1e-6)).all()
+        assert (high > low + 0.01).any()
+    assert (summary["n"] <= trials).all()
+    assert summary["n"].max() == trials
+    own = with_intervals(table, intervals)
     assert len(own) == len(table)
-    ends = own[own["epoch"] != 1]
-    assert ends[["agreement_low", "gain_high"]].notna().all(axis=None)
+    ends = own[(own["epoch"] != 1) & (own["measure"] != CEILING)]
+    known = ends.dropna(subset="agreement")
+    assert (known["agreement_low"] <= known["agreement"] + 1e-6).all()
+    assert (known["gain_high"] >= known["gain"] - 1e-6).all()
     assert own.loc[own["epoch"] == 1, "agreement_low"].isna().all()
 
 
@@ -199,8 +242,8 @@ def test_networks_may_have_different_trials_and_epochs():
     one = measures(1).assign(model="other")
     one = one[one["epoch"] < 2]
     every = runs(three) + runs_of(one, [replace(n, origin=OTHER) for n in noises(one)])
-    both = agreement.summarise(agreement.agreement(every), agreement.bootstrapped(every))
-    alone = agreement.summarise(agreement.agreement(every[:1]), agreement.bootstrapped(every[:1]))
+    both = summarise(agreement.agreement(every), example_intervals(every))
+    alone = summarise(agreement.agreement(every[:1]), example_intervals(every[:1]))
     found = both[both["model"] == "n"].reset_index(drop=True)
     pd.testing.assert_frame_equal(found, alone, check_dtype=False)
     assert set(both.loc[both["model"] == "other", "epoch"]) == {0, 1}
@@ -211,26 +254,21 @@ def test_without_fine_tuning_there_is_one_end():
     made = measures()
     made = made[made["epoch"] == 0]
     every = runs(made)
-    intervals = agreement.bootstrapped(every)
-    summary = agreement.summarise(agreement.agreement(every), intervals)
+    intervals = example_intervals(every)
+    summary = summarise(agreement.agreement(every), intervals)
     for table in (intervals, summary, mode_contrast.contrast(every), ratio_choice.choice(every)):
         assert len(table)
         assert not table.drop(columns=["low", "high"], errors="ignore").duplicated().any()
 
 
-def test_an_interval_over_trials_shrinks_like_a_mean():
-    values = np.random.default_rng(0).normal(size=(1, 400))
-    low, high = agreement._over_trials(values)
-    assert (high - low)[0] == pytest.approx(2 * 1.96 / 20, rel=0.15)
-
-
-@pytest.mark.filterwarnings("ignore:All-NaN slice")
-def test_quantiles_leave_nan_out():
-    values = np.random.default_rng(0).normal(size=(3, 41, 2))
-    values[0, 5:9], values[1, :40, 0], values[2, :, 1] = np.nan, np.nan, np.nan
-    for q in (0.025, 0.5, 0.975):
-        found = agreement._quantile(np.sort(values, axis=1), q)
-        np.testing.assert_allclose(found, np.nanquantile(values, q, axis=1), rtol=1e-12)
+def test_a_symmetric_interval_holds_its_share_and_leaves_nan_out():
+    rng = np.random.default_rng(0)
+    estimate, resampled = np.zeros(3), rng.normal(size=(3, 4000))
+    resampled[1, :2000], resampled[2] = np.nan, np.nan
+    low, high = symmetric_interval(estimate, resampled)
+    np.testing.assert_allclose(high[:2], 1.96, rtol=0.06)
+    np.testing.assert_array_equal(low, -high)
+    assert np.isnan(high[2])
 
 
 def test_noise_of_the_examples_widens_the_interval_unless_it_is_shared():
@@ -240,15 +278,15 @@ def test_noise_of_the_examples_widens_the_interval_unless_it_is_shared():
         for name in [name for name in made if name.endswith("_se")]:
             made[name] = error
         every = runs(made, shared=shared)
-        summary = agreement.summarise(agreement.agreement(every), agreement.bootstrapped(every))
+        summary = summarise(agreement.agreement(every), example_intervals(every))
         chosen = summary[
             (summary["measure"] == "ap2")
             & (summary["among"] == "all")
             & (summary["reference"] == "control")
             & (summary["statistic"] == "agreement")
         ]
-        widths[error, shared] = (chosen["high"] - chosen["low"]).mean()
-    assert widths[1e-6, 0.0] == 0
+        widths[error, shared] = (chosen["examples_high"] - chosen["examples_low"]).mean()
+    assert widths[1e-6, 0.0] < 1e-6
     assert widths[0.2, 0.0] > 0.05
     assert widths[0.2, 1.0] < 1e-3  # what moves the control as well moves no difference to it
 
@@ -258,12 +296,14 @@ def test_contrast():
     first = table[(table["epoch"] == 0) & (table["measure"] == "ap2")]
     np.testing.assert_allclose(first["contrast"], -1)  # lowest over highest, a tenth
     np.testing.assert_allclose(first["pd_contrast"], -1)
-    np.testing.assert_allclose(first["pd_gap_se"], np.hypot(1e-6, 1e-6))
+    assert (first["pd_gap_decided"] == -1).all()
+    np.testing.assert_allclose(first["pd_contrast_signed"], -1)
     assert len(first) == 2 * 3
     ratio = table[table["measure"] == "ratio"]
     assert (ratio["contrast"] == 0).all()
     summary = mode_contrast.summarise(table)
     assert set(summary["n"]) == {2}
+    assert ((summary["low"] <= summary["mean"]) & (summary["mean"] <= summary["high"])).all()
     of_pd = summary[(summary["measure"] == "test_pd_loss") & (summary["epoch"] == 0)]
     np.testing.assert_allclose(of_pd["mean"], -1)
     made = measures()
@@ -288,7 +328,7 @@ def test_a_single_mode_or_variant_has_nothing_to_compare(ratios):
     modes = counted[counted["among"] == "modes"]
     assert (modes["pairs"] == 0).all()
     assert modes["agreement"].isna().all()
-    summary = agreement.summarise(counted, agreement.bootstrapped(every))
+    summary = summarise(counted, example_intervals(every))
     assert summary.loc[summary["statistic"] == "agreement", "n"].max() == (2 if ratios[1:] else 0)
     draw(counted)
 
@@ -321,6 +361,16 @@ def test_choice():
     assert summary.loc[("ap2", 0), ["n", "safe", "chosen", "best"]].tolist() == [4, 1, 0.15, 0.25]
 
 
+def test_choice_counts_damage_only():
+    made = measures(3)
+    for epoch in (0, 2):
+        made.loc[made["epoch"] == epoch, "test_pd_accuracy_signed"] *= -1
+    table = ratio_choice.choice(runs(made), tolerance=0.01)
+    assert (table["best"] == 0.8).all()
+    assert (table.loc[table["measure"] == "ratio", "chosen"] == 0.8).all()
+    assert (ratio_choice.summarise(table)["safe"] == 1).all()
+
+
 def test_no_threshold_without_other_trials():
     table = ratio_choice.choice(runs(measures(trials=1)))
     assert table.empty
@@ -347,17 +397,21 @@ def test_figure():
     figure = draw(table)
     axes = {panel.get_gid(): panel for panel in figure.axes}
     assert list(axes) == [
-        "d/n/before fine-tuning",
-        "d/n/epoch 2, from the baseline",
-        "d/n/epoch 2, from the control",
+        f"d/n/{phase}/{pd_name}"
+        for phase in (
+            "before fine-tuning",
+            "epoch 2, from the baseline",
+            "epoch 2, from the control",
+        )
+        for pd_name in ("|PD|", "signed PD")
     ]
     drawn = {line.get_gid(): line for panel in figure.axes for line in panel.lines}
-    heights = list(reversed(SEES))
-    first = drawn["d/n/before fine-tuning/all"]
+    heights = list(reversed([*SEES, *YARDSTICKS]))
+    first = drawn["d/n/before fine-tuning/|PD|/all"]
     values = {heights[round(y)]: x for x, y in first.get_xydata()}
     assert values["ap2"] == 1
     assert values["cosine_distance"] == 0
-    trials = drawn["d/n/before fine-tuning/all/trials"]
+    trials = drawn["d/n/before fine-tuning/|PD|/all/trials"]
     assert len(trials.get_xydata()) == 2 * len(values)
 
 
