@@ -21,8 +21,9 @@ To take the PDs of the sample for the true ones and ask how resampled ones agree
 out too high: what is seen is spread wider than what is true.
 
 Checked on studies with known truth (`tests/unit/explaining/test_noise_ceiling.py`), pairs decided by
-1.96 standard errors: within 0.02 where the PDs vary at least as much as their noise. Where nearly all is noise it is too high, by 0.1 and more,
-as the truth is then next to a coin; few pairs are decided there, so read their number too.
+1.96 standard errors: within 0.02 where the PDs vary at least as much as their noise. Where nearly all
+is noise it is too high, by 0.1 and more, as the truth is then next to a coin; few pairs are decided
+there, so read their number too.
 
 What scores above the ceiling is lucky, or sees the noise: a measure of the very examples that the PD
 is taken on can follow their accidents.
@@ -36,7 +37,7 @@ from numpy.typing import NDArray
 
 from ap3.errors import InvalidValueError
 from ap3.explaining.rank_counts import concordance, order
-from ap3.latent.vectors import Vector
+from ap3.latent.vectors import Vector, as_float64
 
 _WARM_UP = 100
 _FLOOR = 1e-4  # of the median error: no variance is below its square
@@ -118,7 +119,7 @@ class _Set:
         unit = (errors / np.median(errors)) ** _exponent(signed, errors)
         signed, errors = signed / unit, errors / unit
         covariance = covariance / (unit[:, np.newaxis] * unit[..., np.newaxis])
-        precision = np.linalg.inv(covariance + floor**2 * np.eye(signed.shape[1]))
+        precision = as_float64(np.linalg.inv(covariance + floor**2 * np.eye(signed.shape[1])))
         most = max(np.abs(signed).max(), errors.max())
         return cls(signed, unit, precision, *_mixture(np.quantile(errors, 0.1), most))
 

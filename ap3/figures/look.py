@@ -117,9 +117,9 @@ def name_title(name: str) -> str:
 
 def factor(column: str) -> float:
     """Return the factor from the table to the axis: accuracies are drawn in percentage points."""
-    return 100.0 if column.endswith("_pd_accuracy") else 1.0
+    return 100.0 if column.removesuffix("_signed").endswith("_pd_accuracy") else 1.0
 
 
 def pd_unit(column: str) -> str:
     """Return the unit in which a column of PD is drawn."""
-    return "% points" if column.endswith("_pd_accuracy") else "loss"
+    return "% points" if column.removesuffix("_signed").endswith("_pd_accuracy") else "loss"

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ap3.config.variants import CONTROL
+from ap3.explaining.trial_grids import SIGNED
 from ap3.figures import look
 from ap3.measuring import catalogue, network_catalogue
 from ap3.report.results import Results
 from ap3.study.settings import Study
 
 _VARIANT = ("mode", "ratio", "allocation")
+_PD = "test_pd_loss"
 _ORDERED = [measure.column for measure in catalogue.MEASURES if measure.headline]
+_ORDERED += [yardstick.column for yardstick in catalogue.YARDSTICKS]
 
 
 @dataclass(frozen=True)
@@ -68,24 +71,30 @@ def _weights(rows: pd.DataFrame) -> str:
 
 
 def findings(results: Results) -> list[Fact]:
-    """Say how often a few measures order two pruned networks right, after fine-tuning."""
+    """Say how often a few measures order two pruned networks right, after fine-tuning.
+
+    By |PD|; the note has the same by the signed PD.
+    """
     if results.study.over_layers:
         return _rankings(results.tables["ranking_summary"])
     table = results.tables["agreement_summary"]
     chosen = table[
-        (table["pd"] == "test_pd_loss")
+        table["pd"].isin([_PD, f"{_PD}{SIGNED}"])
         & (table["among"] == "all")
         & (table["reference"] == "baseline")
         & (table["epoch"] == table["epoch"].max())
     ].dropna(subset=["mean"])
     facts = []
     for measure in _ORDERED:
-        mine = chosen[chosen["measure"] == measure]
+        rows = chosen[chosen["measure"] == measure]
+        shares = rows[rows["statistic"] == "agreement"]
+        mine, signed = rows[rows["pd"] == _PD], shares[shares["pd"] != _PD]["mean"]
         means = mine[mine["statistic"] == "agreement"]["mean"]
         if len(means):
             pairs = mine[mine["statistic"] == "decided"]["mean"].mean()
             networks = f"{means.min():.0%} to {means.max():.0%} over {len(means)} networks"
             note = f"{networks if len(means) > 1 else 'one network'}, {pairs:.0f} pairs of each"
+            note += f"; by the signed PD {signed.mean():.0%}"
             facts.append(Fact(f"{means.mean():.0%}", look.measure_name(measure), note))
     return facts
 

@@ -23,7 +23,7 @@ _SUMMARIES = {
     "summary": ((*_MEASURE, "mode", "ratio"), _MEAN),
     "agreement_summary": (
         (*_MEASURE, "epoch", "reference", "pd", "among", "statistic", "sees"),
-        _MEAN,
+        (*_MEAN, "holm", "flips"),
     ),
     "choice_summary": ((*_MEASURE, "epoch", "sees"), ("n", "safe", "chosen", "best")),
     "bounds_summary": (("dataset", "model", "law", "bound", "phase"), ("n", "failing", "median")),

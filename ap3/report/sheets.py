@@ -18,6 +18,10 @@ _PERFORMANCE = {
     "train_pd_accuracy": "PD, training accuracy",
     "test_pd_loss": "PD, test loss",
     "test_pd_accuracy": "PD, test accuracy",
+    "train_pd_loss_signed": "PD, training loss, signed",
+    "train_pd_accuracy_signed": "PD, training accuracy, signed",
+    "test_pd_loss_signed": "PD, test loss, signed",
+    "test_pd_accuracy_signed": "PD, test accuracy, signed",
     "train_loss": "training loss",
     "train_accuracy": "training accuracy",
     "test_loss": "test loss",
@@ -73,9 +77,7 @@ def sheets(tables: Mapping[str, pd.DataFrame]) -> list[Sheet]:
     """Return the tables of the page in their order."""
     if "ranking_summary" in tables:
         return _of_networks(tables)
-    shares = tables["agreement_summary"]
-    shares = shares[shares["statistic"] == "agreement"]
-    shares = shares.drop(columns=["statistic", "sees", "interval"], errors="ignore")
+    shares = _shares(tables["agreement_summary"])
     chosen = {"pairs": "any two", "PD of": "test loss", "reference": "baseline"}
     last = str(shares["epoch"].max()) if len(shares) else ""
     return [
@@ -115,6 +117,19 @@ def _layers(tables: Mapping[str, pd.DataFrame]) -> Iterator[Sheet]:
     """Say how the layers have moved, where the whole network was fine-tuned."""
     if "layers_summary" in tables:
         yield _sheet("layers_summary", tables["layers_summary"], {"trial": ""})
+
+
+def _shares(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the agreement with its gain over AP2 and how sure that is, in one row each."""
+    keys = ["dataset", "model", "epoch", "reference", "pd", "among", "measure"]
+    shown = summary[summary["pd"] != "train_pd_accuracy"]
+    shown = shown[shown["pd"] != "train_pd_accuracy_signed"]
+    gains = shown.loc[shown["statistic"] == "gain", [*keys, "mean", "holm"]]
+    shares = shown[shown["statistic"] == "agreement"]
+    dropped = ["statistic", "sees", "min", "max", "p_value", "holm"]
+    shares = shares.drop(columns=dropped, errors="ignore")
+    shares = shares.merge(gains.rename(columns={"mean": "gain"}), how="left", on=keys)
+    return shares.assign(flips=shares["flips"].map({True: "flips", False: ""}))
 
 
 def _sheet(name: str, table: pd.DataFrame, filters: dict[str, str]) -> Sheet:
