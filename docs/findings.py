@@ -1,93 +1,106 @@
-"""Bring the tables of finished studies into docs/: `python docs/findings.py demo replicates`.
+"""Count the published studies again and set their tables in the pages: `python docs/findings.py`.
 
-For each study it reads results/STUDY/tables, writes what docs/findings.md cites to
-docs/results/STUDY, with the figures and the conditions, and sets the tables between the marks
-`<!-- STUDY -->` and `<!-- end of STUDY -->` of docs/findings.md anew.
+It reads what is published of every study under docs/results (`published.py`), counts it, writes the
+tables and the figure of the agreement anew, and sets the tables between the marks `<!-- STUDY -->` and
+`<!-- end of STUDY -->` of docs/findings.md. `python docs/findings.py STUDY ...` first takes the measures,
+bounds and conditions of these studies from results/STUDY, which snakemake made.
 """
 
 import platform
 import re
 import shutil
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
+sys.path.insert(0, str(Path(__file__).parent))
+import published
+
+from ap3.explaining.yardsticks import CEILING, LOOKUP
+from ap3.figures import save
+from ap3.figures.agreement import draw
+from ap3.measuring import catalogue
 from ap3.measuring.bounds import BOUNDS
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "findings.md"
-COPIED = ("agreement_summary", "contrast_summary", "choice_summary", "bounds_summary", "baselines")
+BOUNDS_TABLE = "bounds_summary"
 SCOPE_ALL = "layers_summary"  # where the whole network was fine-tuned
-ALIASES = ("relative_frobenius", "ap3_gaussian")  # of AP2
-LEFT_OUT = {"pd": ["train_pd_accuracy"], "statistic": ["rho"], "measure": list(ALIASES)}
+LEVEL = 0.05
 
-MEASURES = {
-    "ratio": "ratio pruned",
-    "magnitude_pruned": "magnitude pruned",
-    "ap2": "AP2 = relative distance = AP3 Gaussian",
-    "cosine_distance": "cosine distance",
-    "ap3_nondiagonal": "AP3 non-diagonal",
-    "ap3_student_t": "AP3 Student-t, 100 groups",
-    "ap3_fisher": "AP3 Fisher",
-    "ap3_fisher_diagonal": "AP3 diagonal Fisher",
-    "taylor": "Taylor, second order",
-    "kl_predictions": "KL of predictions",
-}
+NAMES = {measure.column: measure.name for measure in (*catalogue.MEASURES, *catalogue.YARDSTICKS)}
+MEASURES = {name: said for name, said in NAMES.items() if name not in published.ALIASES}
+MEASURES["ap2"] = "AP2 = relative distance = AP3 Gaussian"
+CANDIDATES = {name: said for name, said in MEASURES.items() if name not in (LOOKUP, CEILING)}
+BETWEEN = NAMES | {"ap3_gaussian": "AP3 Gaussian = 1.9 × relative AP2"}
 BETWEEN = {
-    "ap2": "AP2",
-    "ap3_gaussian": "AP3 Gaussian = 1.9 × relative AP2",
-    "ap3_nondiagonal": "AP3 non-diagonal",
-    "ap3_student_t": "AP3 Student-t, 100 groups",
-    "ap3_fisher": "AP3 Fisher",
-    "kl_predictions": "KL of predictions",
+    name: BETWEEN[name]
+    for name in (
+        "ap2",
+        "ap3_gaussian",
+        "ap3_nondiagonal",
+        "ap3_student_t",
+        "ap3_fisher",
+        "kl_predictions",
+    )
 }
+SHORT = ("ap2", "ap3_student_t", "ap3_fisher", "kl_predictions", LOOKUP, CEILING)
 PHASES = {"before": ("baseline", 0), "after": ("baseline", -1), "after, control": ("control", -1)}
+SIGNS = {"": "absolute", "_signed": "signed"}
 
 
 def main(studies: list[str]) -> None:
-    """Bring every study named into the page."""
-    page = PAGE.read_text(encoding="utf-8")
+    """Take the studies named from results, and count all that are published."""
     for study in studies:
-        tables = read(study)
-        keep(study, tables)
+        take(study)
+    page = PAGE.read_text(encoding="utf-8")
+    folders = sorted(path.parent for path in (DOCS / "results").glob("*/measures.csv.*"))
+    told = {folder.name: count(folder) for folder in folders}
+    page = replaced(page, "short", short(told))
+    for study, tables in told.items():
         page = replaced(page, study, "\n\n".join(sections(study, tables)))
     PAGE.write_text(page, encoding="utf-8")
 
 
-def read(study: str) -> dict[str, pd.DataFrame]:
-    """Read a study's summaries, and what its measures say of its size."""
-    folder = Path("results") / study / "tables"
-    tables = {name: pd.read_csv(folder / f"{name}.csv") for name in COPIED}
-    tables["measures"] = pd.read_csv(folder / "measures.csv")
-    if (folder / f"{SCOPE_ALL}.csv").exists():
-        tables[SCOPE_ALL] = pd.read_csv(folder / f"{SCOPE_ALL}.csv")
-    return tables
-
-
-def keep(study: str, tables: dict[str, pd.DataFrame]) -> None:
-    """Write the summaries, rounded, without repetitions, and the conditions to docs/results."""
-    folder = DOCS / "results" / study
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in tables.keys() - {"measures"}:
-        table = tables[name]
-        for column, values in LEFT_OUT.items():
-            if column in table:
-                table = table[~table[column].isin(values)]
-        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.5g")
-    for figure in ("agreement.png", "bounds.png"):
-        shutil.copy(Path("results") / study / "figures" / figure, folder / figure)
+def take(study: str) -> None:
+    """Publish the measures, the noise, the bounds and the conditions of a finished study."""
+    source, folder = Path("results") / study, DOCS / "results" / study
+    published.pack(study, source, folder)
+    for name in (BOUNDS_TABLE, SCOPE_ALL):
+        if (source / f"tables/{name}.csv").exists():
+            table = pd.read_csv(source / f"tables/{name}.csv")
+            table.to_csv(folder / f"{name}.csv", index=False, float_format="%.5g")
+    if (source / "figures/bounds.png").exists():
+        shutil.copy(source / "figures/bounds.png", folder / "bounds.png")
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "scipy"))
-    conditions = f"{size(tables)}\n\n{packages}, {platform.machine()}, made by study `{study}`.\n"
-    (folder / "conditions.md").write_text(conditions, encoding="utf-8")
+    measures = pd.read_csv(folder / "measures.csv.xz")
+    said = f"{size(measures)}\n\n{packages}, {platform.machine()}, made by study `{study}`.\n"
+    (folder / "conditions.md").write_text(said, encoding="utf-8")
 
 
-def size(tables: dict[str, pd.DataFrame]) -> str:
+def count(folder: Path) -> dict[str, pd.DataFrame]:
+    """Count a published study, write its tables and its figure, and return what is told of it."""
+    measures, tables = published.recounted(folder)
+    published.write(folder, tables)
+    with tempfile.TemporaryDirectory() as place:
+        save(draw(tables["agreement"]), Path(place) / "agreement.pdf", folder / "agreement.png")
+        if (folder / "agreement.pdf").exists():
+            shutil.copy(Path(place) / "agreement.pdf", folder / "agreement.pdf")
+    told = {"measures": measures} | tables
+    for name in (BOUNDS_TABLE, SCOPE_ALL):
+        if (folder / f"{name}.csv").exists():
+            told[name] = pd.read_csv(folder / f"{name}.csv")
+    return told
+
+
+def size(measures: pd.DataFrame) -> str:
     """Say how much was run."""
-    measures = tables["measures"]
     runs = measures.drop_duplicates(["dataset", "model", "trial"])
     pairs = runs.drop_duplicates(["dataset", "model"])
     networks = ", ".join(f"{row.model} on {row.dataset}" for row in pairs.itertuples())
@@ -104,20 +117,56 @@ def size(tables: dict[str, pd.DataFrame]) -> str:
 def sections(study: str, tables: dict[str, pd.DataFrame]) -> list[str]:
     """Return the text and the tables of one study."""
     depth = [layers(tables[SCOPE_ALL])] if SCOPE_ALL in tables else []
+    bound = [bounds(tables[BOUNDS_TABLE])] if BOUNDS_TABLE in tables else []
+    summary = tables["agreement_summary"]
     return [
         f"![agreement](results/{study}/agreement.png)",
-        size(tables),
+        size(tables["measures"]),
         along(tables["measures"]),
         *depth,
         decided(tables),
-        agreement(tables["agreement_summary"], "test_pd_loss"),
-        agreement(tables["agreement_summary"], "test_pd_accuracy"),
-        gains(tables["agreement_summary"]),
+        agreement(summary, "all"),
+        agreement(summary, "modes"),
+        places(summary),
+        gains(summary, "gain", "AP2"),
+        gains(summary, "over_lookup", "the look-up"),
         between(tables["measures"]),
         contrasts(tables["contrast_summary"]),
         choices(tables["choice_summary"]),
-        bounds(tables["bounds_summary"]),
+        *bound,
     ]
+
+
+def short(told: dict[str, dict[str, pd.DataFrame]]) -> str:
+    """Put the main numbers of all studies side by side."""
+    rows: dict[str, dict[str, str]] = {}
+    certain = []
+    for study, tables in told.items():
+        summary = tables["agreement_summary"]
+        for phase, sign in [(phase, sign) for phase in PHASES for sign in SIGNS]:
+            row = rows.setdefault(f"`{study}`, {phase}, {SIGNS[sign]} PD", {})
+            for name in SHORT:
+                found = chosen(summary, "agreement", name, f"test_pd_loss{sign}", "all", phase)
+                row[NAMES[name]] = spread(found["mean"])
+        for statistic, rival in (("gain", "AP2"), ("over_lookup", "the look-up")):
+            mine = summary[(summary["statistic"] == statistic) & (summary["among"] == "all")]
+            mine = mine[mine["pd"].isin([f"test_pd_loss{sign}" for sign in SIGNS])]
+            known = mine.dropna(subset="holm")
+            sure = known[known["holm"] < LEVEL]
+            better = int((sure["mean"] > 0).sum())
+            certain.append(
+                f"- `{study}`, over {rival}: {len(sure)} of {len(known)} gains are certain, "
+                f"{better} of them above zero and {len(sure) - better} below;"
+            )
+    title = (
+        "Share of pairs, of any two variants of one baseline, in which the smaller measure has the "
+        "smaller PD of the test loss; mean over the networks, in brackets their range:"
+    )
+    tested = (
+        "Gains that are certain, absolute and signed PD together, each after Holm's correction:"
+    )
+    lines = "\n".join(certain)[:-1]
+    return f"{title}\n\n{markdown(pd.DataFrame(rows).T, 'study')}\n\n{tested}\n\n{lines}."
 
 
 def along(measures: pd.DataFrame) -> str:
@@ -162,84 +211,114 @@ def decided(tables: dict[str, pd.DataFrame]) -> str:
     """Say how many pairs of variants the noise of the examples leaves to be counted."""
     measures, summary = tables["measures"], tables["agreement_summary"]
     variants = len(measures[measures["mode"] != "control"].drop_duplicates(["mode", "ratio"]))
-    chosen = summary[
-        (summary["statistic"] == "decided")
-        & (summary["measure"] == "ap2")
-        & (summary["reference"] == "baseline")
-        & (summary["among"] == "all")
-    ]
-    ends = chosen["epoch"].min(), chosen["epoch"].max()
     told = []
-    for difference, what in (("test_pd_loss", "loss"), ("test_pd_accuracy", "accuracy")):
-        mine = chosen[chosen["pd"] == difference]
-        before, after = (mine.loc[mine["epoch"] == end, "mean"].mean() for end in ends)
-        told.append(f"{before:.1f} before and {after:.1f} after fine-tuning (test {what})")
+    for difference, what in (
+        ("test_pd_loss", "test loss, absolute"),
+        ("test_pd_loss_signed", "signed"),
+        ("test_pd_accuracy", "test accuracy, absolute"),
+        ("test_pd_accuracy_signed", "signed"),
+    ):
+        before, after = (
+            chosen(summary, "decided", "ap2", difference, "all", phase)["mean"].mean()
+            for phase in ("before", "after")
+        )
+        told.append(f"{before:.1f} before and {after:.1f} after fine-tuning ({what})")
     pairs = variants * (variants - 1) // 2
     return (
-        f"Of the {pairs} pairs of variants of a baseline, so many have PDs further apart than their "
-        f"paired standard error, on average: {', '.join(told)}."
+        f"Of the {pairs} pairs of variants of a baseline, so many have PDs that the examples tell "
+        f"apart, on average: {', '.join(told)}."
     )
 
 
-def agreement(summary: pd.DataFrame, difference: str) -> str:
+def chosen(
+    summary: pd.DataFrame, statistic: str, measure: str, difference: str, among: str, phase: str
+) -> pd.DataFrame:
+    """Rows of the networks for one cell of a table."""
+    reference, end = PHASES[phase]
+    epochs = summary["epoch"].min(), summary["epoch"].max()
+    return summary[
+        (summary["statistic"] == statistic)
+        & (summary["measure"] == measure)
+        & (summary["pd"] == difference)
+        & (summary["among"] == among)
+        & (summary["reference"] == reference)
+        & (summary["epoch"] == epochs[end])
+    ]
+
+
+def cells(names: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Go through measures and columns: measure, phase, sign."""
+    return [(name, phase, sign) for name in names for phase in PHASES for sign in SIGNS]
+
+
+def tabulated(rows: dict[str, dict[str, str]]) -> str:
+    """Write a table of measures, without those of which nothing is known."""
+    known = {name: row for name, row in rows.items() if set(row.values()) != {"–"}}
+    return markdown(pd.DataFrame(known).T, "measure")
+
+
+def agreement(summary: pd.DataFrame, among: str) -> str:
     """Mean pair agreement over the networks, with the range of the networks' own means."""
-    chosen = summary[(summary["statistic"] == "agreement") & (summary["pd"] == difference)]
-    ends = {0: chosen["epoch"].min(), -1: chosen["epoch"].max()}
-    rows = {}
-    for measure, name in MEASURES.items():
-        row = {}
-        for phase, (reference, end) in PHASES.items():
-            for among in ("modes", "all"):
-                found = chosen[
-                    (chosen["measure"] == measure)
-                    & (chosen["reference"] == reference)
-                    & (chosen["epoch"] == ends[end])
-                    & (chosen["among"] == among)
-                ]["mean"]
-                row[f"{phase}: {'modes' if among == 'modes' else 'any two'}"] = spread(found)
-        rows[name] = row
-    what = "loss" if difference.endswith("loss") else "accuracy"
-    title = f"Share of pairs in which the smaller measure has the smaller PD of the **test {what}**"
-    return f"{title}:\n\n{markdown(pd.DataFrame(rows).T, 'measure')}"
-
-
-def gains(summary: pd.DataFrame) -> str:
-    """Agreement less that of AP2, and in how many networks its interval leaves zero out."""
-    chosen = summary[(summary["statistic"] == "gain") & (summary["among"] == "all")]
-    ends = {0: chosen["epoch"].min(), -1: chosen["epoch"].max()}
     rows: dict[str, dict[str, str]] = {}
-    for measure, name in MEASURES.items():
-        for difference, what in (("train_pd_loss", "train"), ("test_pd_loss", "test")):
-            for phase, (reference, end) in PHASES.items():
-                found = chosen[
-                    (chosen["measure"] == measure)
-                    & (chosen["reference"] == reference)
-                    & (chosen["epoch"] == ends[end])
-                    & (chosen["pd"] == difference)
-                ]
-                rows.setdefault(name, {})[f"{what}, {phase}"] = gain(found)
-    del rows[MEASURES["ap2"]]
-    kind = {
-        "trials": "95 % bootstrap over the trials",
-        "examples": "95 % paired bootstrap over the evaluated examples",
-    }[summary["interval"].iloc[0]]
-    title = (
-        "Gain over AP2 in that share, among any two variants, by the PD of the training and of the "
-        f"test loss (mean over the networks; in brackets the networks whose {kind} is above and "
-        "below zero):"
+    for name, phase, sign in cells(MEASURES):
+        found = chosen(summary, "agreement", name, f"test_pd_loss{sign}", among, phase)
+        turned = int(found["flips"].sum())
+        mark = f" ⇄{turned}" if turned and not sign else ""
+        row = rows.setdefault(MEASURES[name], {})
+        row[f"{phase}: {SIGNS[sign]}"] = spread(found["mean"]) + mark
+    what = {"all": "any two variants", "modes": "two **modes at one ratio**"}[among]
+    return (
+        f"Share of pairs, of {what}, in which the smaller measure has the smaller PD of the test loss; "
+        "mean over the networks, in brackets their range; ⇄ with the number of networks in which |PD| "
+        f"and the signed PD lie on opposite sides of ½:\n\n{tabulated(rows)}"
     )
-    return f"{title}\n\n{markdown(pd.DataFrame(rows).T, 'measure')}"
+
+
+def places(summary: pd.DataFrame) -> str:
+    """Place of the measures between look-up and ceiling, median over the networks."""
+    rows: dict[str, dict[str, str]] = {}
+    for name, phase, sign in cells(CANDIDATES):
+        found = chosen(summary, "agreement", name, f"test_pd_loss{sign}", "all", phase)["place"]
+        found = found.dropna()
+        told = f"{found.median():+.2f} ({len(found)})" if len(found) else "–"
+        rows.setdefault(MEASURES[name], {})[f"{phase}: {SIGNS[sign]}"] = told
+    return (
+        "What that is worth: 0 is the look-up of mode and ratio, which sees no weight, 1 is the noise "
+        "ceiling; any two variants, median over the networks (in brackets how many have more than "
+        f"a hundredth between the two):\n\n{tabulated(rows)}"
+    )
+
+
+def gains(summary: pd.DataFrame, statistic: str, rival: str) -> str:
+    """Agreement less that of a rival, and in how many networks it is certain after Holm."""
+    rows: dict[str, dict[str, str]] = {}
+    for name, phase, sign in cells(CANDIDATES):
+        found = chosen(summary, statistic, name, f"test_pd_loss{sign}", "all", phase)
+        rows.setdefault(MEASURES[name], {})[f"{phase}: {SIGNS[sign]}"] = gain(found)
+    tests = [
+        summary[
+            (summary["statistic"] == statistic)
+            & (summary["pd"] == f"test_pd_loss{sign}")
+            & (summary["among"] == "all")
+        ]["holm"]
+        for sign in SIGNS
+    ]
+    counts = " and ".join(f"{(each < LEVEL).sum()} of {each.notna().sum()}" for each in tests)
+    return (
+        f"Gain over {rival} in that share, among any two variants (mean over the networks; in brackets "
+        "the networks in which it is certainly above and below zero: Student's t over the trials, after "
+        f"Holm's correction over all tests of |PD|, and all of the signed PD; {counts} are certain):"
+        f"\n\n{tabulated(rows)}"
+    )
 
 
 def gain(found: pd.DataFrame) -> str:
-    """Write a mean gain with the networks in which it is sure to be up or down, where known."""
+    """Write a mean gain with the networks in which it is certainly up or down."""
     found = found.dropna(subset="mean")
     if found.empty:
         return "–"
-    if found["low"].isna().all():
-        return f"{found['mean'].mean():+.3f}"
-    up, down = (found["low"] > 0).sum(), (found["high"] < 0).sum()
-    return f"{found['mean'].mean():+.3f} ({up}↑ {down}↓)"
+    certain = found[found["holm"] < LEVEL]["mean"]
+    return f"{found['mean'].mean():+.3f} ({(certain > 0).sum()}↑ {(certain < 0).sum()}↓)"
 
 
 def between(measures: pd.DataFrame) -> str:
@@ -249,35 +328,35 @@ def between(measures: pd.DataFrame) -> str:
     pairs = []
     for phase, epoch in (("before", pruned["epoch"].min()), ("after", pruned["epoch"].max())):
         trials = pruned[pruned["epoch"] == epoch].groupby(["dataset", "trial"])
-        for measure in BETWEEN.keys() & set(pruned):
-            counts = np.array([pairs_between(rows, measure) for _, rows in trials])
+        for measure, sign in [(name, sign) for name in BETWEEN if name in pruned for sign in SIGNS]:
+            counts = np.array([pairs_between(rows, measure, sign) for _, rows in trials])
             right, decided = counts.sum(axis=0)
             if decided:
                 shares = (counts[:, 0] / counts[:, 1])[counts[:, 1] > 0]
                 told = f"{right / decided:.3f} ({shares.min():.2f}–{shares.max():.2f})"
-                rows.setdefault(measure, {})[phase] = told
-            if measure == "ap2":
+                rows.setdefault(measure, {})[f"{phase}: {SIGNS[sign]}"] = told
+            if measure == "ap2" and not sign:
                 pairs.append(f"{int(decided):,} {phase}")
     if not rows:
         return "Nothing is said of pairs between networks: there is one network on each data set."
     title = (
         "The same share among pairs of variants of **different networks** on one data set, trained "
         "in the same trial, by the PD of the test loss; all trials together, in brackets the "
-        f"trials' range; {' and '.join(pairs)} pairs further apart than √(se₁² + se₂²):"
+        f"trials' range; {' and '.join(pairs)} pairs further apart by |PD| than 1.96 √(se₁² + se₂²):"
     )
     table = pd.DataFrame({BETWEEN[name]: rows[name] for name in BETWEEN if name in rows}).T
     return f"{title}\n\n{markdown(table, 'measure')}"
 
 
-def pairs_between(rows: pd.DataFrame, measure: str) -> tuple[float, int]:
+def pairs_between(rows: pd.DataFrame, measure: str, sign: str) -> tuple[float, int]:
     """Of the pairs of one trial that are decided, how many a measure orders right; and how many."""
     first, second = np.triu_indices(len(rows), 1)
     model = pd.factorize(rows["model"])[0]
     values, size, error = (
-        rows[name].to_numpy() for name in (measure, "test_pd_loss", "test_pd_loss_se")
+        rows[name].to_numpy() for name in (measure, f"test_pd_loss{sign}", "test_pd_loss_se")
     )
     gap = size[first] - size[second]
-    decided = np.abs(gap) > np.hypot(error[first], error[second])
+    decided = np.abs(gap) > norm.isf(LEVEL / 2) * np.hypot(error[first], error[second])
     decided &= (model[first] != model[second]) & ~np.isnan(values[first] - values[second])
     same = np.sign(values[first] - values[second]) * np.sign(gap)
     return float((0.5 + 0.5 * same[decided]).sum()), int(decided.sum())
@@ -286,7 +365,7 @@ def pairs_between(rows: pd.DataFrame, measure: str) -> tuple[float, int]:
 def contrasts(summary: pd.DataFrame) -> str:
     """Contrast of highest over lowest, in decades and in standard deviations over the trials."""
     measures = ["ap2", "ap3_nondiagonal", "ap3_student_t", "ap3_fisher", "kl_predictions"]
-    measures += ["test_pd_loss"]
+    measures += ["test_pd_loss", "test_pd_loss_signed"]
     pair = summary[summary["mode"].isin(["highest", "lowest"])]
     pair = pair[pair["other"].isin(["highest", "lowest"]) & pair["measure"].isin(measures)]
     if pair.empty:
@@ -297,10 +376,11 @@ def contrasts(summary: pd.DataFrame) -> str:
         rows[f"{epoch}, {ratio:g}"] = {
             name: f"{part['mean'].abs().mean():.2f} ({part['deviations'].median():.0f})".replace(
                 " (nan)", ""
-            )
+            ).replace("nan", "–")
             for name, part in by
         }
-    names = MEASURES | {"ap2": "AP2 = AP3 Gaussian", "test_pd_loss": "PD of the test loss"}
+    names = MEASURES | {"ap2": "AP2 = AP3 Gaussian", "test_pd_loss": "absolute PD of the test loss"}
+    names["test_pd_loss_signed"] = "signed PD, where both are damage"
     table = pd.DataFrame(rows).T.reindex(columns=measures).rename(columns=names)
     title = (
         "Contrast between `highest` and `lowest` at one ratio, in powers of ten, mean over the "
@@ -315,7 +395,7 @@ def choices(summary: pd.DataFrame) -> str:
         return "Nothing is said of the choice of a ratio: there is a single trial to learn from."
     rows = {}
     ends = sorted(summary["epoch"].unique())
-    for measure, name in MEASURES.items():
+    for measure, name in CANDIDATES.items():
         mine = summary[summary["measure"] == measure]
         if mine.empty:
             continue
@@ -336,8 +416,8 @@ def choices(summary: pd.DataFrame) -> str:
     tolerance = summary["tolerance"].iloc[0]
     title = (
         f"Largest ratio chosen by a threshold learned on the other trials, mean over {n} choices "
-        f"(modes × trials × networks), and how many keep the PD of the test accuracy within "
-        f"{100 * tolerance:g} point:"
+        f"(modes × trials × networks), and how many lose no more than {100 * tolerance:g} point of "
+        "test accuracy:"
     )
     return f"{title}\n\n{markdown(pd.DataFrame(rows).T, 'measure')}"
 
@@ -347,6 +427,8 @@ def bounds(summary: pd.DataFrame) -> str:
     rows = {}
     for bound, name in BOUNDS.items():
         mine = summary[(summary["law"] == "gaussian") & (summary["bound"] == bound)]
+        if mine.empty:
+            continue
         count = mine[["n", "failing", "infinite"]].sum()
         rows[name] = {
             "n": f"{count['n']:,}",

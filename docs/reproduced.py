@@ -8,12 +8,19 @@ import pandas as pd
 DOCS = Path(__file__).parent
 PAGE = DOCS.parent / "README.md"
 BEGIN, END = "<!-- reproduced -->\n", "<!-- end of reproduced -->"
-LEFT_OUT = ("demo",)  # the networks of `replicates` with fewer trials
-
-PD = "test_pd_loss"
-MEASURES = {"ap2": "AP2", "ap3_student_t": "AP3 Student-t", "ap3_fisher": "AP3 Fisher"}
-HEAD = ["study", "network", "n", "test accuracy, %", "AP2, before"]
-HEAD += [f"{name}, after" for name in MEASURES.values()] + ["AP2, after, from the control"]
+SIGNED, ABSOLUTE = "test_pd_loss_signed", "test_pd_loss"
+COLUMNS = {
+    "AP2, before": ("ap2", SIGNED, 0),
+    "look-up, before": ("lookup", SIGNED, 0),
+    "AP2, after, by absolute PD": ("ap2", ABSOLUTE, -1),
+    "AP2, after": ("ap2", SIGNED, -1),
+    "AP3 Student-t, after": ("ap3_student_t", SIGNED, -1),
+    "AP3 Fisher, after": ("ap3_fisher", SIGNED, -1),
+    "look-up, after": ("lookup", SIGNED, -1),
+    "ceiling, after": ("ceiling", SIGNED, -1),
+}
+"""What stands in a column: a measure, a PD, and whether before fine-tuning or at its end."""
+HEAD = ["study", "network", "n", "test accuracy, %", *COLUMNS]
 
 
 def main() -> None:
@@ -25,8 +32,10 @@ def with_table(page: str) -> str:
     """Return the page with a table as the results have it."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    studies = sorted(path.parent.name for path in (DOCS / "results").glob("*/baselines.csv"))
-    rows = [row for study in studies if study not in LEFT_OUT for row in _rows(study)]
+    studies = sorted(
+        path.parent.name for path in (DOCS / "results").glob("*/agreement_summary.csv.gz")
+    )
+    rows = [row for study in studies for row in _rows(study)]
     lines = [HEAD, ["---"] * len(HEAD), *rows]
     table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
@@ -36,30 +45,27 @@ def _rows(study: str) -> Iterator[list[str]]:
     folder = DOCS / "results" / study
     baselines = pd.read_csv(folder / "baselines.csv")
     accuracies = baselines[baselines["measure"] == "test_accuracy"]
-    found = pd.read_csv(folder / "agreement_summary.csv")
+    found = pd.read_csv(folder / "agreement_summary.csv.gz")
     chosen = found[
-        (found["pd"] == PD) & (found["among"] == "all") & (found["statistic"] == "agreement")
+        (found["among"] == "all")
+        & (found["statistic"] == "agreement")
+        & (found["reference"] == "baseline")
     ]
     for network in accuracies.itertuples():
         own = chosen[(chosen["dataset"] == network.dataset) & (chosen["model"] == network.model)]
-        first, last = (
-            own[own["epoch"] == own["epoch"].min()],
-            own[own["epoch"] == own["epoch"].max()],
-        )
         yield [
             f"`{study}`",
             f"{network.model} on {network.dataset}",
             str(network.n),
             _percent(network.mean, network.sd),
-            _agreement(first, "ap2"),
-            *(_agreement(last, measure) for measure in MEASURES),
-            _agreement(last, "ap2", "control"),
+            *(_agreement(own, *column) for column in COLUMNS.values()),
         ]
 
 
-def _agreement(rows: pd.DataFrame, measure: str, reference: str = "baseline") -> str:
-    chosen = rows[(rows["measure"] == measure) & (rows["reference"] == reference)]
-    (found,) = chosen.itertuples()
+def _agreement(rows: pd.DataFrame, measure: str, difference: str, end: int) -> str:
+    epochs = sorted(set(rows["epoch"]))
+    chosen = rows[(rows["measure"] == measure) & (rows["pd"] == difference)]
+    (found,) = chosen[chosen["epoch"] == epochs[end]].itertuples()
     return _percent(found.mean, found.sd)
 
 

@@ -50,7 +50,7 @@ def summarise(table: pd.DataFrame, intervals: pd.DataFrame, level: float = LEVEL
         mean over trials; `examples_low` to `examples_high`, how far the choice of the examples moves
         it; `p_value` of a gain being zero, and `holm`, the same corrected; `place`, 0 for a measure
         as good as the look-up and 1 for one at the ceiling; `flips`, whether |PD| and the signed PD
-        come to opposite conclusions. No test where every trial's gain is exactly zero.
+        come to opposite conclusions. No test where the trials do not vary.
     """
     networks = table.groupby(["dataset", "model"])["epoch"]
     first, last = networks.transform("min"), networks.transform("max")
@@ -78,8 +78,8 @@ def _over_trials(values: Vector, statistics: pd.Series, level: float) -> dict[st
         spread = np.nanstd(values, axis=0, ddof=1)
         ends = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
     least, most = (statistics.map({name: at[end] for name, at in BOUNDS.items()}) for end in (0, 1))
-    same = (ends[0] == 0) & (ends[1] == 0)
-    tested = statistics.isin(TESTED).to_numpy() & ~same
+    # What does not vary is no sample: with two or three trials it is chance.
+    tested = statistics.isin(TESTED).to_numpy() & (spread > 1e-12)
     return {
         "n": found.n,
         "mean": found.mean,
