@@ -12,6 +12,7 @@ from agreement_tables import measures, noises
 from ap3.files import csv_tables
 from ap3.measuring.bounds import BOUNDS
 
+HEAD = "# What came out\n\nOf other studies.\n\n"
 SCRIPT = Path(__file__).parents[3] / "docs" / "findings.py"
 
 
@@ -25,7 +26,7 @@ def findings(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "DOCS", tmp_path / "docs")
     (tmp_path / "docs/results").mkdir()
     monkeypatch.setattr(module, "PAGE", tmp_path / "docs" / "findings.md")
-    module.PAGE.write_text("# What came out\n\nOf other studies.\n", encoding="utf-8")
+    module.PAGE.write_text(HEAD + "<!-- short -->\n<!-- end of short -->\n", encoding="utf-8")
     return module
 
 
@@ -68,7 +69,8 @@ def test_a_study_of_two_networks(findings):
     write_study("small", trials=2, networks=("n", "m"))
     findings.main(["small"])
     page = findings.PAGE.read_text(encoding="utf-8")
-    assert page.startswith("# What came out\n\nOf other studies.\n\n## Study `small`")
+    assert page.startswith(HEAD)
+    assert "\n\n## Study `small`\n" in page
     assert "2 networks (m on d, n on d), 4 baselines in all, 50 weights" in page
     assert "Of the 15 pairs of variants" in page
     assert row_of(page, "Gain over AP2", "cosine distance")[0] == "-1.000 (0↑ 0↓)"
