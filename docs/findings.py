@@ -80,7 +80,8 @@ def take(study: str) -> None:
         shutil.copy(source / "figures/bounds.png", folder / "bounds.png")
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "scipy"))
     measures = pd.read_csv(folder / "measures.csv.xz")
-    said = f"{size(measures)}\n\n{packages}, {platform.machine()}, made by study `{study}`.\n"
+    where = f"{platform.machine()} ({published.processor()})"
+    said = f"{size(measures)}\n\n{packages}, {where}, made by study `{study}`.\n"
     (folder / "conditions.md").write_text(said, encoding="utf-8")
 
 
