@@ -91,4 +91,4 @@ def test_a_study_of_one_trial_and_mode(findings):
     assert "Nothing is said of the choice of a ratio" in page
     assert "Nothing is said of a contrast" in page
     assert "Nothing is said of pairs between networks" in page
-    assert "KL of predictions" not in page
+    assert "\n| KL of predictions" not in page
