@@ -144,9 +144,7 @@ class Comparison(pd.DataFrame):
             )
         is_number = pd.api.types.is_numeric_dtype(self[by])
         rows = pd.DataFrame(self).sort_values(by, ascending=not is_number, kind="stable")
-        ranked = type(self)(rows.head(most if most is not None else len(rows)))
-        ranked = ranked.reset_index(drop=True)
-        ranked = type(self)(ranked)
+        ranked = type(self)(rows.head(len(rows) if most is None else most).reset_index(drop=True))
         ranked.attrs = self.attrs
         return ranked
 
