@@ -81,10 +81,9 @@ def cells(data: Images, name: str, trial: int) -> list[dict[str, Any]]:
         found = ap3.allocate(scanned, 1 - pruned)
         judged = ap3.allocate(scanned, 1 - pruned, batches=test).table.set_index("allocation")
         before = accuracy(network.model, test)
-        left = {way: before - 100 * judged.loc[way, "pd_accuracy"] for way in WAYS}
+        left = {way: before - 100 * float(judged.loc[way, "pd_accuracy"]) for way in WAYS}
         about = {"network": name, "trial": trial, "pruned": 100 * pruned, "before": before}
         rows.append(about | left | {"chosen": left[found.chosen], "choice": found.chosen})
-        print(rows[-1], flush=True)
     return rows
 
 

@@ -243,8 +243,8 @@ def _verdict(
     if not loss.is_sure:
         sentence = (
             f"pruning {'costs' if accuracy.value > 0 else 'gains'} "
-            f"{spelled(abs(accuracy.value), accuracy.margin)} points of accuracy, but no loss that "
-            f"{loss.count:,} examples show: {_signed(loss)} nats"
+            f"{spelled(abs(accuracy.value), accuracy.margin)} points of accuracy; that of the loss, "
+            f"{_signed(loss)} nats, is not told from zero by {loss.count:,} examples"
             if accuracy.is_sure
             else f"pruning does no harm that {loss.count:,} examples show: loss {_signed(loss)} nats, "
             f"accuracy {_signed(accuracy.scaled(-1))} points"
