@@ -1,0 +1,68 @@
+"""Means over baselines of what measures say within a ratio, with Student's intervals.
+
+A row for each network, and for `all` networks of a data set together: there the value of a trial is the
+mean over the networks, so that the interval is for these networks, trained anew.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from ap3.explaining.paired_accuracies import LEVEL
+from ap3.explaining.trial_intervals import holm, t_interval
+from ap3.explaining.within_ratio import STATISTICS
+
+ALL = "all"
+KEYS = ("dataset", "model", "epoch", "reference", "pd", "ratio", "among", "measure", "sees")
+_FAMILY = ("statistic", "pd", "among")
+
+
+def summarise(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
+    """Average `within_ratio` over the trials, and each statistic's gain over that of AP2.
+
+    Parameters
+    ----------
+    table
+        What `within_ratio` returns.
+    level
+        The intervals are of 1 − level.
+
+    Returns
+    -------
+    DataFrame
+        A row per data set, network, epoch, reference, PD, ratio, among, measure and statistic: `n` trials
+        with a value, `mean`, `low` to `high`; `gain`, the mean of the difference to AP2 in the same
+        trial, `gain_low` to `gain_high`; `p_value` of its being zero, and `holm`, the same corrected
+        for all that is held against AP2 by the same statistic, PD and kind of pair.
+    """
+    tidy = table.melt([*KEYS, "trial"], list(STATISTICS), "statistic").dropna(subset="value")
+    several = tidy.groupby("dataset")["model"].transform("nunique") > 1
+    keys = [*KEYS, "trial", "statistic"]
+    pooled = tidy[several].assign(model=ALL).groupby(keys, sort=False, dropna=False)["value"]
+    tidy = pd.concat([tidy, pooled.mean().reset_index()], ignore_index=True)
+    alone = [key for key in keys if key not in ("measure", "sees")]
+    base = tidy[tidy["measure"] == "ap2"].rename(columns={"value": "ap2"})
+    tidy = tidy.merge(base[[*alone, "ap2"]], how="left", on=alone)
+    tidy["gain"] = tidy["value"] - tidy["ap2"]
+    by = [*KEYS, "statistic"]
+    wide = tidy.pivot_table(["value", "gain"], by, "trial", sort=False, dropna=False)
+    wide = wide[wide["value"].notna().any(axis=1)]
+    summary = wide.index.to_frame(index=False)
+    values = t_interval(wide["value"].to_numpy(), axis=1, level=1 - level)
+    gains = t_interval(wide["gain"].to_numpy(), axis=1, level=1 - level)
+    summary = summary.assign(n=values.n, mean=values.mean, low=values.low, high=values.high)
+    summary = summary.assign(gain=gains.mean, gain_low=gains.low, gain_high=gains.high)
+    # A function of AP2 alone has no gain to test; nor do counts of pairs, the same for all measures.
+    tested = (np.abs(wide["gain"].to_numpy()) > 0).any(axis=1)
+    summary["p_value"] = np.where(tested, gains.p_value, np.nan)
+    summary["holm"] = np.nan
+    for rows in _families(summary):
+        summary.loc[rows, "holm"] = holm(summary.loc[rows, "p_value"])
+    return summary
+
+
+def _families(summary: pd.DataFrame) -> Iterator[pd.Index]:
+    # The rows of all networks together are means of the others, and a family of their own.
+    for _, rows in summary.groupby([*_FAMILY, summary["model"] == ALL], sort=False):
+        yield rows.index
