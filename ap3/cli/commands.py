@@ -40,13 +40,14 @@ from ap3.stages.tables import tables
 from ap3.stages.theory import theory
 from ap3.stages.views import views
 from ap3.stages.weights import weights
+from ap3.stages.within import within
 
 CHAPTERS: dict[str, tuple[Callable[..., None], ...]] = {
     "1. Data and weights": (fetch, data, subset, weights),
     "2. The network": (baseline, features, views),
     "3. Pruning": (prune, finetune, allocations),
     "4. Measuring": (covariance, measure, draws, bounds, evaluate),
-    "5. Tables and figures": (tables, theory, agreement, depth, ranking, figure, report),
+    "5. Tables and figures": (tables, theory, agreement, depth, within, ranking, figure, report),
 }
 
 app = typer.Typer(

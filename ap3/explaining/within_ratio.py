@@ -116,10 +116,10 @@ def within_ratio(runs: Sequence[Runs], level: float = LEVEL) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
-    """All measures from one reference at one epoch: values (M, T, V) and orders (M, T, P)."""
+    """All measures from one reference at one epoch, (M, T, V), and their orders, (M, T, P)."""
 
     names: list[str]
-    values: Vector
+    measures: Vector
     orders: Vector
 
     @classmethod
@@ -170,7 +170,8 @@ def _statistics(
             pairs = same_ratio & (masks.ratios[one] == ratio) & (random | (among == "all"))
             counted_pairs = concordance(measured.orders[..., pairs], decided[..., pairs])
             rho = spearman(
-                centred_ranks(measured.values[..., chosen]), centred_ranks(difference[..., chosen])
+                centred_ranks(measured.measures[..., chosen]),
+                centred_ranks(difference[..., chosen]),
             )
             counted_pairs["decided"] = np.broadcast_to(counted_pairs["decided"], rho.shape)
             found[ratio, among] = {"rho": rho} | {
@@ -178,7 +179,7 @@ def _statistics(
             }
     granulated = granulated_kendall(measured.orders, decided, masks.compared, masks.settings)
     found[np.nan, ""] = {
-        "partial_rho": partial_correlation(measured.values, difference, masks.groups),
+        "partial_rho": partial_correlation(measured.measures, difference, masks.groups),
         **{f"kendall_{name}": granulated[name] for name in masks.settings},
         "kendall": granulated["mean"],
     }

@@ -44,6 +44,10 @@ _OF_NETWORKS = {
 _OPTIONAL = {
     "agreement": ((*_MEASURE, "trial", "epoch", "reference", "pd", "among"), ("agreement",)),
     "contrast_summary": ((*_MEASURE, "epoch", "ratio", "mode", "other"), ("n", "mean", "sd")),
+    "within_summary": (
+        (*_MEASURE, "epoch", "reference", "pd", "among", "sees", "statistic"),
+        ("n", "mean", "low", "high", "gain"),
+    ),
     "layers_summary": (("dataset", "model", "trial", "layer", "depth"), ("n", "rho", "larger")),
 }
 """Tables that not every study has."""
@@ -125,7 +129,8 @@ def _path(folder: Path, table: str) -> Path:
 def _figures(study: Study) -> list[str]:
     if study.over_layers:
         return ["prediction", "sensitivity"]
-    return [*study.figures, "agreement", "bounds"]
+    within = ["within"] if study.random_masks else []
+    return [*study.figures, "agreement", *within, "bounds"]
 
 
 def _names(log: Path) -> set[str]:

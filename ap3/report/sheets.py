@@ -27,6 +27,13 @@ _PERFORMANCE = {
     "test_loss": "test loss",
     "test_accuracy": "test accuracy",
 }
+_OF_THE_TEST_LOSS = ("test_pd_loss", "test_pd_loss_signed")
+_ORDERS = {
+    "rho": "Spearman's ρ among masks",
+    "agreement": "agreement among masks",
+    "partial_rho": "ρ given mode and ratio",
+    "kendall": "granulated Kendall",
+}
 _PAIRS = {"modes": "modes at one ratio", "ratios": "ratios at one mode", "all": "any two"}
 _PHASES = {"pruned": "before fine-tuning", "tuned": "after it"}
 _LAWS = {one.law_name: one.name.removeprefix("AP3 ") for one in catalogue.MEASURES if one.law}
@@ -36,6 +43,7 @@ _WORDS: dict[str, Callable[[Any], str]] = {
     "dataset": look.name_title,
     "measure": lambda name: _PERFORMANCE.get(name) or network_catalogue.named(name).name,
     "pd": lambda name: _PERFORMANCE.get(name, name).removeprefix("PD, "),
+    "statistic": lambda name: _ORDERS.get(name, name),
     "among": lambda name: _PAIRS.get(name, name),
     "phase": lambda name: _PHASES.get(name, name),
     "bound": lambda name: BOUNDS.get(name, name),
@@ -86,6 +94,7 @@ def sheets(tables: Mapping[str, pd.DataFrame]) -> list[Sheet]:
         _sheet("bounds_summary", tables["bounds_summary"], {"law": "Gaussian", "phase": ""}),
         _sheet("choice_summary", tables["choice_summary"].drop(columns="sees"), {"epoch": last}),
         *_contrasts(tables),
+        *_within(tables),
         *_layers(tables),
         _sheet("summary", tables["summary"], {"measure": "AP2", "mode": "", "ratio": ""}),
     ]
@@ -111,6 +120,19 @@ def _contrasts(tables: Mapping[str, pd.DataFrame]) -> Iterator[Sheet]:
     if table is not None and len(table):
         first = {"measure": "AP2", "mode": "", "other": "", "epoch": str(table["epoch"].max())}
         yield _sheet("contrast_summary", table, first)
+
+
+def _within(tables: Mapping[str, pd.DataFrame]) -> Iterator[Sheet]:
+    """Say what measures tell among random masks of one ratio, where a study draws such masks."""
+    table = tables.get("within_summary")
+    if table is None:
+        return
+    shown = table[(table["reference"] == "baseline") & (table["among"].fillna("") != "all")]
+    shown = shown[shown["pd"].isin(_OF_THE_TEST_LOSS) & shown["statistic"].isin(_ORDERS)]
+    columns = ["dataset", "model", "epoch", "pd", "ratio", "measure", "statistic"]
+    numbers = ["n", "mean", "low", "high", "gain", "holm"]
+    first = {"statistic": _ORDERS["rho"], "PD of": "test loss, signed", "ratio": ""}
+    yield _sheet("within_summary", shown[[*columns, *numbers]], first | {"epoch": ""})
 
 
 def _layers(tables: Mapping[str, pd.DataFrame]) -> Iterator[Sheet]:

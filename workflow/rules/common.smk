@@ -408,6 +408,9 @@ def products(study):
     if study.settings["finetuning"]["scope"] == "all":
         tables += ["layers", "layers_summary"]
     figures = [*study.figures, "bounds", "agreement"]
+    if study.random_masks:
+        tables += ["within", "within_summary"]
+        figures += ["within"]
     return (
         expand(
             "results/{study}/tables/{table}.csv",
