@@ -10,6 +10,7 @@ from pypdf import PdfReader
 from small_data import blobs
 
 from ap3.errors import UserError
+from ap3.measuring import catalogue
 from ap3.measuring.sampling_noise import Noise
 from ap3.pruning.pruned import Pruned, read_unpruned
 from ap3.stages.agreement import agreement
@@ -26,6 +27,7 @@ from ap3.stages.prune import prune
 from ap3.stages.subset import subset
 from ap3.stages.tables import tables
 from ap3.stages.theory import theory
+from ap3.stages.within import within
 from ap3.training.features import Features
 
 VARIANTS = ["control", "highest-0.5", "lowest-0.5", "random-0.5"]
@@ -169,6 +171,18 @@ def test_the_noise_of_drawn_masks_knows_them_all(folder):
     noise = Noise.load(folder / "trial2/draws.safetensors")
     count = len(VARIANTS) + len(CRITERIA) + 5
     assert {one.shape for one in noise.covariance.values()} == {(2, count, count)}
+
+
+def test_what_measures_say_among_masks_of_one_ratio(folder):
+    within(of_trials(folder, "draws.csv"), folder / "tables", folder / "within.pdf")
+    table = pd.read_csv(folder / "tables/within.csv", keep_default_na=False, na_values=[""])
+    assert set(table["among"].dropna()) == {"masks", "all"}
+    assert set(catalogue.SEES) - set(table["measure"]) == set()
+    before = table[(table["epoch"] == 0) & (table["among"] == "masks")]
+    assert before.loc[before["measure"] == "ap2", "rho"].between(-1, 1).all()
+    text = PdfReader(folder / "within.pdf").pages[0].extract_text()
+    assert "signed PD" in text
+    assert "KL of predictions" in text
 
 
 # Inputs that do not go together
