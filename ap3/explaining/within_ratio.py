@@ -174,7 +174,7 @@ def _statistics(
                 centred_ranks(difference[..., chosen]),
             )
             counted_pairs["decided"] = np.broadcast_to(counted_pairs["decided"], rho.shape)
-            found[ratio, among] = {"rho": rho} | {
+            found[ratio, among] = {"rho": np.clip(rho, -1, 1)} | {
                 name: counted_pairs[name] for name in ("agreement", "decided")
             }
     granulated = granulated_kendall(measured.orders, decided, masks.compared, masks.settings)

@@ -37,6 +37,7 @@ def draw(summary: pd.DataFrame) -> Figure:
     there = [name for name in measures if (chosen["measure"] == name).any()]
     rows = dict(sorted(((n, measures[n]) for n in there), key=lambda row: kinds.index(row[1])))
     ratios = look.ratio_looks(sorted(set(chosen["ratio"])))
+    lowest = -0.53 if chosen["low"].fillna(chosen["mean"]).min() > -0.5 else -1.03
     panel, block = _ROW * len(rows), _ROW * len(rows) + _HEADING + _LINE
     blocks = list(chosen.groupby(["dataset", "model"], sort=False))
     height = _TOP + block * len(blocks) + _BOTTOM
@@ -58,7 +59,7 @@ def draw(summary: pd.DataFrame) -> Figure:
                 axes = figure.add_axes(place, gid=f"{dataset}/{model}/{phase}/{PDS[pd_name]}")
                 axes.set_title(PDS[pd_name])
                 seen = mine[(mine["epoch"] == phases[phase]) & (mine["pd"] == pd_name)]
-                _draw_panel(axes, seen, rows, ratios, named=column == 0)
+                _draw_panel(axes, seen, rows, ratios, lowest, named=column == 0)
         middle = (_LEFT + (_WIDTH - _LEFT) / 2) / _WIDTH
         label = "Spearman's ρ with the PD of the test loss, among random masks of one ratio"
         figure.text(middle, (_BOTTOM - 0.12) / height, label, ha="center", va="top")
@@ -71,6 +72,7 @@ def _draw_panel(
     seen: pd.DataFrame,
     rows: dict[str, str],
     ratios: dict[float, look.Look],
+    left: float,
     named: bool,
 ) -> None:
     places = {name: float(place) for place, name in enumerate(reversed(rows))}
@@ -100,8 +102,10 @@ def _draw_panel(
     names = [look.measure_name(name) for name in places]
     axes.set_yticks(list(places.values()) if named else [], names if named else [])
     axes.set_ylim(-0.5, len(places) - 0.5)
-    axes.set_xlim(-1.03, 1.03)
-    axes.set_xticks([-1.0, 0.0, 1.0], ["−1", "0", "1"])
+    axes.set_xlim(left, 1.03)
+    axes.set_xticks(
+        [-1.0, -0.5, 0.0, 0.5, 1.0][left > -1 :], ["−1", "−½", "0", "½", "1"][left > -1 :]
+    )
     axes.grid(axis="y", visible=False)
 
 
