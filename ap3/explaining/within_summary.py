@@ -1,7 +1,8 @@
 """Means over baselines of what measures say within a ratio, with Student's intervals.
 
 A row for each network, and for `all` networks of a data set together: there the value of a trial is the
-mean over the networks, so that the interval is for these networks, trained anew.
+mean over the networks, so that the interval is for these networks, trained anew. A trial that not every
+network has is left out of it.
 """
 
 from collections.abc import Iterator
@@ -37,10 +38,8 @@ def summarise(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
         for all that is held against AP2 by the same statistic, PD and kind of pair.
     """
     tidy = table.melt([*KEYS, "trial"], list(STATISTICS), "statistic").dropna(subset="value")
-    several = tidy.groupby("dataset")["model"].transform("nunique") > 1
     keys = [*KEYS, "trial", "statistic"]
-    pooled = tidy[several].assign(model=ALL).groupby(keys, sort=False, dropna=False)["value"]
-    tidy = pd.concat([tidy, pooled.mean().reset_index()], ignore_index=True)
+    tidy = pd.concat([tidy, _pooled(tidy, keys)], ignore_index=True)
     alone = [key for key in keys if key not in ("measure", "sees")]
     base = tidy[tidy["measure"] == "ap2"].rename(columns={"value": "ap2"})
     tidy = tidy.merge(base[[*alone, "ap2"]], how="left", on=alone)
@@ -51,7 +50,10 @@ def summarise(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     summary = wide.index.to_frame(index=False)
     values = t_interval(wide["value"].to_numpy(), axis=1, level=1 - level)
     gains = t_interval(wide["gain"].to_numpy(), axis=1, level=1 - level)
-    summary = summary.assign(n=values.n, mean=values.mean, low=values.low, high=values.high)
+    least = np.where(summary["statistic"].isin(["agreement", "decided"]), 0.0, -1.0)
+    most = np.where(summary["statistic"] == "decided", np.inf, 1.0)
+    ends = np.maximum(values.low, least), np.minimum(values.high, most)
+    summary = summary.assign(n=values.n, mean=values.mean, low=ends[0], high=ends[1])
     summary = summary.assign(gain=gains.mean, gain_low=gains.low, gain_high=gains.high)
     # A function of AP2 alone has no gain to test; nor do counts of pairs, the same for all measures.
     tested = (np.abs(wide["gain"].to_numpy()) > 0).any(axis=1)
@@ -60,6 +62,14 @@ def summarise(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     for rows in _families(summary):
         summary.loc[rows, "holm"] = holm(summary.loc[rows, "p_value"])
     return summary
+
+
+def _pooled(tidy: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Average over the networks of a data set, in the trials that all of them have."""
+    networks = tidy.groupby("dataset")["model"].transform("nunique")
+    there = tidy.groupby(["dataset", "trial"])["model"].transform("nunique")
+    chosen = tidy[(networks > 1) & (there == networks)].assign(model=ALL)
+    return chosen.groupby(keys, sort=False, dropna=False)["value"].mean().reset_index()
 
 
 def _families(summary: pd.DataFrame) -> Iterator[pd.Index]:

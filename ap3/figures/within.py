@@ -82,8 +82,7 @@ def _draw_panel(
         mine = seen[seen["ratio"] == ratio]
         mine = mine.iloc[mine["measure"].map(places).argsort()]
         heights = mine["measure"].map(places).to_numpy() + offset
-        # An interval of few trials may reach beyond what ρ can be.
-        ends = (mine[end].clip(-1, 1).to_numpy() for end in ("low", "high"))
+        ends = (mine[end].to_numpy() for end in ("low", "high"))
         axes.hlines(heights, *ends, color=style.color, linewidth=0.8, zorder=2)
         axes.plot(
             mine["mean"].to_numpy(),

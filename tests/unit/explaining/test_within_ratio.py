@@ -170,6 +170,22 @@ def test_means_have_students_intervals_and_gains_over_ap2():
     )
 
 
+def test_all_networks_together_are_of_the_trials_that_all_have():
+    table = within_ratio(study(trials=3, models=("net", "other")))
+    fewer = table[(table["model"] == "net") | (table["trial"] < 3)]
+    summary = summarise(fewer)
+    counts = summary[summary["statistic"] == "kendall_ratio"].groupby("model")["n"].max()
+    assert counts.to_dict() == {"all": 2, "net": 3, "other": 2}
+
+
+def test_no_interval_reaches_beyond_what_can_be():
+    summary = summarise(within_ratio(study()))
+    shares = summary["statistic"] == "agreement"
+    assert summary.loc[shares, ["low", "high"]].stack().between(0, 1).all()
+    other = ~summary["statistic"].isin(["agreement", "decided"])
+    assert summary.loc[other, ["low", "high"]].stack().between(-1, 1).all()
+
+
 def test_ap2_has_no_gain_over_itself():
     summary = summarise(within_ratio(study()))
     own = chosen(summary, measure="ap2")
