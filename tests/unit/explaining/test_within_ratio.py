@@ -181,9 +181,11 @@ def test_all_networks_together_are_of_the_trials_that_all_have():
 def test_no_interval_reaches_beyond_what_can_be():
     summary = summarise(within_ratio(study()))
     shares = summary["statistic"] == "agreement"
-    assert summary.loc[shares, ["low", "high"]].stack().between(0, 1).all()
+    assert (summary.loc[shares, "low"] >= 0).all()
+    assert (summary.loc[shares, "high"] <= 1).all()
     other = ~summary["statistic"].isin(["agreement", "decided"])
-    assert summary.loc[other, ["low", "high"]].stack().between(-1, 1).all()
+    assert (summary.loc[other, "low"] >= -1).all()
+    assert (summary.loc[other, "high"] <= 1).all()
 
 
 def test_ap2_has_no_gain_over_itself():
