@@ -13,12 +13,17 @@ for study in LAST_LAYER:
             noise=runs(study, study.pairs, output_of("draws", study).noise),
         output:
             table="results/{study}/tables/within.csv",
-            summary=reported("results/{study}/tables/within_summary.csv", "within_summary"),
+            summary=reported(
+                "results/{study}/tables/within_summary.csv", "within_summary"
+            ),
             pdf=report(
                 "results/{study}/figures/within.pdf",
                 caption=str(door.caption_file("within")),
                 category="Figures",
-                labels={"figure": "within", "shows": door.read_caption("within").title},
+                labels={
+                    "figure": "within",
+                    "shows": door.read_caption("within").title,
+                },
             ),
             png="results/{study}/figures/within.png",
         log:
