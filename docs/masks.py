@@ -65,7 +65,14 @@ def sections(folder: Path) -> str:
     measures = pd.read_csv(folder / "measures.csv.gz")
     several = summary["model"] == ALL
     shown = summary[several] if several.any() else summary
-    return "\n\n".join([conditions(measures, summary), ranks(shown), pairs(shown), flips(shown)])
+    parts = [
+        conditions(measures, summary),
+        verdict(shown),
+        ranks(shown),
+        pairs(shown),
+        flips(shown),
+    ]
+    return "\n\n".join(parts)
 
 
 def conditions(measures: pd.DataFrame, summary: pd.DataFrame) -> str:
@@ -94,6 +101,30 @@ def conditions(measures: pd.DataFrame, summary: pd.DataFrame) -> str:
         f"The examples decide {share[first]:.0%} of the pairs of random masks of a ratio by the test loss "
         f"before fine-tuning, and {share[last]:.0%} after {last} epochs of it."
     )
+
+
+def verdict(summary: pd.DataFrame) -> str:
+    """Name the measures that add order beyond AP2, and those that have less, by their intervals."""
+    rows = summary[(summary["pd"] == PD) & (summary["reference"] == "baseline")]
+    rows = rows[(rows["statistic"] == "rho") & (rows["among"] == "masks")]
+    lines = []
+    for phase, epoch in zip(("Before", "After"), sorted(rows["epoch"].unique()), strict=False):
+        of_phase = rows[rows["epoch"] == epoch].groupby("measure")
+        low, high = of_phase["gain_low"].min(), of_phase["gain_high"].max()
+        above, below = low[low > 0].index, high[high < 0].index
+        corrected = of_phase["holm"].max()
+        certain = corrected[corrected < LEVEL].index.intersection(above)
+        lines.append(
+            f"- {phase} fine-tuning, more order than AP2 at every ratio, by the interval of the gain: "
+            f"{_names(above)}; after Holm's correction: {_names(certain)}; less at every ratio: "
+            f"{_names(below)}."
+        )
+    return "\n".join(lines)
+
+
+def _names(columns: pd.Index) -> str:
+    there = [one.name for one in catalogue.MEASURES if one.column in columns]
+    return "; ".join(there) if there else "none"
 
 
 def ranks(summary: pd.DataFrame) -> str:
