@@ -41,7 +41,7 @@ def keep(source: Path, target: Path) -> None:
     summary = summary[summary["pd"].isin(PUBLISHED)]
     write(summary, target / "within_summary.csv.gz", "%.6g")
     parts = [pd.read_csv(path) for path in sorted(source.glob("*/*/trial*/draws.csv"))]
-    write(pd.concat(parts, ignore_index=True), target / "measures.csv.gz", "%.9g")
+    write(pd.concat(parts, ignore_index=True), target / "draws.csv.gz", "%.9g")
     for kind in ("png", "pdf"):
         shutil.copy(source / f"figures/within.{kind}", target / f"within.{kind}")
 
@@ -62,7 +62,7 @@ def replaced(page: str, study: str, text: str) -> str:
 def sections(folder: Path) -> str:
     """Lay out the tables of a published study."""
     summary = pd.read_csv(folder / "within_summary.csv.gz", keep_default_na=False, na_values="")
-    measures = pd.read_csv(folder / "measures.csv.gz")
+    measures = pd.read_csv(folder / "draws.csv.gz")
     several = summary["model"] == ALL
     shown = summary[several] if several.any() else summary
     parts = [

@@ -60,7 +60,7 @@ def table(name: str) -> Table:
     own = [
         Column(column, holds, unit, where) for column, (holds, unit) in declared["columns"].items()
     ]
-    more = {"measures": measures, "bounds": bounds}.get(name)
+    more = {"measures": measures, "draws": measures, "bounds": bounds}.get(name)
     return Table(name, declared["rows"], where, (*own, *(more() if more else ())))
 
 
