@@ -24,6 +24,8 @@ SHOWN = (
     *("ap3_calibrated", "kl_single_layers", "kl_predictions"),
 )
 PD = "test_pd_loss"
+FEW = 500
+"""Pairs, below which nothing is said of additivity."""
 STATES = {"kept": "kept", "estimated": "estimated again", "none": "–", "tuned": "tuned"}
 
 
@@ -83,17 +85,21 @@ def sections(study: str) -> list[str]:
             gain_table(chosen),
         ]
         added = tables["additivity_summary"]
-        parts += [
-            f"**Additivity{about}**: of pairs of allocations of one total ratio, those that the sum "
-            "over single layers orders wrongly (range over trainings); and median of together ÷ sum.",
-            additivity_table(added[added["mode"] == mode]),
-        ]
+        added = added[added["mode"] == mode]
+        if added["pairs"].sum() >= FEW:
+            parts += [
+                f"**Additivity{about}**: of pairs of allocations of one total ratio, those that the sum "
+                "over single layers orders wrongly (range over trainings); and median of together ÷ sum.",
+                additivity_table(added),
+            ]
         size = tables["size_summary"]
-        parts += [
-            f"**Size of the damage{about}**: median |log₁₀(foretold ÷ measured)| on held-out "
-            "allocations, mean and 95 % interval over trainings; coverage of 90 % intervals.",
-            size_table(size[size["mode"] == mode]),
-        ]
+        size = size[size["mode"] == mode]
+        if not size.empty:
+            parts += [
+                f"**Size of the damage{about}**: median |log₁₀(foretold ÷ measured)| on held-out "
+                "allocations, mean and 95 % interval over trainings; coverage of 90 % intervals.",
+                size_table(size),
+            ]
     return parts
 
 
