@@ -25,6 +25,7 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what Snakemake runs first, and by one of several workers, which makes its study once."""
     workflow = Path(__file__).parent / "workflow"
