@@ -25,14 +25,18 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+WORKFLOW = Path(__file__).parent / "workflow"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let one of several workers run what Snakemake runs, which then makes its study once."""
+    if WORKFLOW in item.path.parents:
+        item.add_marker(pytest.mark.xdist_group("workflow"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run what Snakemake runs first, and by one of several workers, which makes its study once."""
-    workflow = Path(__file__).parent / "workflow"
-    for item in items:
-        if workflow in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("workflow"))
-    items.sort(key=lambda item: workflow not in item.path.parents)
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: WORKFLOW not in item.path.parents)
 
 
 @pytest.fixture
