@@ -62,7 +62,7 @@ report: env
 	@echo "The page is results/STUDY/report.html; Snakemake's own is results/snakemake-report.html."
 
 test: env lint
-	pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+	pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-newest: $(READY_NEWEST)
 	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" .venv-newest/bin/python -m pytest -n 2 -m 'not slow' $(NEWEST_TESTS)

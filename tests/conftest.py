@@ -28,14 +28,8 @@ def pytest_configure() -> None:
 WORKFLOW = Path(__file__).parent / "workflow"
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let one of several workers run what Snakemake runs, which then makes its study once."""
-    if WORKFLOW in item.path.parents:
-        item.add_marker(pytest.mark.xdist_group("workflow"))
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest."""
+    """Begin with what Snakemake runs: of two workers the first takes it, and makes its study once."""
     items.sort(key=lambda item: WORKFLOW not in item.path.parents)
 
 
