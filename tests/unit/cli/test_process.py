@@ -227,7 +227,7 @@ def test_a_defect_is_status_1_with_its_traceback():
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        ("ap3 fin", {"finetune"}),
+        ("ap3 finet", {"finetune"}),
         ("ap3 figure fig1", {f"fig1{i}" for i in range(9)}),
         ("ap3 data --dataset ci", {"cifar10", "cifar100"}),
         ("ap3 baseline --model small_v", {"small_vgg", "small_vit"}),
