@@ -39,7 +39,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     Examples
     --------
     >>> network = nn.Sequential(nn.BatchNorm1d(1), nn.Dropout()).train()
-    >>> network[1].eval(); None
+    >>> _ = network[1].eval()
     >>> with evaluating(network):
     ...     network[0].training, torch.is_grad_enabled()
     (False, False)

@@ -64,7 +64,6 @@ def test_the_readmes_five_lines(pruned):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_with_data(tmp_path):
     page = "docs/with-data.md"
     assert save(page, tmp_path) == ["my_network.py", "train_and_prune.py", "with_data.py"]

@@ -103,7 +103,25 @@ def named(config: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     return names.map(lambda name: config | {"study": name})
 
 
-likely = from_schema(_planned(), _planned()).flatmap(named)
+def reconciled(config: dict[str, Any]) -> dict[str, Any]:
+    """Make what goes together only in some ways go together: layers, scope, allocation, figures."""
+    for study in config["studies"].values():
+        pruning, finetuning = study["pruning"], study["finetuning"]
+        scope = finetuning.get("scope", "head")
+        if scope == "head":
+            pruning.pop("layers", None)
+        else:
+            pruning.pop("random_masks", None)
+        if scope != "none" and finetuning.get("epochs") is None:
+            finetuning["epochs"] = 1
+        if scope == "none" or pruning.get("layers", "last") != "last":
+            study.pop("figures", None)
+        else:
+            pruning.pop("allocation", None)
+    return config
+
+
+likely = from_schema(_planned(), _planned()).map(reconciled).flatmap(named)
 """Configurations that are right."""
 
 _SCALARS: st.SearchStrategy[Any] = st.one_of(
