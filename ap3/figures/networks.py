@@ -59,6 +59,8 @@ def draw_sensitivity(single: pd.DataFrame) -> Figure:
     """
     with paper_style():
         panels = _panels(single)
+        if not panels:
+            return _nothing("No layer was pruned alone: pruning.alone has no ratios.")
         figure, axes = _grid(len(panels))
         for place, (key, mine) in zip(axes, panels, strict=True):
             place.set_gid("/".join(key))
@@ -92,6 +94,8 @@ def draw_prediction(table: pd.DataFrame) -> Figure:
     """
     with paper_style():
         panels = _panels(joint(table))
+        if not panels:
+            return _nothing("No variant prunes several layers.")
         figure, axes = _grid(len(panels))
         for place, (key, mine) in zip(axes, panels, strict=True):
             place.set_gid("/".join(key))
@@ -119,4 +123,12 @@ def draw_prediction(table: pd.DataFrame) -> Figure:
             place.set_ylabel("PD of the test loss, nats")
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    return figure
+
+
+def _nothing(why: str) -> Figure:
+    """Make a figure that says why it is empty."""
+    figure, (place,) = _grid(1)
+    place.set_axis_off()
+    place.text(0.5, 0.5, why, ha="center", va="center", transform=place.transAxes)
     return figure

@@ -69,8 +69,17 @@ def read(path: Path, *keys: str, values: Collection[str] = ()) -> pd.DataFrame:
     return table
 
 
-def read_all(paths: Iterable[Path], *keys: str, values: Collection[str] = ()) -> pd.DataFrame:
+def read_all(
+    paths: Iterable[Path], *keys: str, values: Collection[str] = (), may_be_empty: bool = False
+) -> pd.DataFrame:
     """Read several tables, each as `read` does, into one; `keys` tell its rows apart.
+
+    Parameters
+    ----------
+    keys, values
+        As `read` has them.
+    may_be_empty
+        Whether a table without a row is none that was damaged.
 
     Raises
     ------
@@ -80,7 +89,7 @@ def read_all(paths: Iterable[Path], *keys: str, values: Collection[str] = ()) ->
     paths = list(paths)
     found = [read(path, *keys, values=values) for path in paths]
     for path, table in zip(paths, found, strict=True):
-        if table.empty:
+        if table.empty and not may_be_empty:
             raise InvalidValueError(f"{path} has no rows; delete it and make it again.")
     if not found:
         raise InvalidValueError("expected at least one table, and found none; give the CSV files.")

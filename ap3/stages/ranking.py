@@ -31,7 +31,8 @@ def ranking(
     keys = ("dataset", "model", "trial", "mode", "ratio", "allocation", "epoch", "batch_norm")
     table = csv_tables.read_all(evaluated, *keys, "ap2", *network_ranking.PDS)
     alone = [path.with_suffix(".single.csv") for path in evaluated]
-    single = csv_tables.read_all(alone, *keys, "layer", values=("calibration",))
+    values = ("calibration",)
+    single = csv_tables.read_all(alone, *keys, "layer", values=values, may_be_empty=True)
     ranked = network_ranking.ranking(table)
     made = {
         "variants": table,
