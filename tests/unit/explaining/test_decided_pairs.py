@@ -116,16 +116,17 @@ def test_the_critical_sum_is_where_the_exact_test_rejects(ones, twos, level):
     found = critical_sum(ones, twos, level)
     most = ones + 2 * twos
     for total in range(most % 2, most + 1, 2):
-        pair = (
-            next(
+        pair = next(
+            (
                 (x, y)
                 for y in range(-twos, twos + 1, 2)
                 for x in range(-ones, ones + 1, 2)
                 if x + 2 * y == total
-            )
-            if total
-            else (0, 0)
+            ),
+            None,
         )
+        if pair is None:  # no signs give this sum
+            continue
         counts = (
             (ones + pair[0]) // 2,
             (ones - pair[0]) // 2,
