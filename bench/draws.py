@@ -22,7 +22,7 @@ from ap3.config.variants import CONTROL, Variant, drawn
 from ap3.explaining.trial_grids import runs_of
 from ap3.explaining.within_ratio import within_ratio
 from ap3.finetuning.head_scope import through_head
-from ap3.finetuning.trajectory import joined, log_of
+from ap3.finetuning.log import joined, log_of
 from ap3.latent import FastRotation, default_spectrum
 from ap3.measuring.head_loss import HeadLoss
 from ap3.measuring.laws import BaselineLayer

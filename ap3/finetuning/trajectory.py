@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from ap3.config.seeds import derive
 from ap3.errors import InvalidValueError
 from ap3.files import csv_tables
 from ap3.finetuning import performance
+from ap3.finetuning.log import joined
 from ap3.pruning import pruned
 from ap3.pruning.pruned import Origin, PrunedNetwork
 from ap3.training.evaluation import PerExample
@@ -121,29 +121,6 @@ def save(path: Path, trajectories: Sequence[Trajectory]) -> None:
             arrays = (part[None].cpu().numpy() for part in (test.loss, test.correct))
             last[str(one.pruned.variant)] = Outcomes(*arrays)
         write_outcomes(path.with_suffix(".outcomes.safetensors"), last)
-
-
-def read_log(path: Path, *values: str) -> pd.DataFrame:
-    """Read the log beside what `save` wrote to `path`; `values` are further columns it must have.
-
-    Raises
-    ------
-    UserError
-        If it is missing or no such table.
-    """
-    return csv_tables.read(path.with_suffix(".csv"), *csv_tables.ROW, values=values)
-
-
-def log_of(log: pd.DataFrame, network: PrunedNetwork) -> pd.DataFrame:
-    """Take one variant's rows out of a log, numbered from 0."""
-    variant = network.variant
-    mine = log[(log["mode"] == variant.mode) & (log["ratio"] == variant.ratio)]
-    return mine.reset_index(drop=True)
-
-
-def joined(logs: Iterable[list[dict[str, Any]]]) -> pd.DataFrame:
-    """Put the rows of several logs into one table."""
-    return pd.DataFrame([row for log in logs for row in log])
 
 
 def order(origin: Origin) -> torch.Generator:

@@ -45,12 +45,25 @@ def log_psi(v: Any) -> Vector:
     array([-6.93147000e-01,  9.98157932e+03])
     """
     v = np.asarray(v, dtype=float)
-    small, high = np.clip(v, -1.0, 1.0), np.maximum(v, 1.0)
-    low = np.minimum(v, -1.0)
-    above = high + np.log1p(-(1 + high) * np.exp(-high)) - 2 * np.log(high)
-    below = np.log(np.exp(low) - 1 - low) - 2 * np.log(-low)
-    near = np.log(np.polyval(_SERIES, small))
-    return np.where(v > 1, above, np.where(v < -1, below, near))
+    # Most changes of logits are small, and each way is taken for those that need it alone.
+    found = np.full(v.shape, np.nan)
+    for where, way in ((np.abs(v) <= 1, _near), (v > 1, _above), (v < -1, _below)):
+        if where.all():
+            return way(v)
+        found[where] = way(v[where])
+    return found
+
+
+def _near(v: Vector) -> Vector:
+    return np.log(np.polyval(_SERIES, v))
+
+
+def _above(v: Vector) -> Vector:
+    return v + np.log1p(-(1 + v) * np.exp(-v)) - 2 * np.log(v)
+
+
+def _below(v: Vector) -> Vector:
+    return np.log(np.exp(v) - 1 - v) - 2 * np.log(-v)
 
 
 def log_remainder(v: Any) -> Vector:

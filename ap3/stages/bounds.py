@@ -34,7 +34,7 @@ def bounds(
     from threadpoolctl import threadpool_limits
 
     from ap3.files import csv_tables
-    from ap3.finetuning.trajectory import log_of, read_log
+    from ap3.finetuning.log import log_of, read_log
     from ap3.machine.progress import counted
     from ap3.measuring.bounds import LOG, bounds_of
     from ap3.measuring.reference import Reference

@@ -64,7 +64,7 @@ def draws(
     from ap3.config.variants import CONTROL, Variant, drawn
     from ap3.files import csv_tables
     from ap3.finetuning.head_scope import through_head
-    from ap3.finetuning.trajectory import joined, log_of
+    from ap3.finetuning.log import joined, log_of
     from ap3.machine.device import processor
     from ap3.machine.progress import counted
     from ap3.measuring.measure import measures_of

@@ -45,7 +45,7 @@ def measure(
 
     from ap3.config.variants import CONTROL
     from ap3.files import csv_tables
-    from ap3.finetuning.trajectory import log_of, read_log
+    from ap3.finetuning.log import log_of, read_log
     from ap3.machine.progress import counted
     from ap3.measuring.measure import measures_of
     from ap3.measuring.reference import Reference
