@@ -4,14 +4,18 @@ Naming something so runs the code of its module: it is the user's own, in the co
 """
 
 import inspect
+import re
 from collections.abc import Callable
+from hashlib import sha256
 from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
 from ap3.errors import InvalidValueError
 
-_TIMM = "timm:"
+_FOLDER = "folder:"
+_OTHERS = ("timm:", _FOLDER)
 
 
 def is_own(name: str) -> bool:
@@ -22,7 +26,23 @@ def is_own(name: str) -> bool:
     >>> is_own("my_networks:tiny"), is_own("resnet18"), is_own("timm:resnet10t")
     (True, False, False)
     """
-    return ":" in name and not name.startswith(_TIMM)
+    return ":" in name and not name.startswith(_OTHERS)
+
+
+def is_folder(name: str) -> bool:
+    """Tell a data set of image files, `folder:PATH`, from all others."""
+    return name.startswith(_FOLDER)
+
+
+def folder_of(name: str) -> Path:
+    """Return the folder in `folder:PATH`.
+
+    Examples
+    --------
+    >>> folder_of("folder:pictures/birds").as_posix()
+    'pictures/birds'
+    """
+    return Path(name.removeprefix(_FOLDER)).expanduser()
 
 
 def module_of(name: str) -> str:
@@ -36,13 +56,20 @@ def function_of(name: str) -> str:
 
 
 def folder_name(name: str) -> str:
-    """Name the folder of a data set or network: no colon, which some systems and tools refuse.
+    """Name what a data set or network has in `results`: no colon, which some systems refuse.
+
+    Of a folder of images it is the folder's own name, and what tells its path from others.
 
     Examples
     --------
     >>> folder_name("my_networks:tiny"), folder_name("timm:resnet10t"), folder_name("resnet18")
     ('my_networks.tiny', 'timm.resnet10t', 'resnet18')
+    >>> folder_name("folder:pictures/birds")
+    'folder.birds-e58f'
     """
+    if is_folder(name):
+        readable = re.sub(r"[^\w.-]+", "_", folder_of(name).name)
+        return f"folder.{readable}-{sha256(name.encode()).hexdigest()[:4]}"
     return name.replace(":", ".")
 
 

@@ -24,7 +24,7 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> DataSet:
-    """Return the data set called `name`, or that of the user's function `package.module:function`.
+    """Return the data set called `name`, or the user's, `package.module:function` or `folder:PATH`.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def get(name: str) -> DataSet:
     for dataset in _REGISTRY:
         if dataset.name == name:
             return dataset
-    if user_code.is_own(name):
+    if user_code.is_own(name) or user_code.is_folder(name):
         return DataSet(name)
     known = ", ".join(names())
     raise InvalidValueError(

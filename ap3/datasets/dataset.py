@@ -21,7 +21,7 @@ class DataSet:
     Attributes
     ----------
     name
-        As users write it; `package.module:function` of one of their own.
+        As users write it; `package.module:function` or `folder:PATH` of one of their own.
     train, test
         How many images each split holds; unknown of a data set of the user.
     files
@@ -35,9 +35,11 @@ class DataSet:
 
     @property
     def module(self) -> str:
-        """Full name of the module that reads the images: its function `decode`, or the user's."""
+        """Full name of the module that reads the images: with a function `decode`, or the user's."""
         if user_code.is_own(self.name):
             return user_code.module_of(self.name)
+        if user_code.is_folder(self.name):
+            return "ap3.datasets.folder"
         return f"ap3.datasets.{self.name.replace('-', '_')}"
 
     def file(self, name: str) -> RemoteFile:
@@ -72,6 +74,10 @@ class DataSet:
         """
         if user_code.is_own(self.name):
             return self._made_by_user()
+        if user_code.is_folder(self.name):
+            from ap3.datasets.folder import decode
+
+            return decode(user_code.folder_of(self.name), self.name)
         self._check_files(raw)
         images: Images = import_module(self.module).decode(raw)
         found = len(images.train_labels), len(images.test_labels)

@@ -55,7 +55,7 @@ class Images:
             raise InvalidValueError(
                 f"{self.name}: all images must have one size, but those for training are "
                 f"{_size(self.train_images)} and those for testing {_size(self.test_images)}; "
-                "fetch the files again."
+                "bring them to one."
             )
 
     def save(self, path: Path) -> None:
@@ -90,9 +90,7 @@ class Images:
             or _missing_class(labels, self.classes)
         )
         if problem:
-            raise InvalidValueError(
-                f"{self.name}, {split} split: {problem}; fetch the files again."
-            )
+            raise InvalidValueError(f"{self.name}, {split} split: {problem}; correct the data.")
 
 
 def _wrong_form(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str | None:

@@ -14,15 +14,13 @@ from torch import Tensor, nn
 
 from ap3.config import user_code
 from ap3.datasets import get
+from ap3.datasets.image_files import labelled_files, read_square
 from ap3.datasets.images import Images
 from ap3.diagnosing.own_code import OwnBatches, SizedBatches, called, place_of
 from ap3.diagnosing.pruned_state import load
-from ap3.errors import InvalidTypeError, InvalidValueError, MissingFileError, UserError
+from ap3.errors import InvalidTypeError, InvalidValueError, UserError
 from ap3.models.preprocessing import resize
 from ap3.models.registry import build
-
-FOLDER = "folder:"
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff", ".gif"}
 
 
 @dataclass(frozen=True)
@@ -150,22 +148,7 @@ class ImageFolder:
 
     def __init__(self, path: Path, look: Look, examples: int | None = None) -> None:
         self.path, self.look = path, look
-        if not path.is_dir():
-            raise MissingFileError(
-                f"{path} is no folder; give folder:PATH, a folder for each class."
-            )
-        self.classes = sorted(part.name for part in path.iterdir() if part.is_dir())
-        self.files = [
-            (file, label)
-            for label, name in enumerate(self.classes)
-            for file in sorted((path / name).rglob("*"))
-            if file.suffix.lower() in _SUFFIXES
-        ]
-        if not self.files:
-            raise InvalidValueError(
-                f"{path} holds no images in folders for their classes, such as {path}/cat/1.jpg; give "
-                "a folder in that layout."
-            )
+        self.classes, self.files = labelled_files(path)
         if examples is not None and examples < len(self.files):
             drawn = np.random.default_rng(0).choice(len(self.files), examples, replace=False)
             self.files = [self.files[place] for place in sorted(drawn)]
@@ -177,24 +160,11 @@ class ImageFolder:
         step = self.look.batch_size
         for first in range(0, len(self.files), step):
             some = self.files[first : first + step]
-            pixels = torch.cat([self.look.pixels(_read(file, self.look.size)) for file, _ in some])
+            pixels = torch.cat([self._pixels(file) for file, _ in some])
             yield pixels, torch.tensor([label for _, label in some])
 
-
-def _read(path: Path, size: int | None) -> Tensor:
-    """Read one image as uint8 (1, 3, S, S), scaled to cover the square, and its middle cut out."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as file:
-            image = file.convert("RGB")
-            side = size or min(image.size)
-            square = ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR)
-            return torch.from_numpy(np.array(square)).permute(2, 0, 1)[None]
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise InvalidValueError(
-            f"{path} cannot be read as an image ({error}); remove it."
-        ) from error
+    def _pixels(self, file: Path) -> Tensor:
+        return self.look.pixels(torch.from_numpy(read_square(file, self.look.size))[None])
 
 
 class _Decoded:
@@ -239,7 +209,7 @@ class Data:
         self.name, self.split = name, split
         self.images: Images | None = None
         self.function: Any = None
-        if name.startswith(FOLDER):
+        if user_code.is_folder(name):
             return
         if name.endswith(".safetensors"):
             self.images = Images.load(Path(name))
@@ -253,14 +223,14 @@ class Data:
         """How many classes there are, where that is known beforehand."""
         if self.images is not None:
             return len(self.images.classes)
-        if self.name.startswith(FOLDER):
+        if user_code.is_folder(self.name):
             return len(ImageFolder(self.folder, _ANY).classes)
         return None
 
     @property
     def folder(self) -> Path:
         """The folder in `folder:PATH`."""
-        return Path(self.name.removeprefix(FOLDER)).expanduser()
+        return user_code.folder_of(self.name)
 
     def batches(self, look: Look, examples: int | None = None) -> Iterable[Any]:
         """Return the batches, which may be gone through again where the user's may.
@@ -272,7 +242,7 @@ class Data:
         examples
             How many of them, drawn once; all if None.
         """
-        if self.name.startswith(FOLDER):
+        if user_code.is_folder(self.name):
             return ImageFolder(self.folder, look, examples)
         if self.images is not None:
             images, labels = self.images.splits[self.split]

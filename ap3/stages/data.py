@@ -12,7 +12,7 @@ def data(
     dataset: Annotated[
         str,
         typer.Option(
-            help="Name of the data set, such as digits, or package.module:function.",
+            help="Name of the data set, such as digits, package.module:function, or folder:PATH.",
             autocompletion=datasets.names,
         ),
     ],

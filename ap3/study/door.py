@@ -1,7 +1,7 @@
 """All that the workflow takes from the library, in one place."""
 
 from ap3 import datasets
-from ap3.config.user_code import folder_name, is_own, module_of
+from ap3.config.user_code import folder_name, is_folder, is_own, module_of
 from ap3.config.yaml_text import surprises as yaml_surprises
 from ap3.errors import UserError
 from ap3.figures.descriptions import describe as describe_figure
@@ -40,6 +40,7 @@ __all__ = [
     "figure_names",
     "folder_name",
     "is_file",
+    "is_folder",
     "is_own",
     "law_modules",
     "library_versions",

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from ap3 import datasets
+from ap3.config import user_code
 from ap3.figures import descriptions
 from ap3.models.names import FACTORIES
 from ap3.study.code_digest import code_digest, digest
@@ -29,10 +30,24 @@ def network_digest(model: str) -> str:
 
 
 def dataset_digest(name: str) -> str:
-    """Digest what decodes a data set: its module, and what the registry says of it."""
+    """Digest what decodes a data set: its module, and what the registry says of it.
+
+    Of a folder of images count the names of the files, their sizes and when each was changed.
+    """
     dataset = datasets.get(name)
     files = [(file.name, file.sha256) for file in dataset.files]
-    return digest(repr((dataset.train, dataset.test, files)), code_digest(dataset.module))
+    about = repr((dataset.train, dataset.test, files))
+    if user_code.is_folder(name):
+        about += repr(_files_in(user_code.folder_of(name)))
+    return digest(about, code_digest(dataset.module))
+
+
+def _files_in(folder: Path) -> list[tuple[str, int, int]]:
+    found = ((file, file.stat()) for file in sorted(folder.rglob("*")) if file.is_file())
+    return [
+        (file.relative_to(folder).as_posix(), about.st_size, about.st_mtime_ns)
+        for file, about in found
+    ]
 
 
 def content_digest(*paths: Path) -> str:

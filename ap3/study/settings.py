@@ -212,7 +212,7 @@ def _unknown_names(study: Study) -> list[str]:
     where = f"studies.{study.name}"
     wrong = []
     for slot, name in study.roles.data.items():
-        wrong += _unknown(name, f"{where}.data.{slot}", datasets.names())
+        wrong += _unknown_data(name, f"{where}.data.{slot}")
     for index, mode in enumerate(study.settings["pruning"]["modes"]):
         if not compressions.is_compression(mode):
             modes = (*MODES, *compressions.COMPRESSIONS) if study.over_layers else CRITERIA
@@ -318,6 +318,14 @@ def _unknown(name: str, where: str, known: tuple[str, ...]) -> list[str]:
     return [
         f"{where} is {name!r}, but must be {choice}package.module:function{nearest(name, known)}"
     ]
+
+
+def _unknown_data(name: str, where: str) -> list[str]:
+    """Say that a data set is none of ours, no function of the user's, and no folder of images."""
+    if user_code.is_folder(name):
+        found = user_code.folder_of(name).is_dir()
+        return [] if found else [f"{where} is {name!r}, but there is no such folder; correct it."]
+    return _unknown(name, where, datasets.names())
 
 
 def _unknown_start(study: Study, network: Mapping[str, Any], where: str) -> list[str]:

@@ -5,6 +5,7 @@ import re
 import pytest
 from checkout import MINI, Checkout, configured
 from pages import save
+from pictures import paint
 
 pytestmark = pytest.mark.slow
 
@@ -13,6 +14,7 @@ OWN = {
     "networks": {"resnet": {"model": "own_network:tiny", "epochs": 1, "learning_rate": 0.05}},
     "figures": ["fig12"],
 }
+SMALL = {"model": "small_vgg", "epochs": 1, "learning_rate": 0.05}
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +40,16 @@ def test_results_under_an_old_name_are_told(planner, checkout):
     printed = planner.ask(checkout, "--dry-run", "--quiet")
     old.rmdir()
     assert f"mv results/mini/{old.name} results/mini/own_data.three_or_eight" in printed
+
+
+def test_images_in_folders_have_a_short_portable_name(planner, tmp_path):
+    pictures = tmp_path / "my birds"
+    paint(pictures, classes=("heron", "wren"), each=5)
+    name = f"folder:{pictures}"
+    study = OWN | {"data": {"ten_classes": name}, "networks": {"resnet": SMALL}}
+    checkout = Checkout.make(tmp_path / "checkout", configured(MINI, study))
+    printed = planner.ask(checkout, "--dry-run", "--printshellcmds")
+    assert f"--dataset '{name}'" in printed
+    assert re.search(
+        r"results/mini/folder\.my_birds-[0-9a-f]{4}/small_vgg/trial1/measures", printed
+    )

@@ -36,7 +36,8 @@ NAMES = {
 def tell_of_old_folders():
     """Say which results lie under the names that folders of the user's own used to have."""
     for folder, name in NAMES.items():
-        old = [] if folder == name else Path("results").glob(f"**/{name}")
+        never_so = folder == name or door.is_folder(name)
+        old = [] if never_so else Path("results").glob(f"**/{name}")
         for path in old:
             new = path.with_name(folder)
             logger.warning(

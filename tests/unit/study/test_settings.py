@@ -36,6 +36,7 @@ def test_the_shipped_configuration_is_right():
         (["trials"], "two", ["trials", "'two'", "whole number"]),
         (["study"], "dmeo", ["study", "'dmeo'", "'demo'"]),
         (["data", "ten_classes"], "digit", ["ten_classes", "'digit'", "'digits'"]),
+        (["data", "ten_classes"], "folder:/no/such", ["ten_classes", "no such folder", "correct"]),
         (["networks", "vgg", "model"], "smal_vgg", ["vgg.model", "'smal_vgg'", "'small_vgg'"]),
         (["networks", "vgg", "epochs"], -1, ["epochs", "-1", "at least"]),
         (["training", "batch_size"], None, ["batch_size", "null", "whole number"]),
