@@ -16,11 +16,13 @@ def cells(path, kind):
 @pytest.mark.slow
 def test_what_pruning_changed(tmp_path):
     (path,) = NOTEBOOKS
-    (tmp_path / "notebook.py").write_text("\n\n".join(cells(path, "code")), encoding="utf-8")
+    code = [*cells(path, "code"), "print(explained)"]
+    (tmp_path / "notebook.py").write_text("\n\n".join(code), encoding="utf-8")
     said = type_in("MPLBACKEND=agg python notebook.py", tmp_path)
     assert "test loss of the baseline" in said
     assert "sparsity" in said
     assert "pairs as the loss does" in said
+    assert "of answers change" in said
     assert (tmp_path / "ap2-and-pd.png").stat().st_size > 5000
 
 
