@@ -107,12 +107,12 @@ def measure_name(measure: str) -> str:
 def name_title(name: str) -> str:
     """Return how a network or data set is written; one unknown here keeps its name.
 
-    Of a user's own `module:function` the function is written.
+    Of a user's own `module:function` the function is written, of `folder:PATH` the last folder.
 
-    >>> name_title("vgg16"), name_title("my_net"), name_title("my_nets:tiny")
-    ('VGG16', 'my_net', 'tiny')
+    >>> name_title("vgg16"), name_title("my_nets:tiny"), name_title("folder:pictures/birds")
+    ('VGG16', 'tiny', 'birds')
     """
-    return _NAMES.get(name, name.rpartition(":")[2])
+    return _NAMES.get(name, name.rpartition(":")[2].rpartition("/")[2])
 
 
 def factor(column: str) -> float:

@@ -11,7 +11,7 @@ from ap3.config.schema import in_one_spelling, mistakes, nearest, with_defaults
 from ap3.config.variants import CRITERIA, DATA_AWARE, MODES, Variant, variants
 from ap3.errors import InvalidValueError, UserError
 from ap3.figures import descriptions
-from ap3.figures.roles import Roles
+from ap3.figures.roles import ANY, Roles
 from ap3.models.names import NO_WEIGHTS, are_known, is_known
 
 Pair = tuple[str, str]
@@ -72,8 +72,9 @@ class Study:
     def roles(self) -> Roles:
         """Which network and which data set stand for which role of a figure."""
         networks = {role: network["model"] for role, network in self.networks.items()}
+        data = {slot: _dataset(entry) for slot, entry in self.settings["data"].items()}
         return Roles(
-            networks, {slot: _dataset(entry) for slot, entry in self.settings["data"].items()}
+            networks, {ANY if slot == "any" else slot: name for slot, name in data.items()}
         )
 
     @cached_property
@@ -211,8 +212,8 @@ def _unknown_names(study: Study) -> list[str]:
     """Find data sets, networks, slots and figures that do not exist."""
     where = f"studies.{study.name}"
     wrong = []
-    for slot, name in study.roles.data.items():
-        wrong += _unknown_data(name, f"{where}.data.{slot}")
+    for slot, entry in study.settings["data"].items():
+        wrong += _unknown_data(_dataset(entry), f"{where}.data.{slot}")
     for index, mode in enumerate(study.settings["pruning"]["modes"]):
         if not compressions.is_compression(mode):
             modes = (*MODES, *compressions.COMPRESSIONS) if study.over_layers else CRITERIA
@@ -232,8 +233,8 @@ def _unknown_names(study: Study) -> list[str]:
         else:
             wrong += _unknown_start(study, network, f"{where}.networks.{role}")
         for slot in network.get("data", ()):
-            if slot not in study.roles.data:
-                slots = ", ".join(study.roles.data)
+            if slot not in study.settings["data"]:
+                slots = ", ".join(study.settings["data"])
                 wrong.append(
                     f"{where}.networks.{role}.data names {slot!r}, but the study's data has only "
                     f"{slots}."

@@ -46,10 +46,11 @@ def test_images_in_folders_have_a_short_portable_name(planner, tmp_path):
     pictures = tmp_path / "my birds"
     paint(pictures, classes=("heron", "wren"), each=5)
     name = f"folder:{pictures}"
-    study = OWN | {"data": {"ten_classes": name}, "networks": {"resnet": SMALL}}
+    study = OWN | {"data": {"any": name}, "networks": {"resnet": SMALL}}
     checkout = Checkout.make(tmp_path / "checkout", configured(MINI, study))
     printed = planner.ask(checkout, "--dry-run", "--printshellcmds")
     assert f"--dataset '{name}'" in printed
+    assert f"--data 'ten_classes={name}'" in printed
     assert re.search(
         r"results/mini/folder\.my_birds-[0-9a-f]{4}/small_vgg/trial1/measures", printed
     )

@@ -387,10 +387,13 @@ def labels_of_figure(wildcards):
 def roles_of_figure(wildcards):
     """The options that tell a figure which of the study's networks and data sets play its roles."""
     roles, figure = study_of(wildcards).roles, door.describe_figure(wildcards.figure)
-    networks = [f"--network {role}={roles.networks[role]}" for role in figure.networks]
-    return " ".join(
-        networks + [f"--data {role}={roles.data[role]}" for role in figure.data]
-    )
+    chosen = [
+        ("network", role, roles.network(role, figure.name)) for role in figure.networks
+    ]
+    chosen += [
+        ("data", role, roles.data_set(role, figure.name)) for role in figure.data
+    ]
+    return " ".join(f"--{key} {quote(f'{role}={name}')}" for key, role, name in chosen)
 
 
 def products(study):

@@ -153,3 +153,18 @@ def test_an_order_that_is_left_open_follows_the_precision(precision, order, foun
     demo = read_studies(config, SCHEMA)["demo"]
     assert demo.settings["training"]["channels_last"] is found
     assert demo.recipe("digits", "small_vgg")["channels_last"] is found
+
+
+def test_one_data_set_may_stand_in_every_place():
+    demo = read_studies(broken(["data"], {"any": "digits"}), SCHEMA)["demo"]
+    assert demo.pairs == read_studies(CONFIG, SCHEMA)["demo"].pairs
+    assert len(demo.figures) == 18
+
+
+def test_a_place_that_is_given_goes_before_any():
+    data = {"large_images": "fashion-mnist", "any": {"dataset": "digits", "examples": 500}}
+    demo = read_studies(broken(["data"], data), SCHEMA)["demo"]
+    assert demo.roles.data_set("hundred_classes", "fig05") == "digits"
+    assert demo.roles.data_set("large_images", "fig05") == "fashion-mnist"
+    assert demo.examples("digits", "small_vgg") == 500
+    assert demo.examples("fashion-mnist", "small_vgg") is None
