@@ -1,8 +1,8 @@
 """What is published of a study, so that all of its tables can be counted again from it.
 
 `docs/results/STUDY` holds the measures of every variant and epoch, rounded to seven digits, and in
-`noise.npz` how the PDs vary with the examples, before fine-tuning and at its end: the covariance of the PDs
-in single precision, and the PDs of the test split on 400 of the resamples, losses in steps of a thirty
+`noise.npz` how the PDs vary with the examples, before fine-tuning and at its end: the covariance of the PDs,
+and the PDs of the test split on 400 of the resamples, losses in steps of a thirty
 thousandth of the largest, accuracies as counts. Where there is no such file, the PDs of two variants are
 taken as independent.
 """
@@ -127,7 +127,7 @@ def _packed(noise: Noise, counts: Mapping[str, int]) -> dict[str, NDArray[Any]]:
     made: dict[str, NDArray[Any]] = {"variants": np.array(noise.variants)}
     for name in DIFFERENCES:
         ends = noise.covariance[name][[0, -1]]
-        made[f"covariance.{name}"] = ends[:, upper[0], upper[1]].astype(np.float32)
+        made[f"covariance.{name}"] = ends[:, upper[0], upper[1]]
     for name in ("test_pd_loss", "test_pd_accuracy"):
         drawn = noise.resampled[name][..., :RESAMPLES].astype(float)
         step = np.abs(drawn).max(axis=-1, keepdims=True) / _STEPS

@@ -8,14 +8,17 @@ derivation of its own: agreement, τ and ρ, of |PD| or of the signed PD, are ta
 The PDs D of a trial's variants are normal about the true ones θ, with their covariance S over the
 paired examples. θ comes from a mixture of normals: one about zero, narrower than the noise, and others
 on a geometric grid of centres μ to either side, as wide as the grid is fine. The shares are learned
-from all variants and trials, so that it takes nearly any form (empirical Bayes, as in Stephens 2017; S
-is taken in full, as the variants' PDs rise and fall together), with ten variants' worth of doubt in favour
-of the centre. Variants that do more damage have larger errors too, |PD| ∝ errorᵅ, so the mixture is one
-of θ/errorᵅ, with the α of the largest likelihood. Given each variant's component, θ is normal:
+from all variants and trials, so that it takes nearly any form (empirical Bayes, as in Stephens 2017),
+each PD taken alone, with ten variants' worth of doubt in favour of the centre. Variants that do more
+damage have larger errors too, |PD| ∝ errorᵅ, so the mixture is one of θ/errorᵅ, with the α of the largest
+likelihood. Given each variant's component, θ is normal:
 
     θ | D ~ N(M (S⁻¹ D + μ/σ²), M),   M = (S⁻¹ + diag 1/σ²)⁻¹.
 
-Gibbs' sampler draws in turn θ, the components, and the shares (a Dirichlet law).
+Gibbs' sampler draws in turn θ and the components, with S in full, as the variants' PDs rise and fall
+together. (To draw the shares as well makes a chain that stays for long where it happens to begin: of
+two trials of a network the ceiling then came out as 0.82 or as 0.99, as the seed would have it; now it
+keeps within 0.04.)
 
 To take the PDs of the sample for the true ones and ask how resampled ones agree with them would come
 out too high: what is seen is spread wider than what is true.
@@ -41,6 +44,7 @@ from ap3.latent.vectors import Vector, as_float64
 
 _WARM_UP = 100
 _FLOOR = 1e-4  # of the median error: no variance is below its square
+_RANGE = 1e-7  # of the largest error: nor below this square, whatever is left of rounding
 _FINEST = 0.1  # width of the mixture's centre, in units of a small standard error
 _FACTOR = 1.6  # from each centre to the next
 _EXPONENTS = (0.0, 0.5, 1.0, 1.5, 2.0)
@@ -110,40 +114,48 @@ class _Set:
     precision: Vector
     centres: Vector
     widths: Vector
+    shares: Vector
 
     @classmethod
     def of(cls, signed: Vector, covariance: Vector, errors: Vector) -> Self:
         # What has no noise of its own (twins, untouched layers) must not make S singular.
-        floor = _FLOOR * np.median(errors[errors > 0])
+        floor = max(_FLOOR * np.median(errors[errors > 0]), _RANGE * errors.max())
         errors = np.hypot(errors, floor)
         unit = (errors / np.median(errors)) ** _exponent(signed, errors)
         signed, errors = signed / unit, errors / unit
         covariance = covariance / (unit[:, np.newaxis] * unit[..., np.newaxis])
-        precision = as_float64(np.linalg.inv(covariance + floor**2 * np.eye(signed.shape[1])))
+        precision = _inverse(covariance, floor)
         most = max(np.abs(signed).max(), errors.max())
-        return cls(signed, unit, precision, *_mixture(np.quantile(errors, 0.1), most))
+        centres, widths = _mixture(np.quantile(errors, 0.1), most)
+        doubt = np.where(centres == 0, _DOUBT, 1 / len(centres))
+        off, variance = signed.ravel()[:, np.newaxis] - centres, np.square(errors).ravel()
+        density = _density(off, variance[:, np.newaxis] + np.square(widths))
+        return cls(signed, unit, precision, centres, widths, _learned(density, doubt))
+
+
+def _inverse(covariance: Vector, floor: float) -> Vector:
+    """Invert S + floor² I, (T, V, V), where rounding may have taken S below zero."""
+    values, vectors = np.linalg.eigh(covariance)
+    lengths = np.maximum(values, 0.0) + floor**2
+    return as_float64((vectors / lengths[..., np.newaxis, :]) @ vectors.swapaxes(-1, -2))
 
 
 def _gibbs(sets: list[_Set], draws: int, rng: np.random.Generator) -> Vector:
     """Draw the true PDs of C sets, (B, C, T, V)."""
     number = max(len(each.centres) for each in sets)
-    centres, widths, prior = np.zeros((3, len(sets), number))
+    centres, widths, shares = np.zeros((3, len(sets), number))
     widths[:] = 1.0
     for row, each in enumerate(sets):
         known = slice(len(each.centres))
         centres[row, known], widths[row, known] = each.centres, each.widths
-        prior[row, known] = np.where(each.centres == 0, _DOUBT, 1 / len(each.centres))
+        shares[row, known] = each.shares
     precision = np.stack([each.precision for each in sets])
     theta, unit = (np.stack([getattr(each, name) for each in sets]) for name in ("signed", "unit"))
     pull = (precision @ theta[..., np.newaxis])[..., 0]
-    shares = (prior > 0) / (prior > 0).sum(axis=1, keepdims=True)
     rows = np.arange(len(sets))[:, np.newaxis, np.newaxis]
     kept = np.empty((draws, *theta.shape))
     for turn in range(-_WARM_UP, draws):
         component = _components(theta, centres, widths, shares, rng)
-        counts = np.bincount((component + number * rows).ravel(), minlength=number * len(sets))
-        shares = rng.standard_gamma(counts.reshape(prior.shape) + prior)
-        shares /= shares.sum(axis=1, keepdims=True)
         own = 1 / np.square(widths[rows, component])
         theta = _given_components(precision, pull + own * centres[rows, component], own, rng)
         if turn >= 0:
@@ -202,11 +214,22 @@ def _likelihood(signed: Vector, errors: Vector, exponent: float) -> float:
     relative = np.square((errors / np.median(errors)) ** exponent).ravel()[:, np.newaxis]
     _, widths = _mixture(np.quantile(errors, 0.1), max(np.abs(signed).max(), errors.max()))
     variance = noise + relative * np.square(np.unique(widths))
-    density = np.exp(-0.5 * squares / variance) / np.sqrt(variance) + np.finfo(float).tiny
+    density = _density(np.sqrt(squares), variance)
+    return float(np.log(density @ _learned(density, np.zeros(density.shape[1]))).sum())
+
+
+def _density(off: Vector, variance: Vector) -> Vector:
+    """Density of normals at so far from their means, up to a constant, and never zero."""
+    return np.exp(-0.5 * np.square(off) / variance) / np.sqrt(variance) + np.finfo(float).tiny
+
+
+def _learned(density: Vector, doubt: Vector) -> Vector:
+    """Learn a mixture's shares, (K,), from its densities at the PDs, (n, K), and PDs thought of before."""
     shares = np.full(density.shape[1], 1 / density.shape[1])
     for _ in range(_ROUNDS):
-        shares = shares * (density / (density @ shares)[:, np.newaxis]).mean(axis=0)
-    return float(np.log(density @ shares).sum())
+        counts = (shares * density / (density @ shares)[:, np.newaxis]).sum(axis=0) + doubt
+        shares = counts / counts.sum()
+    return shares
 
 
 def _mixture(error: float, largest: float) -> tuple[Vector, Vector]:

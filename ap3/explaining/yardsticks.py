@@ -18,7 +18,7 @@ LOOKUP, CEILING = (yardstick.column for yardstick in catalogue.YARDSTICKS)
 SEES = {yardstick.column: yardstick.sees for yardstick in catalogue.YARDSTICKS}
 """What each may see."""
 
-DRAWS = 200
+DRAWS = 400
 
 ROOM = 0.01
 """A ceiling less than this above the look-up leaves no room to place a measure in."""
