@@ -120,11 +120,16 @@ def lightning_callback(baseline: Mapping[str, Tensor] | None = None, every: int 
     return _of(base, on_fit_start=on_fit_start, on_train_epoch_end=on_train_epoch_end)
 
 
-def hugging_face_callback(baseline: Mapping[str, Tensor] | None = None) -> Any:
-    """Make a callback for Hugging Face's `Trainer`: adds to whatever the trainer logs, as it logs.
+def hugging_face_callback(trainer: Any, baseline: Mapping[str, Tensor] | None = None) -> Any:
+    """Make a callback for Hugging Face's `Trainer`: logs whenever the trainer logs its loss.
+
+    It logs by way of the trainer, since what a callback adds to numbers that are being logged comes too
+    late for the loggers before it.
 
     Parameters
     ----------
+    trainer
+        That the callback is added to.
     baseline
         State dict that distances are from; the weights when training begins if None.
 
@@ -150,8 +155,8 @@ def hugging_face_callback(baseline: Mapping[str, Tensor] | None = None) -> Any:
         model: Any = None,
         **more: Any,
     ) -> None:
-        if logs is not None and state.is_world_process_zero:
-            logs.update(log.of(model))
+        if state.is_world_process_zero and "loss" in (logs or ()):
+            trainer.log(log.of(model))
 
     return _of(base, on_train_begin=on_train_begin, on_log=on_log)
 

@@ -88,7 +88,7 @@ def test_another_layout_is_refused(tmp_path, folders, sentence):
 
 def test_what_is_no_image_is_named(tmp_path):
     paint(tmp_path, classes=("a", "b"), each=5)
-    (tmp_path / "b/broken.jpg").write_text("no image")
+    (tmp_path / "b/broken.jpg").write_text("no image", encoding="utf-8")
     with pytest.raises(UserError, match=r"b/broken.jpg cannot be read as an image .*; remove it"):
         datasets.get(NAME.format(tmp_path)).decode()
 
