@@ -2,7 +2,7 @@
 
 It reads what is published of every study under docs/results (`published.py`), counts it, writes the
 tables and the figure of the agreement anew, and sets the tables between the marks `<!-- STUDY -->` and
-`<!-- end of STUDY -->` of docs/findings.md. `python docs/findings.py STUDY ...` first takes the measures,
+`<!-- end of STUDY -->` of docs/findings-tables.md, and the shortest one into docs/findings.md. `python docs/findings.py STUDY ...` first takes the measures,
 bounds and conditions of these studies from results/STUDY, which snakemake made.
 """
 
@@ -30,6 +30,7 @@ from ap3.measuring.bounds import BOUNDS
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "findings.md"
+TABLES = DOCS / "findings-tables.md"
 BOUNDS_TABLE = "bounds_summary"
 SCOPE_ALL = "layers_summary"  # where the whole network was fine-tuned
 LEVEL = 0.05
@@ -59,13 +60,14 @@ def main(studies: list[str]) -> None:
     """Take the studies named from results, and count all that are published."""
     for study in studies:
         take(study)
-    page = PAGE.read_text(encoding="utf-8")
     folders = sorted(path.parent for path in (DOCS / "results").glob("*/measures.csv.*"))
     told = {folder.name: count(folder) for folder in folders}
-    page = replaced(page, "short", short(told))
+    page = replaced(PAGE.read_text(encoding="utf-8"), "short", short(told))
+    PAGE.write_text(page, encoding="utf-8")
+    page = TABLES.read_text(encoding="utf-8")
     for study, tables in told.items():
         page = replaced(page, study, "\n\n".join(sections(study, tables)))
-    PAGE.write_text(page, encoding="utf-8")
+    TABLES.write_text(page, encoding="utf-8")
 
 
 def take(study: str) -> None:

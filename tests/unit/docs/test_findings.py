@@ -1,4 +1,4 @@
-"""The script that brings the tables of any finished study into docs/findings.md."""
+"""The script that brings the tables of any finished study into the pages."""
 
 import importlib.util
 from dataclasses import replace
@@ -26,6 +26,8 @@ def findings(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "DOCS", tmp_path / "docs")
     (tmp_path / "docs/results").mkdir()
     monkeypatch.setattr(module, "PAGE", tmp_path / "docs" / "findings.md")
+    monkeypatch.setattr(module, "TABLES", tmp_path / "docs" / "findings-tables.md")
+    module.TABLES.write_text("# Tables\n", encoding="utf-8")
     module.PAGE.write_text(HEAD + "<!-- short -->\n<!-- end of short -->\n", encoding="utf-8")
     return module
 
@@ -68,8 +70,9 @@ def row_of(page, title, measure):
 def test_a_study_of_two_networks(findings):
     write_study("small", trials=2, networks=("n", "m"))
     findings.main(["small"])
-    page = findings.PAGE.read_text(encoding="utf-8")
-    assert page.startswith(HEAD)
+    page, head = (of.read_text(encoding="utf-8") for of in (findings.TABLES, findings.PAGE))
+    assert head.startswith(HEAD)
+    assert "| `small`, before, absolute PD |" in head
     assert "\n\n## Study `small`\n" in page
     assert "2 networks (m on d, n on d), 4 baselines in all, 50 weights" in page
     assert "Of the 15 pairs of variants" in page
@@ -81,13 +84,14 @@ def test_a_study_of_two_networks(findings):
     assert not row_of(page, between, "AP2")[0].startswith("1.000")
     assert (findings.DOCS / "results/small/agreement_summary.csv.gz").exists()
     findings.main(["small"])
-    assert findings.PAGE.read_text(encoding="utf-8") == page
+    assert findings.TABLES.read_text(encoding="utf-8") == page
+    assert findings.PAGE.read_text(encoding="utf-8") == head
 
 
 def test_a_study_of_one_trial_and_mode(findings):
     write_study("part", trials=1, modes=("lowest",))
     findings.main(["part"])
-    page = findings.PAGE.read_text(encoding="utf-8")
+    page = findings.TABLES.read_text(encoding="utf-8")
     assert "Nothing is said of the choice of a ratio" in page
     assert "Nothing is said of a contrast" in page
     assert "Nothing is said of pairs between networks" in page
