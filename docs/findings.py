@@ -2,8 +2,9 @@
 
 It reads what is published of every study under docs/results (`published.py`), counts it, writes the
 tables and the figure of the agreement anew, and sets the tables between the marks `<!-- STUDY -->` and
-`<!-- end of STUDY -->` of docs/findings-tables.md, and the shortest one into docs/findings.md. `python docs/findings.py STUDY ...` first takes the measures,
-bounds and conditions of these studies from results/STUDY, which snakemake made.
+`<!-- end of STUDY -->` of docs/findings-tables.md, the shortest one into docs/findings.md. `python
+docs/findings.py STUDY ...` first takes the measures, bounds and conditions of these studies from
+results/STUDY, which snakemake made.
 """
 
 import platform
