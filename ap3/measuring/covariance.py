@@ -89,4 +89,7 @@ def load_covariance(path: Path) -> tuple[Rotation, Vector]:
         spectrum = content.array(arrays, "spectrum", ndim=1)
         if kind == "dense":
             return DenseRotation.from_matrix(content.array(arrays, "matrix", ndim=2)), spectrum
-        return FastRotation(len(spectrum), content.entry(metadata, "seed", int)), spectrum
+        seed: int = content.entry(metadata, "seed", int)
+        if seed < 0:
+            raise content.ContentError(f"the seed is {seed}")
+        return FastRotation(len(spectrum), seed), spectrum

@@ -69,7 +69,8 @@ class Pretrained:
             tensors = state_dicts.plain(state_dicts.read(path))
             for remark in tensors.remarks:
                 print(f"{path}: {remark}", file=sys.stderr)
-            return cls(path.name, {name: _detached(tensor) for name, tensor in tensors.items()})
+            state = {name: _detached(tensor, f"{path}: {name}") for name, tensor in tensors.items()}
+            return cls(path.name, state)
         arrays, metadata = storage.load(path)
         state = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return cls(metadata.get("weights", path.name), state, _view(metadata, path))
@@ -98,9 +99,15 @@ class Pretrained:
         load_state(network, state, self.name)
 
 
-def _detached(tensor: Any) -> Tensor:
-    """Make a dense tensor of what a file holds, for a network to keep."""
-    return torch.as_tensor(tensor).detach().to_dense()
+def _detached(tensor: Any, what: str) -> Tensor:
+    """Make a dense tensor of what a file holds, for a network to keep; `what` is named in a refusal."""
+    try:
+        return torch.as_tensor(tensor).detach().to_dense()
+    except TypeError as error:
+        raise InvalidValueError(
+            f"{what} holds values of type {tensor.dtype}, which torch has not; give numbers, such as "
+            "model.state_dict() by torch.save."
+        ) from error
 
 
 def _interpolated(state: State, network: nn.Module) -> State:

@@ -175,6 +175,7 @@ def main() -> None:
     options = parser.parse_args()
     # A shell starts its background jobs with SIGINT ignored, and their children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.path.extend(map(str, kills.OWN))  # where pytest looks as well
     chance = random.Random(options.seed)
     rows: Rows = []
     print(_line("fault", "times", "wrong", "what came out"))

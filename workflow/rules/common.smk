@@ -1,6 +1,7 @@
 # What the rules share: paths, settings as options, digests, resources.
 # Needs: STUDIES and STUDY. Gives: the functions below; no rules.
 
+import atexit
 import contextlib
 import json
 import os
@@ -112,7 +113,9 @@ def heed_sigterm():
     def stop_all(number, frame):
         # Once is enough; jobs that start now would inherit SIG_IGN.
         signal.signal(signal.SIGTERM, lambda number, frame: None)
-        threading.Thread(target=stop_jobs, daemon=True).start()
+        told = set()
+        threading.Thread(target=stop_jobs, args=(told,), daemon=True).start()
+        atexit.register(stop_new_jobs, told)  # one may start after the last look
         if callable(signal.getsignal(signal.SIGINT)):
             signal.raise_signal(signal.SIGINT)
         raise KeyboardInterrupt  # a shell's background process ignores SIGINT
@@ -120,15 +123,19 @@ def heed_sigterm():
     signal.signal(signal.SIGTERM, stop_all)
 
 
-def stop_jobs():
+def stop_jobs(told):
     """Stop every job, also those that are just starting, as long as this process lives."""
-    told = set()
     while True:
-        for process in set(psutil.Process().children(recursive=True)) - told:
-            told.add(process)
-            with contextlib.suppress(psutil.Error):
-                process.terminate()
+        stop_new_jobs(told)
         time.sleep(0.1)
+
+
+def stop_new_jobs(told):
+    """Stop the jobs that were not told to stop before."""
+    for process in set(psutil.Process().children(recursive=True)) - told:
+        told.add(process)
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
 
 
 def name_of(wildcards, key):

@@ -3,6 +3,7 @@ import os
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from local_server import BUSY, CUT, serve
@@ -140,6 +141,12 @@ def test_what_is_no_state_dict_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(UserError, match=r"w.pth holds no state dict"):
         Pretrained.load(tmp_path / "w.pth")
+
+
+def test_values_of_no_type_of_torch_are_refused(tmp_path):
+    torch.save({"layer.weight": np.zeros((2, 3), "V4")}, tmp_path / "weights.pt")
+    with pytest.raises(UserError, match=r"layer\.weight holds values of type \|V4"):
+        Pretrained.load(tmp_path / "weights.pt")
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path, imagenet):
