@@ -114,6 +114,7 @@ def heed_sigterm():
         # Once is enough; jobs that start now would inherit SIG_IGN.
         signal.signal(signal.SIGTERM, lambda number, frame: None)
         told = set()
+        stop_new_jobs(told)
         threading.Thread(target=stop_jobs, args=(told,), daemon=True).start()
         atexit.register(stop_new_jobs, told)  # one may start after the last look
         if callable(signal.getsignal(signal.SIGINT)):
@@ -131,11 +132,23 @@ def stop_jobs(told):
 
 
 def stop_new_jobs(told):
-    """Stop the jobs that were not told to stop before."""
-    for process in set(psutil.Process().children(recursive=True)) - told:
-        told.add(process)
+    """Stop the jobs that were not told to stop before.
+
+    All are held first: one that ends while it starts another would leave that behind.
+    """
+    held = []
+    while new := set(psutil.Process().children(recursive=True)) - told:
+        told |= new
+        held += new
+        tell(new, psutil.Process.suspend)
+    tell(held, psutil.Process.terminate)
+    tell(held, psutil.Process.resume)
+
+
+def tell(processes, what):
+    for process in processes:
         with contextlib.suppress(psutil.Error):
-            process.terminate()
+            what(process)
 
 
 def name_of(wildcards, key):
