@@ -138,8 +138,17 @@ class Victim:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def outlive(self) -> None:
-        """Wait for the end of the jobs that it has left as orphans."""
+        """Wait for the end of the jobs that it has left as orphans.
+
+        Raises
+        ------
+        TimeoutError
+            If one of them goes on and on.
+        """
+        until = time.monotonic() + _PATIENCE
         while any(self._started(process) for process in psutil.process_iter()):
+            if time.monotonic() > until:
+                raise TimeoutError(f"a job of {self.process.args} was left behind.")
             time.sleep(0.05)
 
     def _started(self, process: psutil.Process) -> bool:
