@@ -4,6 +4,8 @@ PATH holds `train` and `test` (or `val`), and each a folder for every class. Whe
 classes themselves, every fifth image of a class is a test image.
 """
 
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +59,8 @@ def splits_of(path: Path) -> tuple[tuple[str, ...], Labelled, Labelled]:
     """
     if not (path / "train").is_dir():
         classes, files = labelled_files(path)
-        each = [[one for one in files if one[1] == label] for label in range(len(classes))]
-        test = [file for some in each for file in some[_EVERY - 1 :: _EVERY]]
+        by_class = (list(some) for _, some in groupby(files, itemgetter(1)))
+        test = [file for some in by_class for file in some[_EVERY - 1 :: _EVERY]]
         chosen = set(test)
         return classes, [file for file in files if file not in chosen], test
     held_out = next((path / name for name in _TEST_NAMES if (path / name).is_dir()), None)

@@ -210,11 +210,10 @@ def _exponent(signed: Vector, errors: Vector) -> float:
 def _likelihood(signed: Vector, errors: Vector, exponent: float) -> float:
     """Log-likelihood of all PDs, each alone, at its best mixture, up to a constant."""
     noise = np.square(errors).ravel()[:, np.newaxis]
-    squares = np.square(signed).ravel()[:, np.newaxis]
     relative = np.square((errors / np.median(errors)) ** exponent).ravel()[:, np.newaxis]
     _, widths = _mixture(np.quantile(errors, 0.1), max(np.abs(signed).max(), errors.max()))
     variance = noise + relative * np.square(np.unique(widths))
-    density = _density(np.sqrt(squares), variance)
+    density = _density(signed.ravel()[:, np.newaxis], variance)
     return float(np.log(density @ _learned(density, np.zeros(density.shape[1]))).sum())
 
 
