@@ -33,9 +33,10 @@ def main() -> None:
         "--epochs", type=int, help="epochs of every network; the demo's if not given"
     )
     parser.add_argument("--models", nargs="*", help="networks; all of the demo's if not given")
+    parser.add_argument("--threads", type=int, default=2, help="torch's CPU threads")
     parser.add_argument("--json", type=Path, help="file for the ratio")
     options = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     print(conditions(augmentation=AUGMENTATION, batch=BATCH, precision="float32"))
     print(
         f"{'test accuracy, mean ± sd':24}{'n':>3}{'epochs':>8}{'recipe':>18}{'ours':>18}   difference ± se"

@@ -18,11 +18,14 @@ settings.load_profile("unhurried")
 
 
 def pytest_configure() -> None:
-    """Let the processes that tests start be interrupted.
+    """Let the processes that tests start be interrupted, and those beside each other compute by one thread.
 
-    A shell starts its background jobs with SIGINT ignored, and their children inherit that.
+    A shell starts its background jobs with SIGINT ignored, and their children inherit that. Threads
+    beyond the cores wait for each other in loops, which takes four times as long.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 WORKFLOW = Path(__file__).parent / "workflow"

@@ -55,8 +55,12 @@ def test_fine_tuning_is_measured(tmp_path, monkeypatch, capsys):
 
 
 def test_accuracy_is_compared_with_the_recipe(tmp_path, monkeypatch, capsys):
+    import demo
+
+    digits = [part[:200] for part in demo.digits()]
+    monkeypatch.setattr(demo, "digits", lambda: digits)
     out = tmp_path / "ratios.json"
-    small = ["--models", "small_vgg", "--epochs", "1", "--trials", "2"]
+    small = ["--models", "small_vgg", "--epochs", "1", "--trials", "2", "--threads", "1"]
     run(monkeypatch, "accuracy", *small, "--json", str(out))
     ratio = json.loads(out.read_text(encoding="utf-8"))["accuracy_over_recipe_demo"]
     assert 0.1 < ratio < 10
