@@ -20,8 +20,9 @@ DOCS = Path(__file__).parent
 PAGE = DOCS / "findings-network.md"
 TABLES = ("ranking", "ranking_summary", "additivity_summary", "size_summary")
 SHOWN = (
-    *("ratio", "ap2", "ap3_gaussian", "ap3_nondiagonal", "ap3_student_t", "ap3_gauss_newton"),
-    *("ap3_calibrated", "kl_single_layers", "kl_predictions"),
+    *("ratio", "ap2", "ap3_gaussian", "ap3_nondiagonal", "ap3_student_t"),
+    *("ap3_gauss_newton_diagonal", "ap3_gauss_newton"),
+    *("ap3_calibrated", "kl_single_layers", "kl_predictions", "ceiling"),
 )
 PD = "test_pd_loss"
 FEW = 500

@@ -21,8 +21,8 @@ from ap3.latent.vectors import Vector
 from ap3.measuring.network_catalogue import present
 
 IN_NATS = (
-    *("ap3_gauss_newton", "taylor", "ap3_calibrated", "kl_single_layers", "kl_predictions"),
-    *("fisher_both_ends", "mean_slope"),
+    *("ap3_gauss_newton", "ap3_gauss_newton_diagonal", "taylor"),
+    *("ap3_calibrated", "kl_single_layers", "kl_predictions", "fisher_both_ends", "mean_slope"),
 )
 _KEYS = ["dataset", "model", "trial", "mode", "epoch", "batch_norm"]
 _LEVEL = 0.9

@@ -4,7 +4,7 @@ Over all ratios any distance does well, since what prunes more does more damage.
 at each total ratio, and within ratios together: the partial ρ that leaves every ratio's mean out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,12 @@ import pandas as pd
 
 from ap3.explaining.partial_correlation import partial_correlation
 from ap3.explaining.rank_counts import centred_ranks, spearman
+from ap3.explaining.split_half import ceiling
 from ap3.explaining.trial_intervals import t_interval
 from ap3.latent.vectors import Vector
+from ap3.measuring.catalogue import named
 from ap3.measuring.network_catalogue import present
+from ap3.training.outcomes import BASELINE, Outcomes, of_network
 
 PDS = tuple(
     f"{split}_pd_{what}{sign}"
@@ -26,6 +29,7 @@ WITHIN = "within ratios"
 ALL = "all networks"
 _LEAST = 8
 _KEYS = ["dataset", "model", "trial", "mode", "epoch", "batch_norm"]
+_VARIANT = ["mode", "ratio", "allocation", "epoch", "batch_norm"]
 
 
 def joint(table: pd.DataFrame) -> pd.DataFrame:
@@ -34,13 +38,20 @@ def joint(table: pd.DataFrame) -> pd.DataFrame:
     return table[(allocation != "none") & ~allocation.str.startswith("only ")]
 
 
-def ranking(table: pd.DataFrame) -> pd.DataFrame:
+Kept = Mapping[tuple[str, str, int], Mapping[str, Outcomes]]
+"""Outcomes of the test images under the variants of every baseline: data set, network, trial."""
+
+
+def ranking(table: pd.DataFrame, outcomes: Kept | None = None) -> pd.DataFrame:
     """Correlate every measure with every PD, for each training.
 
     Parameters
     ----------
     table
         Rows of `ap3 evaluate`, of all baselines.
+    outcomes
+        Of the same variants; with them the measure `ceiling` is told, the ρ that a perfect measure
+        would have with the PDs of the test split.
 
     Returns
     -------
@@ -52,13 +63,15 @@ def ranking(table: pd.DataFrame) -> pd.DataFrame:
     rows = [
         dict(zip(_KEYS, key, strict=True)) | row
         for key, mine in joint(table).groupby(_KEYS, sort=False)
-        for row in _of_training(mine)
+        for row in _of_training(mine, (outcomes or {}).get(key[:3]))
     ]
     found = ["pd", "among", "measure", "sees", "n", "rho", "gain"]
     return pd.DataFrame(rows, columns=[*_KEYS, *found])
 
 
-def _of_training(mine: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _of_training(
+    mine: pd.DataFrame, outcomes: Mapping[str, Outcomes] | None
+) -> Iterator[dict[str, Any]]:
     ratios = np.unique(mine["ratio"])
     groups = {"all": mine}
     if len(ratios) > 1:
@@ -66,19 +79,26 @@ def _of_training(mine: pd.DataFrame) -> Iterator[dict[str, Any]]:
             f"ratio {ratio:g}": mine[mine["ratio"] == ratio] for ratio in ratios
         }
     measures = present(mine.columns)
+    perfect = named("ceiling")
     for among, chosen in groups.items():
         if len(chosen) < _LEAST:
             continue
+        within = chosen["ratio"].to_numpy() if among == WITHIN else None
         for pd_name in PDS:
             rho = {
                 one.column: _rho(
-                    chosen[one.column].to_numpy(float),
-                    chosen[pd_name].to_numpy(float),
-                    chosen["ratio"].to_numpy() if among == WITHIN else None,
+                    chosen[one.column].to_numpy(float), chosen[pd_name].to_numpy(float), within
                 )
                 for one in measures
             }
-            for one in measures:
+            told = [*measures]
+            if outcomes is not None and pd_name.startswith("test"):
+                told.append(perfect)
+                signed = pd_name.endswith("_signed")
+                rho[perfect.column] = ceiling(
+                    _damage(chosen, outcomes, pd_name), not signed, within
+                )
+            for one in told:
                 yield {
                     "pd": pd_name,
                     "among": among,
@@ -88,6 +108,15 @@ def _of_training(mine: pd.DataFrame) -> Iterator[dict[str, Any]]:
                     "rho": rho[one.column],
                     "gain": rho[one.column] - rho["ap2"],
                 }
+
+
+def _damage(chosen: pd.DataFrame, outcomes: Mapping[str, Outcomes], pd_name: str) -> Vector:
+    """Return what every test image loses by each variant: (V, N), nats or answers."""
+    names = [of_network(*key) for key in chosen[_VARIANT].itertuples(index=False)]
+    part = "loss" if "loss" in pd_name else "correct"
+    own = getattr(outcomes[BASELINE], part)[0]
+    found = np.stack([getattr(outcomes[name], part)[0] for name in names]).astype(np.float64) - own
+    return found if part == "loss" else -found
 
 
 def _rho(one: Vector, two: Vector, groups: Vector | None) -> float:

@@ -7,6 +7,7 @@ from ap3.measuring.catalogue import Measure
 
 OF_NETWORKS: tuple[Measure, ...] = (
     Measure("ap3_gauss_newton", "AP3 Gauss–Newton, all layers jointly", "features"),
+    Measure("ap3_gauss_newton_diagonal", "AP3 Gauss–Newton, diagonal", "features"),
     Measure("ap3_calibrated", "AP3 calibrated", "outputs"),
     Measure("kl_single_layers", "sum of single layers' KL", "outputs"),
 )

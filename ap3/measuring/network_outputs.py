@@ -99,7 +99,7 @@ def linear_change(
     at_once = max(1, _PIXELS // pixels[0].numel())
     point, tangent = dict(weights), dict(changes)
     parts = []
-    with _differentiable(), torch.no_grad():
+    with differentiable(), torch.no_grad():
         for some in pixels.split(at_once):
 
             def logits(given: dict[str, Tensor], some: Tensor = some) -> Tensor:
@@ -110,7 +110,7 @@ def linear_change(
 
 
 @contextmanager
-def _differentiable() -> Iterator[None]:
+def differentiable() -> Iterator[None]:
     """Lay aside the fused attention, of which torch has no forward-mode derivative."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

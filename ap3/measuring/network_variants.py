@@ -8,6 +8,7 @@ activations are in memory at a time, beside the images and a number per variant 
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from ap3.finetuning.trajectory import order, seed
 from ap3.latent.vectors import Vector
 from ap3.machine.device import at_least_float32
 from ap3.machine.progress import counted
-from ap3.measuring import network_outputs
+from ap3.measuring import diagonal_fisher, network_outputs
 from ap3.measuring.network_laws import NetworkLaws
 from ap3.models.checkpoint import Checkpoint
 from ap3.models.preprocessing import View
@@ -32,11 +33,13 @@ from ap3.pruning.network_layers import layer_weights
 from ap3.pruning.pruned import Origin
 from ap3.training import batch_norm
 from ap3.training.evaluation import EVALUATION_BATCH, PerExample
-from ap3.training.outcomes import Outcomes
+from ap3.training.outcomes import BASELINE, Outcomes, of_network
 from ap3.training.resume import Resume
 from ap3.training.sgd import Recipe, naming
 
 Row = dict[str, Any]
+
+_DIAGONAL = "ap3_gauss_newton_diagonal"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +74,7 @@ class Seen:
 
 @dataclass(eq=False)
 class Measured:
-    """What `Evaluator` gathers.
+    """What `Evaluator` finds of one variant, or of several.
 
     Attributes
     ----------
@@ -80,27 +83,52 @@ class Measured:
     layers
         A row per variant, epoch and layer that changed.
     outcomes
-        Of every test image, by `variant epoch batch_norm`.
+        Of every test image, by the names of `of_network`; the baseline's under `BASELINE`.
     """
 
     rows: list[Row] = field(default_factory=list)
     layers: list[Row] = field(default_factory=list)
     outcomes: dict[str, Outcomes] = field(default_factory=dict)
 
+    def add(self, other: "Measured") -> None:
+        """Put those of another variant behind these."""
+        self.rows += other.rows
+        self.layers += other.layers
+        self.outcomes |= other.outcomes
+
+
+class _Kept:
+    """Measured variants by what they are, for a file that a later run goes on from."""
+
+    def __init__(self) -> None:
+        self.variants: dict[str, Measured] = {}
+
     def state_dict(self) -> dict[str, Any]:
-        """Return what was gathered so far."""
-        parts = {
-            name: {part: torch.from_numpy(array) for part, array in vars(one).items()}
-            for name, one in self.outcomes.items()
+        """Return what was measured so far."""
+        return {
+            name: {
+                "rows": found.rows,
+                "layers": found.layers,
+                "outcomes": {
+                    key: {part: torch.from_numpy(array) for part, array in vars(one).items()}
+                    for key, one in found.outcomes.items()
+                },
+            }
+            for name, found in self.variants.items()
         }
-        return {"rows": self.rows, "layers": self.layers, "outcomes": parts}
 
     def load_state_dict(self, state: dict[str, Any], /) -> None:
-        """Put back what was gathered."""
-        self.rows, self.layers = state["rows"], state["layers"]
-        self.outcomes = {
-            name: Outcomes(**{part: tensor.numpy() for part, tensor in parts.items()})
-            for name, parts in state["outcomes"].items()
+        """Put back what was measured."""
+        self.variants = {
+            name: Measured(
+                found["rows"],
+                found["layers"],
+                {
+                    key: Outcomes(**{part: tensor.numpy() for part, tensor in parts.items()})
+                    for key, parts in found["outcomes"].items()
+                },
+            )
+            for name, found in state.items()
         }
 
 
@@ -191,22 +219,30 @@ class Evaluator:
             Of fine-tuning the whole network; None leaves it out. Layers pruned alone are never
             fine-tuned.
         resume
-            Where to go on from after a crash.
+            Where to go on from after a crash, and what to take variants from that were measured
+            before. It holds those of this call in the end.
         """
-        found = Measured()
-        resume = resume or Resume()
-        resume.track(measured=found)
-        done = resume.restore()
-        missing = variants[done:]
-        for number, variant in enumerate(counted(missing, "variants", len(missing)), done + 1):
+        kept, resume = _Kept(), resume or Resume()
+        resume.track(measured=kept)
+        resume.restore()
+        names = {_exactly(variant): variant for variant in variants}
+        missing = {name: one for name, one in names.items() if name not in kept.variants}
+        for name, variant in counted(missing.items(), "variants", len(missing)):
+            found = Measured()
             with batch_norm.restored(self.model):
                 masks = self._put(variant)
                 self._record(found, variant, 0, masks)
                 self._take_back()
             if recipe is not None and not variant.alone:
                 self._tune(found, variant, recipe)
-            resume.keep(number)
-        return found
+            kept.variants[name] = found
+            resume.keep(len(kept.variants))
+        kept.variants = {name: kept.variants[name] for name in names}
+        resume.finish(len(names), "measured")
+        every = Measured(outcomes={BASELINE: _of_images(self.own["test"])})
+        for found in kept.variants.values():
+            every.add(found)
+        return every
 
     def _put(self, variant: Allocated) -> dict[str, Tensor]:
         """Give the network a variant's weights; returns the masks."""
@@ -261,18 +297,19 @@ class Evaluator:
         pruned = {name: int((~mask).sum()) for name, mask in masks.items()}
         for name, parameter in self.parameters.items():
             if name in masks or epoch:
-                layers[name] = self.laws.of_layer(name, _array(parameter.detach()))
+                layers[name] = self._of_layer(name, parameter.detach())
                 found.layers.append(
                     about
                     | {"layer": name, "weights": parameter.numel(), "pruned": pruned.get(name, 0)}
                     | {"layer_ratio": variant.ratios[name], "norm2": layers[name]["norm2"]}
-                    | {key: layers[name][key] for key in ("ap2", *self.laws.columns)}
+                    | {key: layers[name][key] for key in ("ap2", *self.laws.columns, _DIAGONAL)}
                 )
         counts = {
             "weights": sum(weight.numel() for weight in self.baseline.values()),
             "pruned": sum(pruned.values()),
         }
-        weights = counts | self.laws.of_network(layers) | self._linear()
+        diagonal = sum(layer.get(_DIAGONAL, 0.0) for layer in layers.values())
+        weights = counts | self.laws.of_network(layers) | {_DIAGONAL: diagonal} | self._linear()
         # After fine-tuning the statistics are those of the training itself.
         for statistics in self.statistics if epoch == 0 else ("tuned",):
             if statistics == "estimated":
@@ -294,9 +331,20 @@ class Evaluator:
                 outcome = PerExample.of(logits, seen.labels)
                 row |= performance.columns(split, self.own[split], outcome)
                 if split == "test":
-                    kept = (part[None].cpu().numpy() for part in (outcome.loss, outcome.correct))
-                    found.outcomes[f"{variant} {epoch} {statistics}"] = Outcomes(*kept)
+                    about_it = variant.mode, variant.ratio, variant.allocation, epoch, statistics
+                    found.outcomes[of_network(*about_it)] = _of_images(outcome)
             found.rows.append(row)
+
+    def _of_layer(self, name: str, weight: Tensor) -> dict[str, float]:
+        own = diagonal_fisher.kl(self._information[self._full[name]], weight - self.baseline[name])
+        return self.laws.of_layer(name, _array(weight)) | {_DIAGONAL: own}
+
+    @cached_property
+    def _information(self) -> dict[str, Tensor]:
+        weights = {self._full[name]: weight for name, weight in self.baseline.items()}
+        return diagonal_fisher.diagonal_fisher(
+            self.checkpoint.model.eval(), self.splits["train"].pixels, weights
+        )
 
     def _linear(self) -> dict[str, float]:
         """Return the joint Gauss–Newton law and the Taylor expansion, at the baseline."""
@@ -317,6 +365,15 @@ class Evaluator:
         )
         made.change[:, 0] = change  # with all its digits
         return network_outputs.gauss_newton(made)
+
+
+def _exactly(variant: Allocated) -> str:
+    """Tell a variant from every other of its baseline: by its name, and each layer's ratio."""
+    return f"{variant} {[*variant.ratios.values()]}"
+
+
+def _of_images(outcome: PerExample) -> Outcomes:
+    return Outcomes(*(part[None].cpu().numpy() for part in (outcome.loss, outcome.correct)))
 
 
 def _order(model: nn.Module) -> torch.memory_format:

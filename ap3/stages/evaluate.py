@@ -50,6 +50,7 @@ def evaluate(
     A row is a variant: one shot, and after fine-tuning where that is asked for. The training split
     is the --examples drawn once for the baseline. Beside OUT.csv lie OUT.layers.csv, a row for each
     layer that changed, OUT.single.csv, each layer pruned alone, and OUT.outcomes.safetensors.
+    From OUT.kept.safetensors a later call takes the variants that it has; it may be deleted.
 
     Example: ap3 evaluate allocations.csv --checkpoint baseline.safetensors
     --data digits.safetensors --examples 512 --out evaluated.csv
@@ -96,13 +97,13 @@ def evaluate(
         laws = NetworkLaws(origin, weights, df, groups, law or (), scales)
         evaluator = Evaluator(network, Images.load(data), where, names, laws, examples, batch_norm)
         key = key_of(
-            inputs=[digest_of(checkpoint), digest_of(data), allocations.read_text("utf-8")],
+            inputs=[digest_of(checkpoint), digest_of(data), names],
             settings=[batch_norm, df, groups, examples, asdict(scales), law, channels_last],
             recipe=recipe and asdict(recipe),
             arithmetic=[where.type, threads, precision],
             code=[code_digest("ap3.stages.evaluate"), network_digest(identity.model)],
         )
-        resume = Resume(out.with_suffix(".resume.safetensors"), key)
+        resume = Resume(out.with_suffix(".kept.safetensors"), key, "variant")
         found = evaluator.measure(variants, recipe, resume)
     rows, layers = pd.DataFrame(found.rows), pd.DataFrame(found.layers)
     single = network_calibration.sensitivity(rows, layers)
@@ -113,4 +114,3 @@ def evaluate(
     csv_tables.write(layers, out.with_suffix(".layers.csv"))
     csv_tables.write(single, out.with_suffix(".single.csv"))
     write_outcomes(out.with_suffix(".outcomes.safetensors"), found.outcomes)
-    resume.remove()

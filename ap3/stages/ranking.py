@@ -10,7 +10,7 @@ def ranking(
     evaluated: Annotated[
         list[Path],
         typer.Argument(
-            help="Measured variants, as `ap3 evaluate` writes them, single layers beside them."
+            help="Measured variants, as `ap3 evaluate` writes them, single layers and outcomes beside them."
         ),
     ],
     out: Annotated[
@@ -27,13 +27,19 @@ def ranking(
     from ap3.figures import save
     from ap3.figures.networks import draw_prediction, draw_sensitivity
     from ap3.files import csv_tables
+    from ap3.training.outcomes import read_outcomes
 
     keys = ("dataset", "model", "trial", "mode", "ratio", "allocation", "epoch", "batch_norm")
     table = csv_tables.read_all(evaluated, *keys, "ap2", *network_ranking.PDS)
     alone = [path.with_suffix(".single.csv") for path in evaluated]
     values = ("calibration",)
     single = csv_tables.read_all(alone, *keys, "layer", values=values, may_be_empty=True)
-    ranked = network_ranking.ranking(table)
+    outcomes = {}
+    for path in evaluated:
+        first = csv_tables.read(path, *keys[:3]).iloc[0]
+        kept = read_outcomes(path.with_suffix(".outcomes.safetensors"))
+        outcomes[first["dataset"], first["model"], int(first["trial"])] = kept
+    ranked = network_ranking.ranking(table, outcomes)
     made = {
         "variants": table,
         "sensitivity": single,

@@ -50,6 +50,21 @@ class Outcomes:
         return cls(*made)
 
 
+BASELINE = "baseline"
+"""Under which the outcomes of the network that was pruned lie among those of its variants."""
+
+
+def of_network(mode: str, ratio: float, allocation: str, epoch: int, statistics: str) -> str:
+    """Name the outcomes of a variant of a whole network.
+
+    Examples
+    --------
+    >>> of_network("lowest", 0.5, "random 3", 0, "kept")
+    'lowest-0.5 random 3 0 kept'
+    """
+    return f"{mode}-{float(ratio)} {allocation} {epoch} {statistics}"
+
+
 def write_outcomes(path: Path, outcomes: Mapping[str, Outcomes]) -> None:
     """Write the outcomes of several variants, by name, a bit each for what is correct."""
     arrays: storage.Arrays = {}

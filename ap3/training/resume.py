@@ -60,10 +60,12 @@ class Resume:
         Of the file; None never writes one.
     key
         All that decides the training's result, as `key_of` makes it.
+    counted
+        What it goes on after a number of.
     """
 
-    def __init__(self, path: Path | None = None, key: str = "") -> None:
-        self.path, self.key = path, key
+    def __init__(self, path: Path | None = None, key: str = "", counted: str = "epoch") -> None:
+        self.path, self.key, self.counted = path, key, counted
         self._parts: dict[str, Stateful] = {}
         self._started = self._written = time.monotonic()
         self._pause = _pause()
@@ -88,7 +90,7 @@ class Resume:
         parts = torch.load(io.BytesIO(arrays["parts"].tobytes()), weights_only=True)
         for name, state in parts.items():
             self._parts[name].load_state_dict(state)
-        print(f"{self.path}: going on after epoch {about['epoch']}.", file=sys.stderr)
+        print(f"{self.path}: going on after {self.counted} {about['epoch']}.", file=sys.stderr)
         return int(about["epoch"])
 
     def keep(self, epoch: int) -> None:

@@ -6,6 +6,7 @@ rule ranking:
     input:
         evaluated=runs_of_networks("evaluated"),
         single=runs_of_networks("single"),
+        outcomes=runs_of_networks("outcomes"),
     output:
         tables=expand(
             "results/{{study}}/tables/{table}.csv",

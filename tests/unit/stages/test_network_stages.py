@@ -81,7 +81,8 @@ def test_the_network_is_the_sum_of_its_layers(folder, rows):
     layers = pd.read_csv(folder / "evaluated.layers.csv")
     keys = ["mode", "ratio", "allocation"]
     one = rows[rows["batch_norm"] == "kept"].set_index(keys)
-    sums = layers.groupby(keys)[["ap2", "ap3_gaussian", "ap3_student_t", "pruned"]].sum()
+    summed = ["ap2", "ap3_gaussian", "ap3_student_t", "ap3_gauss_newton_diagonal", "pruned"]
+    sums = layers.groupby(keys)[summed].sum()
     for column in sums:
         np.testing.assert_allclose(one.loc[sums.index, column], sums[column], rtol=1e-12)
     joint = one[one.index.get_level_values("allocation").str.startswith("random")]
@@ -156,6 +157,11 @@ def test_tables_and_figures_are_made(folder, tmp_path):
     assert set(ranked["among"]) == {"all", "within ratios", "ratio 0.2", "ratio 0.4"}
     mine = ranked[ranked["measure"] == "ap2"]
     assert (mine["gain"].dropna() == 0).all()
+    most = ranked[ranked["measure"] == "ceiling"]
+    assert set(most["pd"]) == {pd for pd in ranked["pd"] if pd.startswith("test")}
+    assert most["rho"].dropna().between(0, 1).all()
+    loss = most[(most["pd"] == "test_pd_loss") & (most["among"] == "all")]["rho"]
+    assert (loss > 0.8).all()
 
 
 def test_what_does_not_fit_is_refused(folder, tmp_path):
@@ -187,7 +193,30 @@ def test_a_job_that_was_killed_goes_on_with_the_same_bits(folder, tmp_path, monk
         evaluate(folder / "allocations.csv", *inputs, tmp_path / "evaluated.csv", **given)
     monkeypatch.setattr(Evaluator, "_put", put)
     evaluate(folder / "allocations.csv", *inputs, tmp_path / "evaluated.csv", **given)
-    assert "going on after epoch" in capsys.readouterr().err
+    assert "going on after variant 10" in capsys.readouterr().err
     for name in ("evaluated.csv", "evaluated.layers.csv", "evaluated.outcomes.safetensors"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
-    assert not list(tmp_path.glob("*.resume.*"))
+
+
+def test_one_more_ratio_measures_its_own_variants_and_no_other(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("AP3_RESUME_SECONDS", "0")
+    put, measured = Evaluator._put, []
+
+    def counting(evaluator, variant):
+        measured.append(str(variant))
+        return put(evaluator, variant)
+
+    monkeypatch.setattr(Evaluator, "_put", counting)
+    given = {"batch_norm": "both", "groups": 10, "examples": 30, "device": "cpu"}
+    inputs = [folder / f"{name}.safetensors" for name in ("baseline", "data")]
+    some = tmp_path / "some.csv"
+    layers = ["stem.0", "layer1.*", "fc"]
+    allocations(inputs[0], some, ["lowest"], [0.2], layers, "random:9", [0.3, 0.6])
+    evaluate(some, *inputs, tmp_path / "evaluated.csv", **given)
+    first = len(measured)
+    evaluate(folder / "allocations.csv", *inputs, tmp_path / "evaluated.csv", **given)
+    assert measured[first:] == [f"lowest-0.4 random {number}" for number in range(1, 10)]
+    for name in ("evaluated.csv", "evaluated.layers.csv", "evaluated.outcomes.safetensors"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
+    evaluate(some, *inputs, tmp_path / "evaluated.csv", **(given | {"examples": 20}))
+    assert len(measured) == first + 9 + first  # measured on other images
