@@ -2,7 +2,8 @@
 # make env TORCH_FROM=PLACE  the same with torch from PLACE, such as an index of wheels for CPUs
 # make demo  the environment, the demo, what came out of it, and where its page is
 # make report  the environment, and the study on one HTML page, twice: ours, and Snakemake's own
-# make test  the environment, and the tests
+# make test  the environment, linters, and the tests that take minutes in all
+# make test-slow  the tests of more studies, pages and browsers from end to end, the demo among them
 # make test-newest  the unit tests that take seconds, on the newest Python found, in .venv-newest
 # make test-oldest  the unit tests of the engine on the oldest torch that ap3 declares, in .venv-oldest
 # make docs  the environment, and the documentation in build/docs
@@ -37,7 +38,7 @@ OLDEST_TESTS ?= tests/unit/training tests/unit/finetuning tests/unit/machine tes
 
 MINUTES ?= 60
 
-.PHONY: env demo report test test-newest test-oldest test-slurm soak bench lint docs
+.PHONY: env demo report test test-slow test-newest test-oldest test-slurm soak bench lint docs
 
 env: $(READY)
 
@@ -61,8 +62,13 @@ report: env
 	snakemake --report results/snakemake-report.html report
 	@echo "The page is results/STUDY/report.html; Snakemake's own is results/snakemake-report.html."
 
+BESIDE_EACH_OTHER = --numprocesses auto --maxprocesses 4 --dist worksteal
+
 test: env lint
-	pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	pytest -m 'not slow' $(BESIDE_EACH_OTHER)
+
+test-slow: env
+	pytest -m slow $(BESIDE_EACH_OTHER)
 
 test-newest: $(READY_NEWEST)
 	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" .venv-newest/bin/python -m pytest -n 2 -m 'not slow' $(NEWEST_TESTS)

@@ -79,7 +79,7 @@ def read_square(path: Path, side: int | None = None, grey: bool = False) -> NDAr
         try:
             plain = image.convert("L" if grey else "RGB")
             square = ImageOps.fit(plain, (side, side), Image.Resampling.BILINEAR)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SyntaxError) as error:  # the last of a damaged PNG
             raise _unreadable(path, error) from error
     return np.array(square).reshape(side, side, -1).transpose(2, 0, 1)
 
@@ -89,7 +89,7 @@ def _opened(path: Path) -> Any:
 
     try:
         return Image.open(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from error
 
 

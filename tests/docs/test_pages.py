@@ -81,6 +81,7 @@ def test_with_data(tmp_path):
     assert "prune.l1_unstructured(" in type_in(python, tmp_path)
 
 
+@pytest.mark.slow
 def test_extend(tmp_path):
     for name in CHECKOUT:
         (tmp_path / name).symlink_to(ROOT / name)

@@ -10,8 +10,6 @@ from checkout import MINI, Checkout, configured
 
 from ap3.pruning.pruned import Pruned
 
-pytestmark = pytest.mark.slow
-
 HERE = "small_vgg on digits"
 
 

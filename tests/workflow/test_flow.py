@@ -11,8 +11,6 @@ from checkout import MINI, ROOT, Checkout
 from ap3.report.flow import graph
 from ap3.study.settings import read_studies
 
-pytestmark = pytest.mark.slow
-
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text("utf-8"))
 STUDIES = ("mini", "fashion", "fashion_all", "paper")
 

@@ -3,13 +3,11 @@
 import json
 
 import pandas as pd
-import pytest
 from pypdf import PdfReader
 
 from ap3.study import columns
 
 
-@pytest.mark.slow
 def test_the_tables_hold_every_variant_and_epoch(mini):
     measures = pd.read_csv(mini.folder / "results/mini/tables/measures.csv")
     assert len(measures) == 2 * 5 * 3
@@ -18,18 +16,15 @@ def test_the_tables_hold_every_variant_and_epoch(mini):
     assert (baseline[["ap2", "ap3_student_t", "test_pd_loss"]] == 0).all().all()
 
 
-@pytest.mark.slow
 def test_the_figure_is_a_page(mini):
     assert len(PdfReader(mini.folder / "results/mini/figures/fig03.pdf").pages) == 1
 
 
-@pytest.mark.slow
 def test_a_second_run_does_nothing(mini):
     again = mini.run()
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
-@pytest.mark.slow
 def test_a_wrong_configuration_stops_before_any_job(mini):
     wrong = json.dumps({"mini": {"trails": 3}})
     refused = mini.run("--dry-run", "--config", f"studies={wrong}")
@@ -39,7 +34,6 @@ def test_a_wrong_configuration_stops_before_any_job(mini):
     assert "Traceback" not in text
 
 
-@pytest.mark.slow
 def test_no_column_of_any_table_is_undocumented(mini):
     found = [
         (path.stem, name)

@@ -14,8 +14,6 @@ from ap3.report.flow import graph
 from ap3.report.results import Results
 from ap3.study.settings import Study
 
-pytestmark = pytest.mark.slow
-
 
 class Page(HTMLParser):
     """The tags of a page with what they ask for, and its text by the id of its section."""

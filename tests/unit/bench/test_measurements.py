@@ -54,6 +54,7 @@ def test_fine_tuning_is_measured(tmp_path, monkeypatch, capsys):
     assert "recipe" in printed
 
 
+@pytest.mark.slow
 def test_accuracy_is_compared_with_the_recipe(tmp_path, monkeypatch, capsys):
     import demo
 
@@ -68,6 +69,7 @@ def test_accuracy_is_compared_with_the_recipe(tmp_path, monkeypatch, capsys):
     assert line.split()[:3] == ["small_vgg", "2", "1"]
 
 
+@pytest.mark.slow
 def test_memory_is_measured_as_views_grow(tmp_path, monkeypatch, capsys):
     import growth
 

@@ -1,5 +1,8 @@
 """Images of the user's own in folders for their classes."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from pictures import paint
@@ -98,6 +101,18 @@ def test_an_image_cut_short_is_named(tmp_path):
     whole = (tmp_path / "b/00.png").read_bytes()
     (tmp_path / "b/00.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"b/00.png cannot be read as an image"):
+        datasets.get(NAME.format(tmp_path)).decode()
+
+
+def test_a_small_file_of_a_huge_image_is_named(tmp_path):
+    """Its header, of 400 million pixels, is enough to refuse it."""
+    paint(tmp_path, classes=("a", "b"), each=5)
+    path = tmp_path / "b/00.png"
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", 20_000, 20_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(bytes(content))
+    with pytest.raises(UserError, match=r"b/00.png cannot be read as an image .*400000000 pixels"):
         datasets.get(NAME.format(tmp_path)).decode()
 
 

@@ -67,6 +67,7 @@ def row_of(page, title, measure):
     return next(line for line in lines if line.startswith(f"| {measure} |")).split(" | ")[1:]
 
 
+@pytest.mark.slow
 def test_a_study_of_two_networks(findings):
     write_study("small", trials=2, networks=("n", "m"))
     findings.main(["small"])
@@ -88,6 +89,7 @@ def test_a_study_of_two_networks(findings):
     assert findings.PAGE.read_text(encoding="utf-8") == head
 
 
+@pytest.mark.slow
 def test_a_study_of_one_trial_and_mode(findings):
     write_study("part", trials=1, modes=("lowest",))
     findings.main(["part"])
