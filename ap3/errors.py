@@ -5,6 +5,28 @@ Each kind is also the built-in exception that callers of a library expect: wrong
 """
 
 
+def escaped(text: str, kept: str = "") -> str:
+    r"""Spell what a terminal would act on as escapes.
+
+    Parameters
+    ----------
+    text
+        May hold control characters, and marks that turn the direction of writing.
+    kept
+        Of these, those that stay as they are.
+
+    Examples
+    --------
+    >>> escaped("\x1b[2Jfc"), escaped("größe")
+    ('\\x1b[2Jfc', 'größe')
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text
+    )
+
+
 class UserError(Exception):
     """A mistake in what the user gave: one sentence saying what was expected, found, and to do.
 
@@ -22,6 +44,10 @@ class UserError(Exception):
     """
 
     status = 2
+
+    def __str__(self) -> str:
+        """Return the sentence; whatever a file put into it does nothing to a terminal."""
+        return escaped(super().__str__(), kept="\n")
 
 
 class InvalidValueError(UserError, ValueError):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ap3.errors import InvalidValueError
 from ap3.explaining.partial_correlation import partial_correlation
 from ap3.explaining.rank_counts import centred_ranks, spearman
 from ap3.explaining.split_half import ceiling
@@ -114,6 +115,12 @@ def _damage(chosen: pd.DataFrame, outcomes: Mapping[str, Outcomes], pd_name: str
     """Return what every test image loses by each variant: (V, N), nats or answers."""
     names = [of_network(*key) for key in chosen[_VARIANT].itertuples(index=False)]
     part = "loss" if "loss" in pd_name else "correct"
+    missing = [name for name in (BASELINE, *names) if name not in outcomes]
+    if missing:
+        raise InvalidValueError(
+            f"the outcomes of the test images lack those of {missing[0]!r}; give the file that ap3 "
+            "evaluate wrote beside the table."
+        )
     own = getattr(outcomes[BASELINE], part)[0]
     found = np.stack([getattr(outcomes[name], part)[0] for name in names]).astype(np.float64) - own
     return found if part == "loss" else -found

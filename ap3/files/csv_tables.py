@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ap3.errors import InvalidFileError, InvalidValueError, MissingFileError
+from ap3.files.safe_names import safe
 from ap3.files.storage import write_atomically
 
 ROW = ("dataset", "model", "trial", "mode", "ratio", "epoch")
@@ -97,7 +98,7 @@ def read_all(
     twice = joined.duplicated([*keys])
     if twice.any():
         path = np.repeat([*map(str, paths)], [len(table) for table in found])[twice][0]
-        row = ", ".join(map(str, joined.loc[twice.idxmax(), [*keys]]))
+        row = ", ".join(safe(str(value)) for value in joined.loc[twice.idxmax(), [*keys]])
         raise InvalidFileError(
             f"{path} has a row that was there before ({row}); give each table once, and make "
             "again one that has rows twice."
@@ -110,6 +111,6 @@ def _refuse(path: Path, column: str, wrong: pd.Series, cells: pd.Series, belongs
     if wrong.any():
         place = int(wrong.to_numpy().argmax())
         raise InvalidFileError(
-            f"{path} is damaged: where {belongs}, in line {place + 2} of the column {column}, it "
-            f"has {str(cells.iloc[place])[:40]!r}; delete it and make it again."
+            f"{path} is damaged: where {belongs}, in line {place + 2} of the column {safe(column)}, "
+            f"it has {str(cells.iloc[place])[:40]!r}; delete it and make it again."
         )

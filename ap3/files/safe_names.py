@@ -6,6 +6,8 @@ direction of writing, or hide the rest of a sentence.
 
 from collections.abc import Collection
 
+from ap3.errors import escaped
+
 LONGEST = 200
 _MOST_NAMES = 3
 
@@ -26,9 +28,7 @@ def safe(name: object) -> str:
     text = name if isinstance(name, str) else _spelled(name)
     if len(text) > LONGEST:
         text = f"{text[: LONGEST - 21]}…{text[-20:]}"
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return escaped(text)
 
 
 def listed(names: Collection[object], most: int = _MOST_NAMES) -> str:

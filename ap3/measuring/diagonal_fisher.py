@@ -15,7 +15,7 @@ from torch.func import functional_call, grad, vmap
 
 from ap3.measuring.network_outputs import differentiable
 
-_NUMBERS = 1 << 26  # gradients of single images, at once
+_NUMBERS = 1 << 25  # gradients of single images, at once
 
 
 def diagonal_fisher(
@@ -23,7 +23,7 @@ def diagonal_fisher(
 ) -> dict[str, Tensor]:
     """Return the diagonal of the Fisher information at a network's weights, a mean over images.
 
-    One backward pass over the images for each class; gradients of some images at once, 256 MB of
+    One backward pass over the images for each class; gradients of some images at once, 128 MB of
     them or one image's.
 
     Parameters

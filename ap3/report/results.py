@@ -9,7 +9,7 @@ import pandas as pd
 
 from ap3.config.user_code import folder_name
 from ap3.errors import InvalidFileError, MissingFileError
-from ap3.explaining.trial_grids import DIFFERENCES
+from ap3.explaining.trial_grids import COMPARED, DIFFERENCES
 from ap3.files import content, csv_tables
 from ap3.machine.job_log import Record
 from ap3.study.settings import Study
@@ -85,7 +85,7 @@ class Results:
         first = "variants" if study.over_layers else "measures"
         row = _NETWORK_ROW if study.over_layers else csv_tables.ROW
         wanted = _OF_NETWORKS if study.over_layers else _SUMMARIES | _there(folder)
-        numbers = (*_COUNTS, *DIFFERENCES)
+        numbers = (*_COUNTS, *COMPARED)
         measures = csv_tables.read_all([_path(folder, first)], *row, *_COUNTS, values=numbers)
         summaries = {
             name: csv_tables.read(_path(folder, name), *keys, values=values)

@@ -34,6 +34,11 @@ def test_an_error_is_both_a_user_error_and_one_of_pythons_own(kind, builtin, sta
     assert (str(error), error.status) == ("a sentence.", status)
 
 
+@pytest.mark.parametrize("kind", [kind for kind, *_ in KINDS])
+def test_a_sentence_does_nothing_to_a_terminal(kind):
+    assert str(kind("no column \x1b[2J\u202e;\nör")) == "no column \\x1b[2J\\u202e;\nör"
+
+
 def test_wrong_shapes_are_a_value_error():
     with pytest.raises(ValueError, match="shape"):
         ap3.ap2(np.ones((2, 3)), np.ones((3, 2)))

@@ -3,13 +3,16 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 
 import networkx as nx
+import pandas as pd
 import pytest
 
+from ap3.errors import UserError
 from ap3.report.flow import graph
 from ap3.report.results import Results
 from ap3.study.settings import Study
@@ -70,6 +73,14 @@ def test_the_page_asks_for_nothing_but_itself(page):
     assert page.asked
     for address in page.asked:
         assert address.startswith(("data:", "#")), address[:80]
+
+
+def test_measures_without_a_column_that_the_page_draws_are_refused(study, tmp_path):
+    shutil.copytree(study / "results/mini", tmp_path / "mini")
+    path = tmp_path / "mini/tables/measures.csv"
+    pd.read_csv(path).drop(columns="train_pd_loss_signed").to_csv(path, index=False)
+    with pytest.raises(UserError, match=r"measures.csv lacks the columns train_pd_loss_signed"):
+        Results.read(tmp_path / "mini")
 
 
 def test_every_figure_has_a_caption_and_labels(page):

@@ -44,6 +44,16 @@ def test_a_damaged_table_is_refused(tmp_path, change, said):
     assert str(refused.value).endswith("make it again.")
 
 
+def test_a_name_out_of_a_table_does_nothing_to_a_terminal(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("epoch,\x1b[2J\n1,one\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"the column \\x1b\[2J, it has 'one'"):
+        csv_tables.read(path, "epoch")
+    path.write_text("dataset,epoch\n\u202ea,0\n\u202ea,0\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"was there before \(\\u202ea, 0\)"):
+        csv_tables.read_all([path], "dataset", "epoch")
+
+
 def test_tables_without_rows_and_no_tables_are_refused(tmp_path):
     csv_tables.write(TABLE[:0], tmp_path / "a.csv")
     with pytest.raises(UserError, match=r"a\.csv has no rows"):

@@ -1,5 +1,7 @@
 """The stages of a study over any layers, one after the other, as plain functions of paths."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ from ap3.stages.allocations import allocations
 from ap3.stages.baseline import baseline
 from ap3.stages.evaluate import evaluate
 from ap3.stages.ranking import ranking
+from ap3.training.outcomes import BASELINE, read_outcomes, write_outcomes
 
 ORIGIN = Origin("blobs", "small_resnet", 1, 0)
 LEARNING = {"batch_size": 20, "learning_rate": 0.05}
@@ -160,6 +163,7 @@ def test_tables_and_figures_are_made(folder, tmp_path):
     most = ranked[ranked["measure"] == "ceiling"]
     assert set(most["pd"]) == {pd for pd in ranked["pd"] if pd.startswith("test")}
     assert most["rho"].dropna().between(0, 1).all()
+    assert most["gain"].notna().any()
     loss = most[(most["pd"] == "test_pd_loss") & (most["among"] == "all")]["rho"]
     assert (loss > 0.8).all()
 
@@ -193,7 +197,7 @@ def test_a_job_that_was_killed_goes_on_with_the_same_bits(folder, tmp_path, monk
         evaluate(folder / "allocations.csv", *inputs, tmp_path / "evaluated.csv", **given)
     monkeypatch.setattr(Evaluator, "_put", put)
     evaluate(folder / "allocations.csv", *inputs, tmp_path / "evaluated.csv", **given)
-    assert "going on after variant 10" in capsys.readouterr().err
+    assert "going on after variant" in capsys.readouterr().err
     for name in ("evaluated.csv", "evaluated.layers.csv", "evaluated.outcomes.safetensors"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
 
@@ -220,3 +224,13 @@ def test_one_more_ratio_measures_its_own_variants_and_no_other(folder, tmp_path,
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), name
     evaluate(some, *inputs, tmp_path / "evaluated.csv", **(given | {"examples": 20}))
     assert len(measured) == first + 9 + first  # measured on other images
+
+
+def test_outcomes_of_other_variants_are_refused(folder, tmp_path):
+    for path in folder.glob("evaluated.*"):
+        shutil.copy(path, tmp_path)
+    kept = read_outcomes(tmp_path / "evaluated.outcomes.safetensors")
+    del kept[BASELINE]
+    write_outcomes(tmp_path / "evaluated.outcomes.safetensors", kept)
+    with pytest.raises(UserError, match="outcomes of the test images lack those of 'baseline'"):
+        ranking([tmp_path / "evaluated.csv"], tmp_path / "tables", tmp_path / "figures")
