@@ -38,7 +38,9 @@ def allocate(
     html: own_network.Html = None,
     way: Annotated[
         str | None,
-        typer.Option(help="Allocation that is written; that of least measured KL if not given."),
+        typer.Option(
+            help="Allocation that is written; that which loses least accuracy if not given."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Where the pruned network goes (safetensors).")

@@ -80,3 +80,21 @@ def test_memory_is_measured_as_views_grow(tmp_path, monkeypatch, capsys):
     *_, one, two = (line.split() for line in capsys.readouterr().out.splitlines())
     assert [one[:2], two[:2]] == [["1", "views"], ["2", "views"]]
     assert float(two[3]) == pytest.approx(2 * float(one[3]), abs=1)
+
+
+@pytest.mark.slow
+def test_ways_to_allocate_are_compared(tmp_path, monkeypatch, capsys):
+    import allocation
+
+    monkeypatch.setattr(allocation, "SMALL", {"small_resnet": (1, 0.05)})
+    monkeypatch.setattr(allocation, "PRUNED", (0.5,))
+    out = tmp_path / "league.json"
+    monkeypatch.setattr(
+        sys, "argv", ["allocation", "--networks", "small_resnet", "--json", str(out)]
+    )
+    allocation.main()
+    league = json.loads(out.read_text(encoding="utf-8"))
+    assert max(league[f"{way}, best"] for way in allocation.WAYS) == 1
+    assert "chosen, within a point of the best" in league
+    assert "by_kl, best" in league
+    assert "small_resnet" in capsys.readouterr().out
