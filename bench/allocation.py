@@ -62,6 +62,7 @@ def main() -> None:
     if given.csv:
         table.to_csv(given.csv, index=False)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.1f}"))
+    print("\n".join(averaged(table)))
     summary = league(table)
     for name, value in summary.items():
         print(f"{name}: {value:.2f}")
@@ -126,6 +127,16 @@ def accuracy(network: torch.nn.Module, pairs: Pairs) -> float:
     network.eval()
     right = sum(int((network(x).argmax(1) == y).sum()) for x, y in pairs)
     return 100 * right / sum(len(y) for _, y in pairs)
+
+
+def averaged(table: pd.DataFrame) -> list[str]:
+    """Lay out as Markdown the means over the trainings."""
+    shown = ["before", *WAYS, "chosen"]
+    lines = [f"| network | n | pruned | {' | '.join(shown)} |", "|---" * (3 + len(shown)) + "|"]
+    for (name, pruned), mine in table.groupby(["network", "pruned"], sort=False):
+        means = " | ".join(f"{mine[one].mean():.1f}" for one in shown)
+        lines.append(f"| {name} | {len(mine)} | {pruned:.0f} % | {means} |")
+    return lines
 
 
 def league(table: pd.DataFrame) -> dict[str, float]:

@@ -57,5 +57,5 @@ def ceiling(
         found = spearman(centred_ranks(one), centred_ranks(two))
     if not np.isfinite(found).any():
         return float("nan")
-    r = float(np.nanmean(found))
-    return float(np.sqrt(max(0.0, 2 * r / (1 + r))))
+    r = max(0.0, float(np.nanmean(found)))
+    return float(np.sqrt(2 * r / (1 + r)))

@@ -16,6 +16,7 @@ from torch.func import functional_call, grad, vmap
 from ap3.measuring.network_outputs import differentiable
 
 _NUMBERS = 1 << 25  # gradients of single images, at once
+_IMAGES = 16  # at once, whose activations are held besides
 
 
 def diagonal_fisher(
@@ -55,12 +56,12 @@ def diagonal_fisher(
         return total
 
     gradients = vmap(grad(projected), (None, 0, 0))
-    at_once = max(1, _NUMBERS // sum(weight.numel() for weight in weights.values()))
+    at_once = max(1, min(_IMAGES, _NUMBERS // sum(one.numel() for one in weights.values())))
     found = {name: torch.zeros_like(one, dtype=torch.float64) for name, one in weights.items()}
-    with differentiable():
+    # Without the graph that parameters beside the weights would ask for; `grad` makes its own.
+    with differentiable(), torch.no_grad():
         for some in pixels.split(at_once):
-            with torch.no_grad():
-                p = model(some).softmax(-1)
+            p = model(some).softmax(-1)
             for label in range(p.shape[1]):
                 # Σ_c p_c (∂z_c − Σ p ∂z)², without a difference of squares.
                 direction = -p * p[:, [label]].sqrt()

@@ -29,7 +29,7 @@ from ap3.models.checkpoint import Checkpoint
 from ap3.models.preprocessing import View
 from ap3.pruning.allocated import Compressor
 from ap3.pruning.allocation import Allocated
-from ap3.pruning.network_layers import layer_weights
+from ap3.pruning.network_layers import full_name, layer_weights
 from ap3.pruning.pruned import Origin
 from ap3.training import batch_norm
 from ap3.training.evaluation import EVALUATION_BATCH, PerExample
@@ -199,9 +199,7 @@ class Evaluator:
         has_norms = bool(batch_norm.norms(self.model))
         both = ("kept", "estimated") if statistics == "both" else (statistics,)
         self.statistics = both if has_norms else ("none",)
-        self._full = {name: f"{name}.weight" for name in self.baseline}
-        known = dict(self.model.named_parameters())
-        self._full = {name: full if full in known else name for name, full in self._full.items()}
+        self._full = {name: full_name(self.model, name) for name in self.baseline}
 
     def measure(
         self,

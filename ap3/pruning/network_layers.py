@@ -31,6 +31,19 @@ def layer_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     }
 
 
+def full_name(model: nn.Module, layer: str) -> str:
+    """Return the name of a layer's weight among the parameters of `model`.
+
+    Examples
+    --------
+    >>> model = nn.MultiheadAttention(4, 2)
+    >>> [full_name(model, layer) for layer in layer_weights(model)]
+    ['in_proj_weight', 'out_proj.weight']
+    """
+    whole = f"{layer}{_SUFFIX}"
+    return whole if whole in dict(model.named_parameters(remove_duplicate=False)) else layer
+
+
 def tied_names(model: nn.Module) -> dict[str, str]:
     """Return the further names of tied weights, each with the name of the layer that it is.
 

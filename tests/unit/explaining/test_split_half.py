@@ -42,6 +42,10 @@ def test_without_the_sign_harm_and_help_are_one():
     assert 0.9 < ceiling(damage, absolute=True) < 1
 
 
+def test_halves_that_contradict_each_other_leave_room_for_nothing():
+    assert ceiling(np.array([[0.0, 2.0], [1.0, 1.0], [2.0, 0.0]])) == 0
+
+
 def test_what_cannot_be_told_is_missing():
     assert np.isnan(ceiling(np.ones((5, 1))))
     assert np.isnan(ceiling(np.ones((5, 20))))

@@ -8,10 +8,12 @@ from small_data import blobs
 from torch import nn
 
 from ap3.finetuning.heads import Heads, finetune_heads
+from ap3.finetuning.network_scope import finetune_network
 from ap3.models.head import find_head, linear, without_head
 from ap3.models.preprocessing import View
 from ap3.models.registry import build
 from ap3.pruning.masks import pruning_mask
+from ap3.pruning.network_layers import layer_weights
 from ap3.training.evaluation import outputs_of
 from ap3.training.sgd import Recipe, shuffled_batches
 
@@ -86,3 +88,19 @@ def test_together_is_each_alone_through_the_full_network(name, dtype, tolerance)
         assert moved > 1e-3
         for ours, theirs in ((tuned.weight, layer.weight), (tuned.bias, layer.bias)):
             assert (ours[index] - theirs).norm() <= tolerance * theirs.norm()
+
+
+@pytest.mark.parametrize("name", ["small_resnet", "small_vit"])
+def test_masks_of_any_layer_are_held(name):
+    """Attention's projections too, which are parameters of a module and no modules."""
+    model, data = network(name, torch.float32), blobs(classes=3)
+    masks = {
+        layer: pruning_mask(weight.detach(), "lowest", 0.5).bool()
+        for layer, weight in layer_weights(model).items()
+    }
+    before = {layer: weight.detach().clone() for layer, weight in layer_weights(model).items()}
+    given = torch.from_numpy(data.train_images), torch.from_numpy(data.train_labels)
+    list(finetune_network(model, masks, *given, VIEW, RECIPE, torch.Generator().manual_seed(0)))
+    for layer, weight in layer_weights(model).items():
+        assert (weight[~masks[layer]] == 0).all(), layer
+        assert not torch.equal(weight[masks[layer]], before[layer][masks[layer]]), layer
