@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ap3.explaining.network_ranking import joint
 from ap3.figures import look
@@ -22,13 +23,11 @@ _WIDTH, _HEIGHT = 7.16, 2.3
 _LEAST = 1e-4  # nats; what is below is drawn there
 
 
-def _panels(table: pd.DataFrame) -> list[tuple[tuple[str, str, str], pd.DataFrame]]:
-    keys = ["dataset", "model", "batch_norm"]
+def _panels(table: pd.DataFrame) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
+    """Give the rows of each panel: of a data set, network, state of BatchNorm, and mode if several."""
     shot = table[table["epoch"] == 0]
-    return [
-        ((str(dataset), str(model), str(state)), mine)
-        for (dataset, model, state), mine in shot.groupby(keys, sort=False)
-    ]
+    keys = ["dataset", "model", "batch_norm", "mode"][: 4 if len(shot["mode"].unique()) > 1 else 3]
+    return [(tuple(map(str, key)), mine) for key, mine in shot.groupby(keys, sort=False)]
 
 
 def _grid(count: int) -> tuple[Figure, list[Axes]]:
@@ -41,16 +40,20 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def _title(dataset: str, model: str, state: str) -> str:
-    statistics = {"kept": ", BatchNorm kept", "estimated": ", BatchNorm estimated"}
-    return f"{look.name_title(model)}{statistics.get(state, '')}"
+def _title(dataset: str, model: str, state: str, mode: str = "") -> str:
+    said = state in ("kept", "estimated")
+    if not mode:
+        return f"{look.name_title(model)}{f', BatchNorm {state}' if said else ''}"
+    return f"{look.name_title(model)}, {mode.replace('_', ' ')}{f' ({state})' if said else ''}"
 
 
 def draw_sensitivity(single: pd.DataFrame) -> Figure:
     """Draw the PD of pruning one layer alone against its ratio: a panel for each network.
 
-    A line is a layer, from the first (dark) to the last (light), the mean over the trainings.
-    Each axes has the gid `data set/network/batch_norm`, each line that with `/` and the layer.
+    A line is a layer, from the first (dark) to the last (light), the mean over the trainings. Where
+    layers were pruned by one ratio only, they stand beside each other in their order.
+    Each axes has the gid `data set/network/batch_norm`, with `/` and the mode where there are several,
+    and each line that with `/` and the layer.
 
     Parameters
     ----------
@@ -67,16 +70,22 @@ def draw_sensitivity(single: pd.DataFrame) -> Figure:
             place.set_title(_title(*key))
             place.set_yscale("log")
             layers = mine.drop_duplicates("layer").sort_values("depth")["layer"].tolist()
+            one = len(mine["ratio"].unique()) == 1
             for number, layer in enumerate(layers):
                 curve = mine[mine["layer"] == layer].groupby("ratio")[PD].mean()
                 place.plot(
-                    curve.index,
+                    [number + 1] if one else curve.index,
                     np.maximum(curve.to_numpy(), _LEAST),
                     color=colormaps["viridis"](0.95 * number / max(len(layers) - 1, 1)),
                     linewidth=0.9,
+                    marker="o" if one else None,
+                    markersize=3,
                     gid=f"{place.get_gid()}/{layer}",
                 )
             place.set_xlabel("share of the one layer that is pruned")
+            if one:
+                place.set_xlabel(f"layer, pruned by {mine['ratio'].iloc[0]:g}")
+                place.xaxis.set_major_locator(MaxNLocator(integer=True))
             place.set_ylabel("PD of the test loss, nats")
     return figure
 
@@ -84,8 +93,8 @@ def draw_sensitivity(single: pd.DataFrame) -> Figure:
 def draw_prediction(table: pd.DataFrame) -> Figure:
     """Draw what measures foretell against the PD of the test loss: a panel for each network.
 
-    A point is an allocation of a training; on the line the measure is the PD. Each axes has the gid
-    `data set/network/batch_norm`, the points that with `/` and the measure.
+    A point is an allocation of a training; on the line the measure is the PD. Each axes has a gid as
+    `draw_sensitivity` gives it, the points that with `/` and the measure.
 
     Parameters
     ----------
