@@ -2,7 +2,8 @@
 
 A variant costs one forward pass over the images that it is judged on, and one forward-mode pass over
 those that the Gauss–Newton law sees. One variant's weights, a copy of the network and one batch's
-activations are in memory at a time, beside the images and a number per variant and test image.
+activations are in memory at a time, beside the images, the diagonal of the Fisher information (a number
+per weight, found once) and a number per variant and test image.
 """
 
 import copy
