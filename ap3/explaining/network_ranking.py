@@ -14,10 +14,11 @@ from ap3.errors import InvalidValueError
 from ap3.explaining.partial_correlation import partial_correlation
 from ap3.explaining.rank_counts import centred_ranks, spearman
 from ap3.explaining.split_half import ceiling
+from ap3.explaining.trial_grids import SIGNED
 from ap3.explaining.trial_intervals import t_interval
+from ap3.explaining.yardsticks import CEILING
 from ap3.latent.vectors import Vector
-from ap3.measuring.catalogue import named
-from ap3.measuring.network_catalogue import present
+from ap3.measuring.network_catalogue import named, present
 from ap3.training.outcomes import BASELINE, Outcomes, of_network
 
 PDS = tuple(
@@ -80,11 +81,11 @@ def _of_training(
             f"ratio {ratio:g}": mine[mine["ratio"] == ratio] for ratio in ratios
         }
     measures = present(mine.columns)
-    perfect = named("ceiling")
     for among, chosen in groups.items():
         if len(chosen) < _LEAST:
             continue
         within = chosen["ratio"].to_numpy() if among == WITHIN else None
+        most = _ceilings(chosen, outcomes, within) if outcomes is not None else {}
         for pd_name in PDS:
             rho = {
                 one.column: _rho(
@@ -92,13 +93,9 @@ def _of_training(
                 )
                 for one in measures
             }
-            told = [*measures]
-            if outcomes is not None and pd_name.startswith("test"):
-                told.append(perfect)
-                signed = pd_name.endswith("_signed")
-                rho[perfect.column] = ceiling(
-                    _damage(chosen, outcomes, pd_name), not signed, within
-                )
+            told = measures
+            if pd_name in most:
+                told, rho[CEILING] = [*measures, named(CEILING)], most[pd_name]
             for one in told:
                 yield {
                     "pd": pd_name,
@@ -111,19 +108,28 @@ def _of_training(
                 }
 
 
-def _damage(chosen: pd.DataFrame, outcomes: Mapping[str, Outcomes], pd_name: str) -> Vector:
-    """Return what every test image loses by each variant: (V, N), nats or answers."""
+def _ceilings(
+    chosen: pd.DataFrame, outcomes: Mapping[str, Outcomes], within: Vector | None
+) -> dict[str, float]:
+    """Return the ρ of a perfect measure with every PD of the test split."""
     names = [of_network(*key) for key in chosen[_VARIANT].itertuples(index=False)]
-    part = "loss" if "loss" in pd_name else "correct"
     missing = [name for name in (BASELINE, *names) if name not in outcomes]
     if missing:
         raise InvalidValueError(
             f"the outcomes of the test images lack those of {missing[0]!r}; give the file that ap3 "
             "evaluate wrote beside the table."
         )
-    own = getattr(outcomes[BASELINE], part)[0]
-    found = np.stack([getattr(outcomes[name], part)[0] for name in names]).astype(np.float64) - own
-    return found if part == "loss" else -found
+    own, variants = outcomes[BASELINE], [outcomes[name] for name in names]
+    # What every image loses by each variant, (V, N): nats, and answers.
+    damage = {
+        "loss": np.stack([one.loss[0] for one in variants]).astype(np.float64) - own.loss[0],
+        "accuracy": own.correct[0] - np.stack([one.correct[0] for one in variants]).astype(float),
+    }
+    return {
+        f"test_pd_{what}{sign}": ceiling(lost, not sign, within)
+        for what, lost in damage.items()
+        for sign in ("", SIGNED)
+    }
 
 
 def _rho(one: Vector, two: Vector, groups: Vector | None) -> float:

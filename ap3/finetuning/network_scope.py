@@ -13,7 +13,7 @@ from ap3.machine.device import resident
 from ap3.machine.progress import Progress, counted
 from ap3.models.checkpoint import Checkpoint
 from ap3.models.preprocessing import View
-from ap3.pruning.network_layers import full_name
+from ap3.pruning.network_layers import full_names
 from ap3.pruning.pruned import PrunedNetwork
 from ap3.training.evaluation import PerExample, logits_of
 from ap3.training.resume import Resume
@@ -154,9 +154,11 @@ def finetune_network(
     images, labels, view, recipe, generator, resume, run
         As `ap3.training.sgd.train` takes them.
     """
-    hooks = []
+    hooks, full = [], full_names(model)
     for name, mask in masks.items():
-        weight = model.get_parameter(full_name(model, name))
+        weight = model.get_parameter(
+            full.get(name, f"{name}.weight")
+        )  # a tied one has no place there
         with torch.no_grad():
             weight.mul_(mask)
         hooks.append(weight.register_hook(lambda gradient, mask=mask: gradient * mask))

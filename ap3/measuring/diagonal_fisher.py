@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
+from ap3.latent.vectors import to_numpy
 from ap3.measuring.network_outputs import differentiable
 
 _NUMBERS = 1 << 25  # gradients of single images, at once
@@ -79,8 +80,4 @@ def kl(information: Tensor, change: Tensor) -> float:
     information, change
         F and Δ of the same shape.
     """
-    return float(0.5 * np.sum(_array(information) * np.square(_array(change))))
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return np.asarray(tensor.detach().double().cpu())
+    return float(0.5 * np.sum(to_numpy(information) * np.square(to_numpy(change.double()))))

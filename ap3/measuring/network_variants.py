@@ -30,7 +30,7 @@ from ap3.models.checkpoint import Checkpoint
 from ap3.models.preprocessing import View
 from ap3.pruning.allocated import Compressor
 from ap3.pruning.allocation import Allocated
-from ap3.pruning.network_layers import full_name, layer_weights
+from ap3.pruning.network_layers import full_names, layer_weights
 from ap3.pruning.pruned import Origin
 from ap3.training import batch_norm
 from ap3.training.evaluation import EVALUATION_BATCH, PerExample
@@ -97,6 +97,23 @@ class Measured:
         self.layers += other.layers
         self.outcomes |= other.outcomes
 
+    def state(self) -> dict[str, Any]:
+        """Return all of it as numbers, texts and tensors in lists and mappings."""
+        outcomes = {
+            name: {part: torch.from_numpy(array) for part, array in vars(one).items()}
+            for name, one in self.outcomes.items()
+        }
+        return {"rows": self.rows, "layers": self.layers, "outcomes": outcomes}
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> "Measured":
+        """Take back what `state` returned."""
+        outcomes = {
+            name: Outcomes(**{part: tensor.numpy() for part, tensor in parts.items()})
+            for name, parts in state["outcomes"].items()
+        }
+        return cls(state["rows"], state["layers"], outcomes)
+
 
 class _Kept:
     """Measured variants by what they are, for a file that a later run goes on from."""
@@ -106,31 +123,11 @@ class _Kept:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was measured so far."""
-        return {
-            name: {
-                "rows": found.rows,
-                "layers": found.layers,
-                "outcomes": {
-                    key: {part: torch.from_numpy(array) for part, array in vars(one).items()}
-                    for key, one in found.outcomes.items()
-                },
-            }
-            for name, found in self.variants.items()
-        }
+        return {name: found.state() for name, found in self.variants.items()}
 
     def load_state_dict(self, state: dict[str, Any], /) -> None:
         """Put back what was measured."""
-        self.variants = {
-            name: Measured(
-                found["rows"],
-                found["layers"],
-                {
-                    key: Outcomes(**{part: tensor.numpy() for part, tensor in parts.items()})
-                    for key, parts in found["outcomes"].items()
-                },
-            )
-            for name, found in state.items()
-        }
+        self.variants = {name: Measured.of(found) for name, found in state.items()}
 
 
 class Evaluator:
@@ -200,7 +197,7 @@ class Evaluator:
         has_norms = bool(batch_norm.norms(self.model))
         both = ("kept", "estimated") if statistics == "both" else (statistics,)
         self.statistics = both if has_norms else ("none",)
-        self._full = {name: full_name(self.model, name) for name in self.baseline}
+        self._full = full_names(self.model)
 
     def measure(
         self,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from ap3.errors import InvalidValueError
-from ap3.pruning.network_layers import choose, layer_weights
+from ap3.pruning.network_layers import choose, full_names, layer_weights
 
 
 def parameters(network: nn.Module, layers: str | Sequence[str] = "all") -> dict[str, str]:
@@ -39,8 +39,8 @@ def parameters(network: nn.Module, layers: str | Sequence[str] = "all") -> dict[
             f"{type(network).__name__} has no layer: no parameter called weight of two dimensions or "
             "more; give a network whose parameters are registered."
         )
-    full = {id(weight): name for name, weight in network.named_parameters()}
-    return {layer: full[id(weight)] for layer, weight in chosen.items()}
+    full = full_names(network)
+    return {layer: full[layer] for layer in chosen}
 
 
 def sizes(network: nn.Module, names: Mapping[str, str]) -> dict[str, int]:

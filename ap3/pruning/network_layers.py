@@ -15,6 +15,21 @@ from ap3.errors import InvalidValueError
 _SUFFIX = ".weight"
 
 
+def full_names(model: nn.Module) -> dict[str, str]:
+    """Return the name of every layer's weight among the parameters, by the layer's name.
+
+    Examples
+    --------
+    >>> full_names(nn.MultiheadAttention(4, 2))
+    {'in_proj_weight': 'in_proj_weight', 'out_proj': 'out_proj.weight'}
+    """
+    return {
+        name.removesuffix(_SUFFIX): name
+        for name, parameter in model.named_parameters()  # a tied one only by its first name
+        if parameter.ndim >= 2 and "weight" in name.rpartition(".")[2]
+    }
+
+
 def layer_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return every layer's weight, by the layer's name, in the network's order.
 
@@ -24,24 +39,7 @@ def layer_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     ...                                  nn.Linear(4, 2))))
     ['0', '3']
     """
-    return {
-        name.removesuffix(_SUFFIX): parameter
-        for name, parameter in model.named_parameters()  # a tied one only by its first name
-        if parameter.ndim >= 2 and "weight" in name.rpartition(".")[2]
-    }
-
-
-def full_name(model: nn.Module, layer: str) -> str:
-    """Return the name of a layer's weight among the parameters of `model`.
-
-    Examples
-    --------
-    >>> model = nn.MultiheadAttention(4, 2)
-    >>> [full_name(model, layer) for layer in layer_weights(model)]
-    ['in_proj_weight', 'out_proj.weight']
-    """
-    whole = f"{layer}{_SUFFIX}"
-    return whole if whole in dict(model.named_parameters(remove_duplicate=False)) else layer
+    return {layer: model.get_parameter(name) for layer, name in full_names(model).items()}
 
 
 def tied_names(model: nn.Module) -> dict[str, str]:
