@@ -11,13 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call
 
 from ap3.latent.vectors import to_numpy
-from ap3.measuring.network_outputs import differentiable
-
-_NUMBERS = 1 << 25  # gradients of single images, at once
-_IMAGES = 16  # at once, whose activations are held besides
 
 
 def diagonal_fisher(
@@ -25,8 +21,8 @@ def diagonal_fisher(
 ) -> dict[str, Tensor]:
     """Return the diagonal of the Fisher information at a network's weights, a mean over images.
 
-    One backward pass over the images for each class; gradients of some images at once, 128 MB of
-    them or one image's.
+    A backward pass for each image and class, by itself: any network that can be trained will do, and
+    one image's graph is in memory at a time.
 
     Parameters
     ----------
@@ -50,25 +46,19 @@ def diagonal_fisher(
     >>> found["weight"].round(decimals=6).tolist()
     [[1.0], [1.0]]
     """
-
-    def projected(given: Mapping[str, Tensor], image: Tensor, direction: Tensor) -> Tensor:
-        logits = functional_call(model, dict(given), (image[None],))[0]
-        total: Tensor = (logits * direction).sum()
-        return total
-
-    gradients = vmap(grad(projected), (None, 0, 0))
-    at_once = max(1, min(_IMAGES, _NUMBERS // sum(one.numel() for one in weights.values())))
+    given = {name: weight.detach().requires_grad_() for name, weight in weights.items()}
     found = {name: torch.zeros_like(one, dtype=torch.float64) for name, one in weights.items()}
-    # Without the graph that parameters beside the weights would ask for; `grad` makes its own.
-    with differentiable(), torch.no_grad():
-        for some in pixels.split(at_once):
-            p = model(some).softmax(-1)
-            for label in range(p.shape[1]):
-                # Σ_c p_c (∂z_c − Σ p ∂z)², without a difference of squares.
-                direction = -p * p[:, [label]].sqrt()
-                direction[:, label] += p[:, label].sqrt()
-                for name, each in gradients(weights, some, direction).items():
-                    found[name] += each.square().sum(0)
+    for image in pixels.split(1):
+        with torch.enable_grad():
+            logits = functional_call(model, given, (image,))[0]
+        p = logits.detach().softmax(-1)
+        # Σ_c p_c (∂z_c − Σ p ∂z)², without a difference of squares.
+        for direction in p.sqrt()[:, None] * (torch.eye(len(p)).to(p) - p):
+            gradients = torch.autograd.grad(
+                logits, [*given.values()], direction, retain_graph=True, materialize_grads=True
+            )
+            for total, gradient in zip(found.values(), gradients, strict=True):
+                total += gradient.square()
     return {name: total / len(pixels) for name, total in found.items()}
 
 

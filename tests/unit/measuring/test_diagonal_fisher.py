@@ -6,9 +6,8 @@ import torch
 from torch import nn
 from torch.func import functional_call, jacrev
 
-from ap3.measuring import diagonal_fisher as module
 from ap3.measuring.diagonal_fisher import diagonal_fisher, kl
-from ap3.measuring.network_outputs import changed, gauss_newton, linear_change
+from ap3.measuring.network_outputs import changed, differentiable, gauss_newton, linear_change
 from ap3.models.registry import build
 from ap3.pruning.network_layers import layer_weights
 
@@ -31,11 +30,10 @@ def network(name):
 
 
 @pytest.mark.parametrize("name", ["small_resnet", "small_vit"])
-def test_of_a_network_it_is_the_jacobians(name, monkeypatch):
+def test_of_a_network_it_is_the_jacobians(name):
     model, weights, x = network(name)
-    monkeypatch.setattr(module, "_NUMBERS", 4 * sum(w.numel() for w in weights.values()))
-    found = diagonal_fisher(model, x, weights)  # four images, then two
-    with module.differentiable():
+    found = diagonal_fisher(model, x, weights)
+    with differentiable():
         p = model(x).softmax(-1).detach()
         jacobians = jacrev(lambda given: functional_call(model, given, (x,)))(weights)
     for full, jacobian in jacobians.items():
@@ -57,3 +55,33 @@ def test_one_weight_alone_is_the_joint_law():
     own = kl(diagonal_fisher(model, x, weights)[full], change)
     assert own == pytest.approx(joint, rel=1e-6)
     assert own > 0
+
+
+class Branching(nn.Module):
+    """Asks for a number of its input, and writes into a tensor of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows, self.last = nn.GRU(48, 8, batch_first=True), nn.Linear(8, 4)
+
+    def forward(self, images):
+        seen = images.permute(0, 2, 1, 3).flatten(2)
+        if seen.abs().max() > 1e9:
+            seen = seen / 2
+        own = torch.zeros(len(seen), 8)
+        own[:] = self.rows(seen)[0][:, -1]
+        return self.last(own)
+
+
+def test_any_network_that_can_be_trained_will_do():
+    torch.manual_seed(0)
+    model, x = Branching().eval(), torch.randn(5, 3, 16, 16)
+    weights = {"last.weight": model.last.weight.detach()}
+    features = model.rows(x.permute(0, 2, 1, 3).flatten(2))[0][:, -1].detach().double()
+    p = model(x).softmax(-1).detach().double()
+    expected = torch.einsum("nc,nd->cd", p * (1 - p), features.square()) / 5
+    found = diagonal_fisher(model, x, weights)["last.weight"]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-9)
+    assert model.last.weight.grad is None
+    every = {name: w.detach() for name, w in model.named_parameters() if w.ndim > 1}
+    assert all((one > 0).any() for one in diagonal_fisher(model, x, every).values())
