@@ -9,14 +9,12 @@ its variance under p is the KL of two Gaussians with the Gauss–Newton matrix a
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ap3.latent.vectors import Vector
 from ap3.measuring.curvature_laws import fisher_before, fisher_both_ends
@@ -24,6 +22,7 @@ from ap3.measuring.logit_change import LogitChange
 from ap3.measuring.output_distances import flipped, squared_change
 from ap3.measuring.predictive_law import forward_kl, jensen_shannon, reverse_kl
 from ap3.measuring.slopes import slope_before, trapezoid
+from ap3.networks.logits import evaluating
 
 _PIXELS = 1 << 20  # of all channels, at once in a forward-mode pass
 
@@ -99,7 +98,9 @@ def linear_change(
     at_once = max(1, _PIXELS // pixels[0].numel())
     point, tangent = dict(weights), dict(changes)
     parts = []
-    with differentiable(), torch.no_grad():
+    with evaluating(model), warnings.catch_warnings():
+        # torch compiles its own derivatives the first time, in a way that it deprecates.
+        warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
         for some in pixels.split(at_once):
 
             def logits(given: dict[str, Tensor], some: Tensor = some) -> Tensor:
@@ -107,17 +108,3 @@ def linear_change(
 
             parts.append(jvp(logits, (point,), (tangent,))[1])
     return np.asarray(torch.cat(parts).double().cpu())
-
-
-@contextmanager
-def differentiable() -> Iterator[None]:
-    """Lay aside the fused attention, of which torch has no forward-mode derivative."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
-            # torch compiles its own derivatives the first time, in a way that it deprecates.
-            warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
