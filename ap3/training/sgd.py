@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,8 +17,9 @@ from ap3.machine.device import at_least_float32, take
 from ap3.machine.memory import Pieces
 from ap3.machine.progress import counted
 from ap3.models.preprocessing import View
+from ap3.training.point_maps import PointMaps
 from ap3.training.resume import Draws, Resume
-from ap3.training.running import running
+from ap3.training.running import is_translated, running
 
 _PIXELS_AT_ONCE = 1 << 18  # three megabytes of three channels
 
@@ -150,7 +151,8 @@ def train(
         count = math.ceil(len(images) / recipe.batch_size)
         for pixels, answers in counted(batches, f"epoch {epoch}", count):
             step = partial(_step, run, optimizer, pixels, answers)
-            sums += pieces.fit(step, len(answers))
+            with nullcontext() if is_translated(run) else PointMaps():
+                sums += pieces.fit(step, len(answers))
         schedule.step()
         loss, accuracy = (sums / len(images)).tolist()
         _refuse_divergence(parameters, loss, epoch, recipe)
