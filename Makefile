@@ -18,7 +18,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PINS := $(shell cat pyproject.toml envs/constraints.txt | cksum | tr ' ' '-')
 READY := .venv/.made-from-$(PINS)
 READY_NEWEST := .venv-newest/.made-from-$(PINS)
-EXTRAS := .[workflow,progress,slurm,formats,pretrained,lightning,transformers,test,docs]
+EXTRAS := .[workflow,progress,slurm,formats,channels,pretrained,lightning,transformers,test,docs]
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint envs/constraints.txt --editable '$(EXTRAS)'
 
 # Where torch comes from: empty for pip's usual place, or the address of an index, or a folder, with

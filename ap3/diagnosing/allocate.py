@@ -131,7 +131,7 @@ class Allocation(Result):
         """
         lines = ["from torch.nn.utils import prune", ""]
         for layer, count in self._counts(way).items():
-            module, _, parameter = self.scan.names[layer].rpartition(".")
+            module, _, parameter = self.scan.names[layer][0].rpartition(".")
             if count:
                 lines.append(
                     f"prune.l1_unstructured(network.get_submodule({module!r}), {parameter!r}, {count})"
@@ -164,7 +164,7 @@ def allocate(
     Parameters
     ----------
     scan
-        What `ap3.scan` found with mode `lowest`.
+        What `ap3.scan` found with mode `lowest`, of single weights.
     budget
         Share of the scanned layers' weights (or FLOPs) that may stay, above 0 and below 1: of 0.2 a
         fifth stays and 80 % are pruned.
@@ -183,7 +183,7 @@ def allocate(
     Raises
     ------
     UserError
-        If the budget is none, the scan is of another mode, or its batches can be gone through once
+        If the budget is none, the scan is of another mode or unit, or its batches can be gone through once
         only.
 
     Examples
@@ -234,6 +234,11 @@ def _layers(scan: Scan, of: str) -> Layers:
         raise InvalidTypeError(
             f"allocate takes what ap3.scan returned, but was given a {type(scan).__name__}."
         )
+    if scan.unit != "weights":
+        raise InvalidValueError(
+            f"the scan pruned {scan.unit}, but an allocation spreads single weights; scan with "
+            "unit='weights'."
+        )
     if scan.mode != "lowest":
         raise InvalidValueError(
             f"the scan pruned by mode {scan.mode!r}, but an allocation prunes the weights of lowest "
@@ -256,7 +261,7 @@ def _layers(scan: Scan, of: str) -> Layers:
 
 
 def _weights(scan: Scan) -> dict[str, nn.Parameter]:
-    return {layer: scan.network.get_parameter(name) for layer, name in scan.names.items()}
+    return {layer: scan.network.get_parameter(name) for layer, (name,) in scan.names.items()}
 
 
 def _pruned(scan: Scan, counts: Counts) -> dict[str, tuple[Tensor, Tensor]]:
@@ -265,7 +270,7 @@ def _pruned(scan: Scan, counts: Counts) -> dict[str, tuple[Tensor, Tensor]]:
     for layer, weight in _weights(scan).items():
         ratio = counts[layer] / weight.numel()
         mask = pruning_mask(weight.detach().cpu(), "lowest", ratio).bool().to(weight.device)
-        found[scan.names[layer]] = (
+        found[scan.names[layer][0]] = (
             weight,
             torch.where(mask, weight.detach(), 0.0).to(weight.dtype),
         )

@@ -7,7 +7,7 @@ import pandas as pd
 _NAMED = 8  # curves with a colour and a name; the others are grey
 
 
-def draw(table: pd.DataFrame, quantity: str = "kl_predictions") -> Any:
+def draw(table: pd.DataFrame, quantity: str = "kl_predictions", unit: str = "weights") -> Any:
     """Draw a curve for each layer; those of the largest damage have a name.
 
     Parameters
@@ -16,6 +16,8 @@ def draw(table: pd.DataFrame, quantity: str = "kl_predictions") -> Any:
         Of a scan.
     quantity
         The column that is drawn.
+    unit
+        What was pruned, weights or channels.
     """
     from matplotlib.figure import Figure
 
@@ -34,7 +36,7 @@ def draw(table: pd.DataFrame, quantity: str = "kl_predictions") -> Any:
             marker="o" if named else None,
             markersize=3,
         )
-    axes.set_xlabel("share of the layer's weights that is pruned")
+    axes.set_xlabel(f"share of the layer's {unit} that is pruned")
     axes.set_ylabel(
         {"kl_predictions": "KL of the predictions / nats", "pd_loss": "PD of the loss / nats"}.get(
             quantity, quantity

@@ -1,27 +1,21 @@
 """How sensitive every layer of a network is: each pruned alone at several ratios. `ap3.scan`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from math import prod
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from ap3.config.seeds import derive
 from ap3.diagnosing.damage import Mean, Tally, of_examples
-from ap3.diagnosing.layer_laws import LayerLaws
 from ap3.diagnosing.result import Result
+from ap3.diagnosing.scan_points import ChannelPoints, Points, WeightPoints
 from ap3.errors import InvalidValueError
-from ap3.latent.vectors import to_numpy
 from ap3.machine.progress import counted
 from ap3.networks.batches import checked
-from ap3.networks.layers import parameters
 from ap3.networks.logits import device_of, evaluating
 from ap3.networks.replay import Replay
-from ap3.pruning.masks import pruning_mask
 
 RATIOS = (0.3, 0.5, 0.7, 0.9, 0.98)
 """At which layers are pruned by default; close to 1 where the curves are steep."""
@@ -33,10 +27,11 @@ class Scan(Result):
     Parameters
     ----------
     table
-        `layer`, `weights`, `ratio`, `pruned` (how many weights), `uses` (how often a weight is
-        multiplied for one example: multiplications are weights × uses), AP2, AP3 in nats, and of
-        this pruning `pd_loss` (nats), `pd_accuracy`, `kl_predictions`, `slope`, `flips`, each with its
-        standard error under `…_se`. `calibration` is a_l, KL of predictions ÷ AP3 Gaussian.
+        `layer` (of coupled layers the first), `weights`, `ratio`, `pruned` (how many weights), `uses`
+        (how often a weight is multiplied for one example: multiplications are weights × uses), AP2,
+        AP3 in nats, and of this pruning `pd_loss` (nats), `pd_accuracy`, `kl_predictions`, `slope`,
+        `flips`, each with its standard error under `…_se`. `calibration` is a_l, KL of predictions ÷
+        AP3 Gaussian.
     verdict, remarks
         Sentences, as of an `Explanation`.
     network, batches
@@ -44,7 +39,9 @@ class Scan(Result):
     mode
         How weights were chosen.
     names
-        Full name of every layer's weight, by layer.
+        Full names of the parameters that are pruned, by layer.
+    unit
+        What was pruned, weights or channels.
     """
 
     shown = (
@@ -65,10 +62,12 @@ class Scan(Result):
         network: nn.Module,
         batches: Iterable[Any],
         mode: str,
-        names: Mapping[str, str],
+        names: Mapping[str, tuple[str, ...]],
+        unit: str = "weights",
     ) -> None:
         super().__init__(table, verdict, remarks)
         self.network, self.batches, self.mode, self.names = network, batches, mode, names
+        self.unit = unit
 
     def figure(self, quantity: str = "kl_predictions") -> Any:
         """Draw the curves of all layers, the most sensitive ones named, as a matplotlib figure.
@@ -80,7 +79,7 @@ class Scan(Result):
         """
         from ap3.diagnosing.curves import draw
 
-        return draw(self.table, quantity)
+        return draw(self.table, quantity, self.unit)
 
 
 def scan(
@@ -89,13 +88,14 @@ def scan(
     ratios: Sequence[float] = RATIOS,
     layers: str | Sequence[str] = "all",
     mode: str = "lowest",
+    unit: str = "weights",
 ) -> Scan:
     """Prune every layer alone at every ratio, and measure the damage over data.
 
     One pass over the batches; each pruning is run from its layer on, which gives what running the
-    pruned network gives. Single weights are pruned, so that no layer's shape depends on another's.
-    Masks are held, a bit for each weight and ratio, and one batch's activations. The network is
-    left as it was; evaluation mode, BatchNorm's running statistics as they are.
+    pruned network gives. Masks are held, a bit for each weight and ratio, and one batch's
+    activations. The network is left as it was; evaluation mode, BatchNorm's running statistics as
+    they are.
 
     Parameters
     ----------
@@ -108,7 +108,11 @@ def scan(
     layers
         `all`, or names and patterns of the shell; a tied weight is one layer.
     mode
-        How weights are chosen, as in `ap3.pruning_mask`.
+        How weights are chosen, as in `ap3.pruning_mask`; of channels, their norms are the weights.
+    unit
+        `weights`, of each layer; or `channels`, for which layers that have to lose them together are
+        one. Zeros stand for removal, and a group of layers for which they do not is left out and
+        named. Needs the package torch-pruning.
 
     Returns
     -------
@@ -118,10 +122,12 @@ def scan(
     Raises
     ------
     UserError
-        If a ratio is none, a pattern matches no layer, or the batches do not fit the network.
+        If a ratio is none, a pattern matches no layer, the batches do not fit the network, or
+        torch-pruning is missing or cannot follow it.
 
     Examples
     --------
+    >>> import torch
     >>> torch.manual_seed(0); network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
     <torch...>
     >>> found = scan(network, [(torch.randn(50, 4), torch.randint(3, (50,)))], ratios=[0.5, 1.0])
@@ -129,43 +135,53 @@ def scan(
     [['0', 0.5, 16], ['0', 1.0, 32], ['2', 0.5, 12], ['2', 1.0, 24]]
     """
     shares = _checked_ratios(ratios)
-    names = parameters(network, layers)
-    masks = _Masks(network, names, shares, mode)
+    pairs = checked(batches, device_of(network))
+    if unit == "weights":
+        points: Points = WeightPoints(network, layers, shares, mode)
+    elif unit == "channels":
+        first = next(pairs)
+        pairs = chain([first], pairs)
+        points = ChannelPoints(network, layers, shares, mode, first)
+    else:
+        raise InvalidValueError(f"the unit must be weights or channels, but is {unit!r}.")
     tally, uses = Tally(), dict[str, float]()
     with evaluating(network):
         runs = Replay(network)
 
         def steps() -> Iterator[tuple[Any, Any]]:
-            for batch in checked(batches, device_of(network)):
+            for batch in pairs:
                 yield batch, None
-                for key in masks.points:
+                for key in points.keys:
                     yield batch, key
 
-        total = len(batches) * (1 + len(masks.points)) if isinstance(batches, Sized) else None
+        total = len(batches) * (1 + len(points.keys)) if isinstance(batches, Sized) else None
         for batch, key in counted(steps(), "prunings", total):
             if key is None:
                 before = runs.record(batch)
-                uses = uses or {layer: runs.uses(name) for layer, name in names.items()}
+                uses = uses or {layer: points.uses(runs, layer) for layer in points.names}
             else:
-                layer, _ = key
-                after = runs.call({names[layer]: masks.pruned(key)})
+                after = runs.call(points.changed(key))
                 tally.add(key, of_examples(before, after, batch.labels))
-    rows = [
-        {
-            "layer": layer,
-            "weights": masks.sizes[layer],
-            "ratio": ratio,
-            "pruned": masks.counts[layer, ratio],
-            "uses": uses[layer],
-            **masks.laws[layer, ratio],
-            **tally.columns((layer, ratio)),
-        }
-        for layer, ratio in masks.points
-    ]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(
+        [
+            {
+                "layer": layer,
+                "weights": points.sizes[layer],
+                "ratio": ratio,
+                "pruned": points.counts[layer, ratio],
+                "uses": uses[layer],
+                **points.laws[layer, ratio],
+                **tally.columns((layer, ratio)),
+            }
+            for layer, ratio in points.keys
+        ]
+    )
     table["calibration"] = calibrations(table)
-    count = tally.mean(masks.points[0], "pd_loss").count
-    return Scan(table, _verdict(table, count), _remarks(network), network, batches, mode, names)
+    count = tally.mean(points.keys[0], "pd_loss").count
+    remarks = [*_remarks(network), *points.remarks]
+    return Scan(
+        table, _verdict(table, count, unit), remarks, network, batches, mode, points.names, unit
+    )
 
 
 def calibrations(table: pd.DataFrame) -> pd.Series:
@@ -178,36 +194,6 @@ def calibrations(table: pd.DataFrame) -> pd.Series:
     """
     own = table["ap3_gaussian"].where(table["ap3_gaussian"] > 0)
     return table["kl_predictions"] / own
-
-
-class _Masks:
-    """Which weights every point of a scan prunes, a bit each, with the laws' values."""
-
-    def __init__(
-        self, network: nn.Module, names: Mapping[str, str], ratios: Sequence[float], mode: str
-    ) -> None:
-        self.weights = {layer: network.get_parameter(n).detach() for layer, n in names.items()}
-        self.sizes = {layer: weight.numel() for layer, weight in self.weights.items()}
-        self.points = [(layer, ratio) for layer in names for ratio in ratios]
-        self.counts: dict[tuple[str, float], int] = {}
-        self.laws: dict[tuple[str, float], dict[str, float]] = {}
-        self._bits: dict[tuple[str, float], NDArray[np.uint8]] = {}
-        for layer, weight in self.weights.items():
-            laws = LayerLaws(weight)
-            for ratio in ratios:
-                seed = derive(0, layer, mode, ratio)
-                mask = pruning_mask(weight.cpu(), mode, ratio, seed)
-                kept = np.asarray(to_numpy(mask) != 0)
-                self._bits[layer, ratio] = np.packbits(kept)
-                self.counts[layer, ratio] = kept.size - int(np.count_nonzero(kept))
-                self.laws[layer, ratio] = laws.of(weight.cpu() * mask)
-
-    def pruned(self, key: tuple[str, float]) -> Tensor:
-        """Return the weights of one layer, pruned."""
-        weight = self.weights[key[0]]
-        bits = np.unpackbits(self._bits[key], count=prod(weight.shape)).view(np.bool_)
-        mask = torch.from_numpy(bits).view(weight.shape).to(weight.device)
-        return torch.where(mask, weight, torch.zeros((), dtype=weight.dtype, device=weight.device))
 
 
 def _checked_ratios(ratios: Sequence[float]) -> list[float]:
@@ -226,7 +212,7 @@ def _remarks(network: nn.Module) -> list[str]:
     return said
 
 
-def _verdict(table: pd.DataFrame, count: int) -> str:
+def _verdict(table: pd.DataFrame, count: int, unit: str) -> str:
     """Say which layer is most and which least sensitive, at the ratio where they differ most."""
     spread = table.groupby("ratio")["kl_predictions"].agg(lambda some: some.max() - some.min())
     ratio = float(spread.index[int(np.argmax(spread.to_numpy()))])
@@ -234,12 +220,14 @@ def _verdict(table: pd.DataFrame, count: int) -> str:
     if len(mine) == 1:
         row = mine.iloc[0]
         mean = Mean(row["kl_predictions"], row["kl_predictions_se"], count)
-        return f"pruning {ratio:.0%} of {row['layer']} moves the predictions by {mean} nats."
+        of = "the channels of " if unit == "channels" else ""
+        return f"pruning {ratio:.0%} of {of}{row['layer']} moves the predictions by {mean} nats."
     parts = []
     for row in (mine.iloc[-1], mine.iloc[0]):
         mean = Mean(row["kl_predictions"], row["kl_predictions_se"], count)
         parts.append(f"{row['layer']} ({mean} nats)")
+    by = "of its channels" if unit == "channels" else "alone"
     return (
-        f"pruned by {ratio:.0%} alone, the most sensitive layer is {parts[0]} and the least {parts[1]}, "
+        f"pruned by {ratio:.0%} {by}, the most sensitive layer is {parts[0]} and the least {parts[1]}, "
         f"by the KL of the predictions over {count:,} examples."
     )

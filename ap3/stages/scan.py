@@ -20,6 +20,9 @@ def scan(
         list[str] | None,
         typer.Option(help="Layer, such as fc or 'layer4.*'; can be given repeatedly."),
     ] = None,
+    unit: Annotated[
+        str, typer.Option(help="What is pruned: weights, or channels with torch-pruning.")
+    ] = "weights",
     raw: own_network.Raw = None,
     split: own_network.Split = "test",
     examples: own_network.Examples = None,
@@ -38,7 +41,8 @@ def scan(
 ) -> None:
     """Prune every layer of a network alone, at several ratios, and measure the damage.
 
-    Weights of lowest magnitude go first. ± are 95 % intervals over the examples.
+    Weights of lowest magnitude go first, or channels of smallest norm; layers that have to lose
+    their channels together are one. ± are 95 % intervals over the examples.
 
     Example: ap3 scan resnet18 baseline.pt --data folder:val --csv scan.csv --figure scan.pdf
     """
@@ -47,7 +51,7 @@ def scan(
 
     given = raw, split, examples, classes, image_size, mean, std, batch_size, threads, device
     with own_network.opened(network, checkpoint, data, *given) as (model, batches):
-        found = scan_network(model, batches, ratio or RATIOS, layer or "all")
+        found = scan_network(model, batches, ratio or RATIOS, layer or "all", unit=unit)
     if figure:
         found.figure().savefig(figure)
     own_network.show(found, csv, html)

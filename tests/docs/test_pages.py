@@ -67,13 +67,14 @@ def test_the_readmes_five_lines(pruned):
 def test_with_data(tmp_path):
     page = "docs/with-data.md"
     assert save(page, tmp_path) == ["my_network.py", "train_and_prune.py", "with_data.py"]
-    train, explain, scan, allocate, python = commands(page)
+    train, explain, scan, channels, allocate, python = commands(page)
     type_in(train, tmp_path)
     assert re.search(r"^network +0\.8 ", type_in(explain, tmp_path), re.MULTILINE)
     assert "<h1>What pruning did</h1>" in (tmp_path / "explained.html").read_text("utf-8")
     assert "most sensitive layer is" in type_in(scan, tmp_path).replace("\n", " ")
     assert len(pd.read_csv(tmp_path / "scan.csv")) == 20
     assert (tmp_path / "scan.pdf").stat().st_size > 1000
+    assert "of its channels, the most sensitive" in type_in(channels, tmp_path).replace("\n", " ")
     assert "with 20 % of the weights left" in type_in(allocate, tmp_path).replace("\n", " ")
     ratios = json.loads((tmp_path / "ratios.json").read_text("utf-8"))
     sizes = {"0": 144, "2": 4608, "5": 32768, "7": 640}

@@ -1,0 +1,314 @@
+"""Which layers share their channels, and so can lose them only together.
+
+A channel that one layer puts out is read by the next, and where outputs are added, all of the added
+layers must lose it. torch-pruning follows this through a network (Fang et al., DepGraph, CVPR 2023);
+its groups are kept only if channels, really removed, leave the logits that zeros leave.
+"""
+
+import copy
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ap3.errors import InvalidValueError, MissingPackageError
+from ap3.networks.batches import Batch
+from ap3.networks.logits import call, evaluating
+
+_WIDE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+_WIDE_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_TOLERANCE = 1e-4
+"""Of the largest logit: what rounding may make of another order of sums, in float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Where one parameter holds the channels of a group.
+
+    Attributes
+    ----------
+    name
+        Full name of the parameter.
+    dimension
+        Along which it holds them.
+    places : array of shape (P,)
+        Indices along that dimension.
+    channels : array of shape (P,)
+        The channel of the group at each of them; after a flattening, one channel has many places.
+    """
+
+    name: str
+    dimension: int
+    places: NDArray[np.int64]
+    channels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelGroup:
+    """Channels that can only be removed together.
+
+    Attributes
+    ----------
+    makers
+        Names of the layers that put the channels out, in the network's order.
+    root
+        The one by whose outputs channels are numbered.
+    count
+        How many channels.
+    parts
+        Where parameters hold them.
+    """
+
+    makers: tuple[str, ...]
+    root: str
+    count: int
+    parts: tuple[Part, ...]
+
+    @property
+    def name(self) -> str:
+        """The first layer that puts the channels out, and how many more do."""
+        more = len(self.makers) - 1
+        return self.makers[0] + (f" + {more} coupled" if more else "")
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Full names of the parameters that hold the channels."""
+        return tuple(dict.fromkeys(part.name for part in self.parts))
+
+    def gone(self, name: str, shape: torch.Size, channels: NDArray[np.int64]) -> Tensor:
+        """Tell which weights of one parameter go with some channels.
+
+        Parameters
+        ----------
+        name
+            Of the parameter.
+        shape
+            Its shape.
+        channels
+            Those that are removed.
+
+        Returns
+        -------
+        Tensor
+            Of `shape`, bool.
+        """
+        found = torch.zeros(shape, dtype=torch.bool)
+        for part in self.parts:
+            if part.name == name:
+                places = part.places[np.isin(part.channels, channels)]
+                found.index_fill_(part.dimension, torch.from_numpy(places), True)
+        return found
+
+    def squares(self, parameters: Mapping[str, Tensor]) -> NDArray[np.float64]:
+        """Sum the squares of all that each channel holds: what AP2 of removing it alone would be.
+
+        Parameters
+        ----------
+        parameters
+            Of the network, by full name.
+        """
+        sums = np.zeros(self.count)
+        for part in self.parts:
+            weight = parameters[part.name].detach().double().cpu()
+            others = [d for d in range(weight.ndim) if d != part.dimension]
+            along = (weight.square().sum(others) if others else weight.square()).numpy()
+            np.add.at(sums, part.channels, along[part.places])
+        return sums
+
+
+def channel_groups(network: nn.Module, batch: Batch) -> tuple[list[ChannelGroup], list[str]]:
+    """Find the groups of coupled channels of a network, but for its outputs.
+
+    The network itself is not touched; copies of it are traced, and pruned to prove each group.
+
+    Parameters
+    ----------
+    network
+        Any that autograd can trace.
+    batch
+        What it is traced with.
+
+    Returns
+    -------
+    groups
+        In the order of the network's modules.
+    left_out
+        Names of those whose removal is more than zeros, as where a LayerNorm averages over channels.
+
+    Raises
+    ------
+    UserError
+        If torch-pruning is not installed, or cannot follow the network.
+
+    Examples
+    --------
+    >>> network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 2))
+    >>> batch = Batch((torch.ones(2, 1, 4, 4),), {}, torch.tensor([0, 1]), 1)
+    >>> [group], left_out = channel_groups(network, batch)
+    >>> group.name, group.count, group.names
+    ('0', 4, ('0.weight', '0.bias', '1.weight', '1.bias', '3.weight'))
+    """
+    found = _Traced(network, batch).groups()
+    with evaluating(network):
+        kept = _proved(network, batch, [group for group in found if group.parts])
+    return kept, [group.name for group in found if group not in kept]
+
+
+class _Traced:
+    """A copy of a network, and the graph that torch-pruning made of it."""
+
+    def __init__(self, network: nn.Module, batch: Batch) -> None:
+        library = _torch_pruning()
+        try:
+            self.network = copy.deepcopy(network).requires_grad_()
+            self.names = {module: name for name, module in self.network.named_modules()}
+            with torch.enable_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.graph = library.DependencyGraph().build_dependency(
+                    self.network, batch.inputs, forward_fn=lambda model, _: call(model, batch)
+                )
+        except Exception as error:  # whatever the library meets in a stranger's network
+            raise InvalidValueError(
+                f"torch-pruning cannot follow the channels of {type(network).__name__} "
+                f"({type(error).__name__}: {error}); scan single weights."
+            ) from error
+
+    def groups(self) -> list[ChannelGroup]:
+        """Return the groups that another layer reads; those without parts are not understood."""
+        found = [group for one in self.graph.get_all_groups() if (group := self._group(one))]
+        places = {name: place for place, name in enumerate(self.names.values())}
+        return sorted(found, key=lambda group: places[group.makers[0]])
+
+    def remove(self, group: ChannelGroup, channels: NDArray[np.int64]) -> None:
+        """Remove channels of a group, so that the copy is smaller."""
+        root = self.network.get_submodule(group.root)
+        prune = self.graph.get_pruner_of_module(root).prune_out_channels
+        self.graph.get_pruning_group(root, prune, channels.tolist()).prune()
+
+    def _group(self, found: Any) -> ChannelGroup | None:
+        makers, parts, is_read, is_understood = list[str](), list[Part](), False, True
+        for item in found:
+            module = item.dep.target.module
+            if module not in self.names:
+                # An operation holds nothing; a parameter outside of all layers may hold anything.
+                is_understood &= not isinstance(module, nn.Parameter)
+                continue
+            puts_out = self.graph.is_out_channel_pruning_fn(item.dep.handler)
+            places, channels = (np.asarray(n, np.int64) for n in (item.idxs, item.root_idxs))
+            dimensions = _dimensions(module, puts_out)
+            is_understood &= dimensions is not None
+            is_wide = isinstance(module, _WIDE + _WIDE_TRANSPOSED)
+            is_read |= is_wide and not puts_out
+            if is_wide and puts_out:
+                makers.append(self.names[module])
+            for parameter, dimension in (dimensions or {}).items():
+                name = ".".join(filter(None, [self.names[module], parameter]))
+                parts.append(Part(name, dimension, places, channels))
+        if not is_read or not makers:
+            return None
+        order = tuple(name for name in self.names.values() if name in makers)
+        root = self.names[found[0].dep.target.module]
+        return ChannelGroup(order, root, len(found[0].idxs), tuple(parts if is_understood else ()))
+
+
+def _dimensions(module: nn.Module, puts_out: bool) -> dict[str, int] | None:
+    """Say along which dimension each parameter of a layer holds channels; None if this is not known."""
+    if isinstance(module, _WIDE + _WIDE_TRANSPOSED):
+        groups = getattr(module, "groups", 1)
+        is_depthwise = groups == getattr(module, "out_channels", 0) == module.in_channels
+        if groups > 1 and not is_depthwise:
+            return None
+        dimension = int(not puts_out) if not isinstance(module, _WIDE_TRANSPOSED) else int(puts_out)
+        held = {"weight": 0 if is_depthwise else dimension}
+        return held | (
+            {"bias": 0} if (puts_out or is_depthwise) and module.bias is not None else {}
+        )
+    own = dict(module.named_parameters(recurse=False))
+    if isinstance(module, nn.PReLU):
+        return {}
+    if all(parameter.ndim == 1 for parameter in own.values()) and not list(module.children()):
+        return dict.fromkeys(own, 0)
+    return None
+
+
+def _proved(network: nn.Module, batch: Batch, groups: list[ChannelGroup]) -> list[ChannelGroup]:
+    """Return the groups whose channels may be removed: all at once, or half by half where not all."""
+    if not groups or _is_removal_by_zeros(network, batch, groups):
+        return groups
+    if len(groups) == 1:
+        return []
+    half = len(groups) // 2
+    return _proved(network, batch, groups[:half]) + _proved(network, batch, groups[half:])
+
+
+def _is_removal_by_zeros(network: nn.Module, batch: Batch, groups: list[ChannelGroup]) -> bool:
+    """Tell whether every second channel, really removed, leaves the logits that zeros leave."""
+    copied, changed = _Traced(network, batch), dict[str, Tensor]()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for group in groups:
+                channels = np.arange(1, group.count, 2)
+                changed |= zeroed(network, group, channels, changed)
+                copied.remove(group, channels)
+        with evaluating(copied.network):
+            removed = call(copied.network, batch)
+    except Exception:  # the library's removal left a network that does not run
+        return False
+    zeros = call(network, batch, changed)
+    if removed.shape != zeros.shape:
+        return False
+    return float((removed - zeros).abs().max()) <= _TOLERANCE * float(zeros.abs().max())
+
+
+def zeroed(
+    network: nn.Module,
+    group: ChannelGroup,
+    channels: NDArray[np.int64],
+    changed: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Return the parameters of a group with some channels set to zero, by full name.
+
+    Parameters
+    ----------
+    network
+        That the group is of; not changed.
+    group
+        Of `channel_groups`.
+    channels
+        Those that go.
+    changed
+        Parameters that stand for the network's, by full name.
+
+    Examples
+    --------
+    >>> network = nn.Sequential(nn.Linear(1, 3), nn.ReLU(), nn.Linear(3, 2))
+    >>> batch = Batch((torch.ones(2, 1),), {}, torch.tensor([0, 1]), 1)
+    >>> [group], _ = channel_groups(network, batch)
+    >>> zeroed(network, group, np.array([1]))["2.weight"][:, 1]
+    tensor([0., 0.])
+    """
+    found = {}
+    for name in group.names:
+        weight = (changed or {}).get(name, network.get_parameter(name).detach())
+        gone = group.gone(name, weight.shape, channels).to(weight.device)
+        found[name] = weight.masked_fill(gone, 0)
+    return found
+
+
+def _torch_pruning() -> ModuleType:
+    try:
+        import torch_pruning
+    except ImportError as error:
+        raise MissingPackageError(
+            "channels are scanned by way of torch-pruning, which is not installed; run "
+            "pip install torch-pruning, or scan single weights."
+        ) from error
+    return torch_pruning
