@@ -7,7 +7,8 @@ its groups are kept only if channels, really removed, leave the logits that zero
 
 import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -155,7 +156,7 @@ def channel_groups(network: nn.Module, batch: Batch) -> tuple[list[ChannelGroup]
     >>> group.name, group.count, group.names
     ('0', 4, ('0.weight', '0.bias', '1.weight', '1.bias', '3.weight'))
     """
-    found = _Traced(network, batch).groups()
+    found = _Traced(network, batch).groups
     with evaluating(network):
         kept = _proved(network, batch, [group for group in found if group.parts])
     return kept, [group.name for group in found if group not in kept]
@@ -169,18 +170,18 @@ class _Traced:
         try:
             self.network = copy.deepcopy(network).requires_grad_()
             self.names = {module: name for name, module in self.network.named_modules()}
-            with torch.enable_grad(), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with torch.enable_grad(), _quiet():
                 self.graph = library.DependencyGraph().build_dependency(
                     self.network, batch.inputs, forward_fn=lambda model, _: call(model, batch)
                 )
+                self.groups = self._groups()
         except Exception as error:  # whatever the library meets in a stranger's network
             raise InvalidValueError(
                 f"torch-pruning cannot follow the channels of {type(network).__name__} "
                 f"({type(error).__name__}: {error}); scan single weights."
             ) from error
 
-    def groups(self) -> list[ChannelGroup]:
+    def _groups(self) -> list[ChannelGroup]:
         """Return the groups that another layer reads; those without parts are not understood."""
         found = [group for one in self.graph.get_all_groups() if (group := self._group(one))]
         places = {name: place for place, name in enumerate(self.names.values())}
@@ -252,8 +253,7 @@ def _is_removal_by_zeros(network: nn.Module, batch: Batch, groups: list[ChannelG
     """Tell whether every second channel, really removed, leaves the logits that zeros leave."""
     copied, changed = _Traced(network, batch), dict[str, Tensor]()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet():
             for group in groups:
                 channels = np.arange(1, group.count, 2)
                 changed |= zeroed(network, group, channels, changed)
@@ -301,6 +301,14 @@ def zeroed(
         gone = group.gone(name, weight.shape, channels).to(weight.device)
         found[name] = weight.masked_fill(gone, 0)
     return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's warnings back: what it is unsure of has to be proved anyway."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _torch_pruning() -> ModuleType:

@@ -228,8 +228,12 @@ def _chosen(groups: list[ChannelGroup], layers: str | Sequence[str]) -> list[Cha
         for group in groups
         if any(fnmatchcase(maker, pattern) for maker in group.makers for pattern in patterns)
     ]
+    if not groups:
+        raise InvalidValueError(
+            "no channels of this network are known to be removable; scan single weights."
+        )
     if not found:
-        makers = ", ".join(group.name for group in groups) or "none"
+        makers = ", ".join(group.name for group in groups)
         raise InvalidValueError(
             f"no layer whose channels can be removed matches {' '.join(patterns)}; these can: {makers}."
         )

@@ -33,8 +33,8 @@ def device_of(network: nn.Module) -> torch.device:
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Put a network into evaluation mode, without gradients, for the length of a `with` block.
 
-    Every module's own mode is put back. Attention is computed in the way that has a forward-mode
-    derivative, so that all numbers of one analysis come from one way.
+    Every module's own mode is put back. Attention and LSTMs are computed in the way that has a
+    forward-mode derivative, so that all numbers of one analysis come from one way.
 
     Examples
     --------
@@ -47,14 +47,18 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     (True, False, True)
     """
     modes = [(module, module.training) for module in network.modules()]
-    fast = torch.backends.mha.get_fastpath_enabled()
+    onednn: Any = torch.backends.mkldnn
+    fast, uses_onednn = torch.backends.mha.get_fastpath_enabled(), onednn.enabled
     torch.backends.mha.set_fastpath_enabled(False)
+    if any(isinstance(module, nn.LSTM) for module in network.modules()):
+        onednn.enabled = False
     try:
         network.eval()
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+        onednn.enabled = uses_onednn
         for module, mode in modes:
             module.training = mode
 

@@ -111,6 +111,34 @@ def test_the_gauss_newton_form_is_that_of_the_dense_jacobian():
     assert found.network["gauss_newton"] == pytest.approx(form(together), rel=1e-10)
 
 
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.rnn = nn.Embedding(30, 6), nn.LSTM(6, 5, batch_first=True)
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, tokens):
+        return self.head(self.rnn(self.words(tokens))[0].mean(1))
+
+
+def test_a_recurrent_network_is_explained():
+    torch.manual_seed(0)
+    net, data = Recurrent(), [(torch.randint(30, (9, 4)), torch.randint(3, (9,)))]
+    pruned = copy.deepcopy(net)
+    with torch.no_grad():
+        pruned.rnn.weight_hh_l0[::2] = 0
+    found = explain(net, pruned, data)
+    rows = found.table.set_index("layer")
+    change = pruned.rnn.weight_hh_l0 - net.rnn.weight_hh_l0
+    tiny = copy.deepcopy(net).double()
+    with torch.no_grad():
+        tiny.rnn.weight_hh_l0 += 1e-3 * change
+        ends = [F.log_softmax(one(data[0][0]), 1) for one in (copy.deepcopy(net).double(), tiny)]
+    kl = (ends[0].exp() * (ends[0] - ends[1])).sum(1).mean()
+    assert rows.loc["rnn.weight_hh_l0", "gauss_newton"] == pytest.approx(1e6 * float(kl), rel=2e-3)
+    assert torch.backends.mkldnn.enabled
+
+
 def test_the_network_is_left_as_it_was():
     net = network(norm=True).train()
     net[1].eval()
