@@ -2,7 +2,7 @@
 
 The files of the data set are read from `--raw`; weights are random, which costs the same.
 
-    python bench/scan.py --raw /usr/share/datasets/fashion-mnist --threads 2
+    python bench/scan.py --raw /usr/share/datasets/fashion-mnist --threads 2 --channels-last
 """
 
 import argparse
@@ -28,10 +28,15 @@ def main() -> None:
     parser.add_argument("--raw", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument(
+        "--channels-last", action="store_true", help="lay the network out so: faster on most CPUs"
+    )
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     network = untrained("resnet18", 10, _SIZE)
+    if given.channels_last:
+        network.to(memory_format=torch.channels_last)
     pairs = batches(given.raw, given.images)
     bare = min(one_pass(network, pairs) for _ in range(2))
     start, cpu = time.monotonic(), time.process_time()
