@@ -1,8 +1,9 @@
 """How well a measure foretells the size of the damage, on allocations that it was not fitted to.
 
-Measures in nats are taken as they are; and every measure is fitted as well, log |PD| = a + b log m on a
-third of the allocations of each ratio and training. An interval of 90 % is ± the residuals' quantile on
-another third, with the correction for their number (split conformal), and the last third is judged.
+Measures that estimate the PD are taken as they are; and every measure is fitted as well,
+log |PD| = a + b log m on a third of the allocations of each ratio and training. An interval of 90 %
+is ± the residuals' quantile on another third, with the correction for their number (split
+conformal), and the last third is judged.
 
 Only PDs of the test loss that are above twice their standard error are judged: the size of the others
 is not known.
@@ -20,10 +21,6 @@ from ap3.explaining.trial_intervals import t_interval
 from ap3.latent.vectors import Vector
 from ap3.measuring.network_catalogue import present
 
-IN_NATS = (
-    *("ap3_gauss_newton", "ap3_gauss_newton_diagonal", "taylor"),
-    *("ap3_calibrated", "kl_single_layers", "kl_predictions", "fisher_both_ends", "mean_slope"),
-)
 _KEYS = ["dataset", "model", "trial", "mode", "epoch", "batch_norm"]
 _LEVEL = 0.9
 _LEAST = 8
@@ -63,7 +60,7 @@ def _of_training(known: pd.DataFrame) -> Iterator[dict[str, Any]]:
         if not usable.all() or usable.sum() < 3 * _LEAST or np.ptp(values) == 0:
             continue
         logs = np.log10(values)
-        if one.column in IN_NATS:
+        if one.estimates_pd:
             gaps = np.abs(logs - measured)
             yield {
                 "measure": one.column,

@@ -47,6 +47,8 @@ class Measure:
         Whether its mean over the trials stands in the summary.
     headline
         Whether the report shows it at a glance.
+    estimates_pd
+        Whether its value, in nats, is itself an estimate of the PD of the loss.
     """
 
     column: str
@@ -60,6 +62,7 @@ class Measure:
     from_control: bool = False
     averaged: bool = False
     headline: bool = False
+    estimates_pd: bool = False
 
     @property
     def law_name(self) -> str:
@@ -146,16 +149,23 @@ MEASURES: tuple[Measure, ...] = (
         "features",
         scales={"fisher_diagonal_scale": "scale", "fisher_damping": "damping"},
     ),
-    Measure("taylor", "Taylor, 2nd order", "features", of=f"{_ESTIMATES}:taylor", averaged=True),
+    Measure(
+        *("taylor", "Taylor, 2nd order", "features"),
+        of=f"{_ESTIMATES}:taylor",
+        averaged=True,
+        estimates_pd=True,
+    ),
     _of_outputs("kronecker_fisher", "Kronecker Fisher", "kronecker", sees="features"),
     Measure("obd", "OBD", "features", of=f"{_ESTIMATES}:obd", fixed=True),
     Measure("snip", "SNIP", "features", of=f"{_ESTIMATES}:snip", fixed=True),
     Measure("wanda", "Wanda", "features", of=f"{_ESTIMATES}:wanda", fixed=True),
-    _of_outputs("kl_predictions", "KL of predictions", averaged=True, headline=True),
+    _of_outputs(
+        "kl_predictions", "KL of predictions", averaged=True, headline=True, estimates_pd=True
+    ),
     _of_outputs("kl_predictions_reverse", "KL, reversed"),
     _of_outputs("jensen_shannon", "Jensen–Shannon"),
-    _of_outputs("fisher_both_ends", "Fisher at both ends"),
-    _of_outputs("mean_slope", "mean slope", from_control=False),
+    _of_outputs("fisher_both_ends", "Fisher at both ends", estimates_pd=True),
+    _of_outputs("mean_slope", "mean slope", from_control=False, estimates_pd=True),
     _of_outputs("output_change", "change of the logits"),
     _of_outputs("cka_distance", "1 − CKA of the logits"),
     _of_outputs("flips", "changed answers"),

@@ -1,15 +1,18 @@
 """The measures of a whole network: those of the catalogue that it can have, and some of its own."""
 
 from collections.abc import Collection
+from functools import partial
 
 from ap3.measuring import catalogue
 from ap3.measuring.catalogue import Measure
 
+_estimate = partial(Measure, estimates_pd=True)
+
 OF_NETWORKS: tuple[Measure, ...] = (
-    Measure("ap3_gauss_newton", "AP3 Gauss–Newton, all layers jointly", "features"),
-    Measure("ap3_gauss_newton_diagonal", "AP3 Gauss–Newton, diagonal", "features"),
-    Measure("ap3_calibrated", "AP3 calibrated", "outputs"),
-    Measure("kl_single_layers", "sum of single layers' KL", "outputs"),
+    _estimate("ap3_gauss_newton", "AP3 Gauss–Newton, all layers jointly", "features"),
+    _estimate("ap3_gauss_newton_diagonal", "AP3 Gauss–Newton, diagonal", "features"),
+    _estimate("ap3_calibrated", "AP3 calibrated", "outputs"),
+    _estimate("kl_single_layers", "sum of single layers' KL", "outputs"),
 )
 """Measures that only a network of several layers has.
 
