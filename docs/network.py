@@ -2,7 +2,7 @@
 
 For each study it reads results/STUDY/tables, keeps them, compressed, in docs/results/STUDY with the
 figures, and sets the tables between the marks `<!-- STUDY -->` and `<!-- end of STUDY -->` of
-docs/findings-network.md anew.
+docs/findings-network-tables.md anew.
 """
 
 import gzip
@@ -17,7 +17,7 @@ import pandas as pd
 from ap3.measuring.network_catalogue import named
 
 DOCS = Path(__file__).parent
-PAGE = DOCS / "findings-network.md"
+PAGE = DOCS / "findings-network-tables.md"
 TABLES = ("ranking", "ranking_summary", "additivity_summary", "size_summary")
 SHOWN = (
     *("ratio", "ap2", "ap3_gaussian", "ap3_nondiagonal", "ap3_student_t"),
@@ -51,7 +51,7 @@ def replaced(page: str, study: str, text: str) -> str:
     """Set what stands between the marks of a study."""
     start, end = f"<!-- {study} -->", f"<!-- end of {study} -->"
     if start not in page or end not in page:
-        sys.exit(f"docs/findings-network.md lacks the marks {start} and {end}; add them.")
+        sys.exit(f"docs/findings-network-tables.md lacks the marks {start} and {end}; add them.")
     pattern = re.escape(start) + ".*?" + re.escape(end)
     return re.sub(pattern, lambda _: f"{start}\n\n{text}\n\n{end}", page, flags=re.DOTALL)
 
