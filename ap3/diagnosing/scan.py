@@ -197,7 +197,10 @@ def calibrations(table: pd.DataFrame) -> pd.Series:
 
 
 def _checked_ratios(ratios: Sequence[float]) -> list[float]:
-    shares = sorted({float(ratio) for ratio in ratios})
+    try:
+        shares = sorted({float(ratio) for ratio in ratios})
+    except (TypeError, ValueError):
+        shares = []
     if not shares or not all(0 < ratio <= 1 for ratio in shares):
         raise InvalidValueError(
             f"the ratios must be at least one number above 0 and at most 1, but are {list(ratios)}."

@@ -136,6 +136,10 @@ class ChannelPoints(Points):
         mode: str,
         batch: Batch,
     ) -> None:
+        if mode not in ("lowest", "highest", "random"):
+            raise InvalidValueError(
+                f"channels are removed by mode lowest, highest or random, but mode is {mode!r}."
+            )
         groups, left_out = channel_groups(network, batch)
         self._network = network
         self._groups = {group.name: group for group in _chosen(groups, layers)}
@@ -205,10 +209,7 @@ _COUPLED = (
     "whole channels are set to zero in all that holds them, which is what removing them does; "
     "AP2 and AP3 are sums over the layers. {}"
 )
-_LEFT_OUT = (
-    "left out, since removing these channels is not proved to do what zeros do, as under a LayerNorm "
-    "or in grouped convolutions: {}."
-)
+_LEFT_OUT = "left out, since removing these channels is not proved to do what zeros do: {}."
 
 
 def _listed(groups: Iterable[ChannelGroup]) -> str:
@@ -223,21 +224,22 @@ def _chosen(groups: list[ChannelGroup], layers: str | Sequence[str]) -> list[Cha
     patterns = [layers] if isinstance(layers, str) else list(layers)
     if patterns == ["all"]:
         patterns = ["*"]
-    found = [
-        group
-        for group in groups
-        if any(fnmatchcase(maker, pattern) for maker in group.makers for pattern in patterns)
-    ]
     if not groups:
         raise InvalidValueError(
             "no channels of this network are known to be removable; scan single weights."
         )
-    if not found:
-        makers = ", ".join(group.name for group in groups)
-        raise InvalidValueError(
-            f"no layer whose channels can be removed matches {' '.join(patterns)}; these can: {makers}."
-        )
-    return found
+    makers = [maker for group in groups for maker in group.makers]
+    for pattern in patterns or [""]:
+        if not any(fnmatchcase(maker, pattern) for maker in makers):
+            raise InvalidValueError(
+                f"no layer whose channels can be removed matches {pattern!r}; these can: "
+                f"{', '.join(group.name for group in groups)}."
+            )
+    return [
+        group
+        for group in groups
+        if any(fnmatchcase(maker, pattern) for maker in group.makers for pattern in patterns)
+    ]
 
 
 def _count(group: ChannelGroup, named: Mapping[str, Tensor], channels: NDArray[np.int64]) -> int:

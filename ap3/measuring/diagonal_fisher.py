@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from ap3.latent.vectors import to_numpy
+from ap3.networks.functional import functional_call
 
 
 def diagonal_fisher(

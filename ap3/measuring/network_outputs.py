@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jvp
+from torch.func import jvp
 
 from ap3.latent.vectors import Vector
 from ap3.measuring.curvature_laws import fisher_before, fisher_both_ends
@@ -22,6 +22,7 @@ from ap3.measuring.logit_change import LogitChange
 from ap3.measuring.output_distances import flipped, squared_change
 from ap3.measuring.predictive_law import forward_kl, jensen_shannon, reverse_kl
 from ap3.measuring.slopes import slope_before, trapezoid
+from ap3.networks.functional import functional_call
 from ap3.networks.logits import evaluating
 
 _PIXELS = 1 << 20  # of all channels, at once in a forward-mode pass

@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ap3.errors import InvalidTypeError, InvalidValueError, UserError
 from ap3.machine.device import at_least_float32
 from ap3.networks.batches import Batch
+from ap3.networks.functional import functional_call
 
 Tensors = Mapping[str, Tensor]
 
@@ -75,7 +75,7 @@ def call(network: nn.Module, batch: Batch, changed: Tensors | None = None) -> Te
     changed
         Parameters and buffers that other tensors stand for in this call, by their full names.
     """
-    found: Any = functional_call(network, dict(changed or {}), batch.inputs, dict(batch.named))
+    found: Any = functional_call(network, changed or {}, batch.inputs, batch.named)
     found = getattr(found, "logits", found)
     if not isinstance(found, Tensor):
         shown = f"a {type(found).__name__}"

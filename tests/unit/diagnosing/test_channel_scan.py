@@ -159,14 +159,119 @@ def test_where_zeros_are_no_removal_the_group_is_left_out():
     assert found.table["layer"].str.contains("mlp").all()
 
 
+class Wired(nn.Module):
+    """Layers a and b, wired by a function, before one more and a head."""
+
+    def __init__(self, first, second, last, wiring):
+        super().__init__()
+        self.a, self.b, self.c, self.wiring = first, second, last, wiring
+        self.d, self.head = conv(8, 8), nn.Linear(last.out_channels, 5)
+
+    def forward(self, images):
+        return self.head(F.relu(self.c(self.wiring(self, images))).mean((2, 3)))
+
+
+def conv(inputs, outputs):
+    return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+def gate(net, x):
+    y = F.relu(net.a(x))
+    return y * torch.sigmoid(net.b(y))
+
+
+def halves(net, x):
+    return torch.maximum(*net.a(x).chunk(2, 1)) + 0 * net.b(x).mean()
+
+
+def unseen(net, x):
+    return F.relu(net.a(x)) * torch.sigmoid(net.b(x).detach())
+
+
+def flipped(net, x):
+    return net.a(x) + net.b(x).flip(1)
+
+
+def tiny_branch(net, x):
+    y = F.relu(net.a(x))
+    return y + 1e-2 * net.d(F.group_norm(net.b(y), 2))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "wiring", "kept", "left_out"),
+    [
+        (((3, 8), (8, 1), (8, 6)), gate, ["c"], "a"),
+        (((3, 16), (3, 4), (8, 6)), halves, ["c"], "a"),
+        (((3, 8), (3, 8), (8, 6)), unseen, ["c"], "a"),
+        (((3, 7), (3, 7), (7, 6)), flipped, ["c"], "a"),
+        (((3, 8), (8, 8), (8, 6)), tiny_branch, ["a + 1 coupled", "c"], "b"),
+    ],
+)
+def test_couplings_that_are_followed_wrongly_are_left_out(sizes, wiring, kept, left_out):
+    torch.manual_seed(1)
+    groups, others = channel_groups(
+        Wired(*(conv(*size) for size in sizes), wiring), first((4, 3, 8, 8))
+    )
+    assert [group.name for group in groups] == kept
+    assert any(name.startswith(left_out) for name in others)
+
+
+def test_what_runs_in_circles_is_stopped(monkeypatch):
+    monkeypatch.setattr("ap3.diagnosing.channel_groups._PATIENCE", 0.0)
+    with pytest.raises(InvalidValueError, match="TimeoutError: no end after 0 seconds"):
+        channel_groups(residual(), first((4, 3, 8, 8)))
+
+
+def test_tied_layers_are_left_out():
+    torch.manual_seed(0)
+    net = nn.Sequential(conv(3, 6), nn.ReLU(), conv(6, 6), nn.ReLU(), conv(6, 6), nn.Flatten())
+    net.append(nn.Linear(6 * 64, 7)).append(nn.ReLU()).append(nn.Linear(7, 5))
+    net[4].weight = net[2].weight
+    groups, left_out = channel_groups(net, first((4, 3, 8, 8)))
+    assert [group.name for group in groups] == ["6"]
+    assert left_out == ["0", "2", "4"]
+    scan(net, batches((4, 3, 8, 8)), [0.5], unit="channels")
+    assert net[4].weight is net[2].weight
+
+
+def test_a_weight_counts_once_where_a_layer_reads_and_makes_the_same_channels():
+    torch.manual_seed(0)
+
+    class Recurring(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.inner, self.head = nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 5)
+
+        def forward(self, x):
+            stem = torch.relu(self.stem(x))
+            return self.head(torch.relu(stem + self.inner(stem)))
+
+    net = Recurring()
+    [group], _ = channel_groups(net, first((6, 3)))
+    named = dict(net.named_parameters())
+    for channel, square in enumerate(group.squares(named)):
+        gone = (group.gone(n, named[n].shape, np.array([channel])) for n in group.names)
+        ap2 = sum(
+            float(named[n].detach().double()[mask].square().sum())
+            for n, mask in zip(group.names, gone, strict=True)
+        )
+        assert square == pytest.approx(ap2, rel=1e-12)
+
+
 def test_mistakes_are_one_sentence(monkeypatch):
     net, data = residual(), batches((4, 3, 8, 8))
     with pytest.raises(InvalidValueError, match="weights or channels, but is 'rows'"):
         scan(net, data, unit="rows")
     with pytest.raises(
-        InvalidValueError, match=r"matches head; these can: stem \+ 1 coupled, inner"
+        InvalidValueError, match=r"matches 'head'; these can: stem \+ 1 coupled, inner"
     ):
         scan(net, data, layers="head", unit="channels")
+    with pytest.raises(InvalidValueError, match="matches 'nothing'"):
+        scan(net, data, layers=["stem", "nothing"], unit="channels")
+    with pytest.raises(InvalidValueError, match="but mode is 'per_class'"):
+        scan(net, data, mode="per_class", unit="channels")
+    with pytest.raises(InvalidValueError, match="the network refuses batch 1"):
+        scan(net, batches((4, 1, 8, 8)), unit="channels")
     found = scan(net, data, [0.5], unit="channels")
     with pytest.raises(InvalidValueError, match="the scan pruned channels"):
         allocate(found, 0.5)
