@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from ap3.networks.batches import Batch
 from ap3.networks.logits import Tensors, call, first_logits
+
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 @dataclass(eq=False)
@@ -147,7 +150,8 @@ class Replay:
     def uses(self, name: str) -> float:
         """Count how often one weight is multiplied for an example of the recorded batch.
 
-        That is the number of places or tokens that its layer puts out, over all of its calls.
+        That is the number of places or tokens that its layer puts out, or of those that a transposed
+        convolution reads, over all of its calls.
 
         Parameters
         ----------
@@ -166,7 +170,10 @@ class Replay:
                     # Attention holds the weights of its projections beside those of its modules.
                     is_holder = around is chain[0] and name.endswith(".weight")
                     width = len(weight) if is_holder else outputs[0].shape[-1]
-                    total += outputs[0].numel() / len(batch.labels) / width
+                    if isinstance(around, _TRANSPOSED):
+                        total += _read_places(around, outputs[0])
+                    else:
+                        total += outputs[0].numel() / len(batch.labels) / width
         return total or 1.0
 
     def _held(self) -> tuple[Batch, Tensor]:
@@ -238,6 +245,19 @@ class Replay:
             called = [begins[module] for module in chain if module in begins]
             uses.append(called[0] if called else 0)
         return min(uses, default=0)
+
+
+def _read_places(layer: Any, output: Tensor) -> float:
+    """Count the places that a transposed convolution read for an example, from what it put out."""
+    counts = [
+        (size - extra + 2 * padding - dilation * (side - 1) - 1) // stride + 1
+        for size, extra, padding, dilation, side, stride in zip(
+            output.shape[-len(layer.kernel_size) :],
+            *(layer.output_padding, layer.padding, layer.dilation, layer.kernel_size, layer.stride),
+            strict=True,
+        )
+    ]
+    return float(prod(counts))
 
 
 def _owners(network: nn.Module) -> dict[str, list[list[nn.Module]]]:

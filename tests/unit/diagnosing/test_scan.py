@@ -69,6 +69,10 @@ def test_uses_count_the_multiplications_of_a_weight():
     )
     found = scan(net, batches((2, 3, 15, 15)), [0.5])
     assert found.table["uses"].tolist() == [49, 49, 1]
+    up = nn.Sequential(
+        nn.ConvTranspose2d(3, 4, 3, 2, 1, 1), nn.Flatten(), nn.Linear(4 * 16 * 16, 5)
+    )
+    assert scan(up, batches((2, 3, 8, 8)), [0.5]).table["uses"].tolist() == [64, 1]
     vit = scan(build("small_vit", 5, 16), batches((2, 3, 16, 16), count=1), [0.5])
     uses = dict(zip(vit.table["layer"], vit.table["uses"], strict=True))
     assert uses["conv_proj"] == 16
