@@ -115,10 +115,14 @@ def _advice(result: Result) -> str:
             f"on data that the choice did not see:</p><pre>{calls}</pre>"
         )
     if isinstance(result, Scan):
+        next_step = {
+            "weights": "<code>ap3.allocate(scan, budget)</code> turns the curves into a ratio for each "
+            "layer.",
+            "channels": "Coupled layers lose their channels together; the remarks name them.",
+        }
         return (
             "<p>Leave layers whose curve rises early nearly whole, and prune those whose curve stays "
-            "flat. <code>ap3.allocate(scan, budget)</code> turns the curves into a ratio for each "
-            "layer.</p>"
+            f"flat. {next_step[result.unit]}</p>"
         )
     return f"<p>{escape(_advice_on(result))}</p>" if isinstance(result, Explanation) else ""
 

@@ -13,6 +13,7 @@ from torchvision.models import shufflenet_v2_x0_5
 
 from ap3.diagnosing.allocate import allocate
 from ap3.diagnosing.channel_groups import channel_groups
+from ap3.diagnosing.page import page
 from ap3.diagnosing.scan import scan
 from ap3.errors import InvalidValueError, MissingPackageError
 from ap3.models.registry import build
@@ -143,6 +144,7 @@ def test_the_network_is_left_as_it_was():
         assert torch.equal(tensor, before[name])
     assert "of its channels, the most sensitive layer is" in found.verdict
     assert any("Coupled: stem = outer." in remark for remark in found.remarks)
+    assert "Coupled layers lose their channels together" in page(found)
     assert found.figure().axes[0].get_xlabel() == "share of the layer's channels that is pruned"
 
 
