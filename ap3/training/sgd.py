@@ -151,8 +151,7 @@ def train(
         count = math.ceil(len(images) / recipe.batch_size)
         for pixels, answers in counted(batches, f"epoch {epoch}", count):
             step = partial(_step, run, optimizer, pixels, answers)
-            with nullcontext() if is_translated(run) else PointMaps():
-                sums += pieces.fit(step, len(answers))
+            sums += pieces.fit(step, len(answers))
         schedule.step()
         loss, accuracy = (sums / len(images)).tolist()
         _refuse_divergence(parameters, loss, epoch, recipe)
@@ -189,7 +188,8 @@ def _step(
     optimizer.zero_grad(set_to_none=True)
     sums = []
     for some, answers in zip(pixels.tensor_split(pieces), labels.tensor_split(pieces), strict=True):
-        logits = at_least_float32(model(some))
+        with nullcontext() if is_translated(model) else PointMaps():
+            logits = at_least_float32(model(some))
         loss = F.cross_entropy(logits, answers)
         # Gradients follow the types of their outputs.
         with torch.autocast(pixels.device.type, enabled=False):
