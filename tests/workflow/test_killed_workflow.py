@@ -16,6 +16,18 @@ pytestmark = pytest.mark.slow
 
 TARGET = "results/mini/digits/small_vgg/trial1/finetuned.csv"
 
+FOR_EVER = """
+import asyncio
+
+
+def wait(runner):
+    Path("waits").touch()
+    threading.Event().wait()
+
+
+asyncio.Runner.close = wait
+"""
+
 
 def refuse_another(checkout, victim):
     """See that a second workflow on the same results is told of the first, and starts nothing."""
@@ -67,6 +79,19 @@ def test_sigterm_stops_a_workflow_with_its_jobs(tmp_path, victims, way):
     printed = victims[-1].printed.read_text(encoding="utf-8")
     assert "Terminating processes on user request" in printed
     assert "Traceback" not in printed
+
+
+def test_sigterm_ends_a_workflow_that_waits_for_ever(tmp_path, victims):
+    checkout = Checkout.make(tmp_path / "stopped", configured(MINI, {"networks.vgg.epochs": 10**6}))
+    with (checkout.folder / "Snakefile").open("a", encoding="utf-8") as snakefile:
+        # As where the signal comes upon one of its tasks.
+        snakefile.write(FOR_EVER)
+    target = "results/mini/digits/small_vgg/trial1/baseline.safetensors"
+    victims.append(kills.Victim(checkout.command(target)["args"], checkout.folder))
+    victims[-1].reach(2)
+    assert victims[-1].stop(kills.TERMINATE) == 1
+    assert (checkout.folder / "waits").exists()
+    victims[-1].outlive()
 
 
 @pytest.mark.parametrize("job", [1, 2])

@@ -125,10 +125,22 @@ def heed_sigterm():
 
 
 def stop_jobs(told):
-    """Stop every job, also those that are just starting, as long as this process lives."""
-    while True:
+    """Stop every job, also those that are just starting, and end this process if it outlives them.
+
+    Snakemake may wait for ever for a task of its own that the signal came upon.
+    """
+    alone_since = time.monotonic()
+    while time.monotonic() - alone_since < 30:
         stop_new_jobs(told)
+        if any(map(lives, psutil.Process().children())):
+            alone_since = time.monotonic()
         time.sleep(0.1)
+    os._exit(1)
+
+
+def lives(process):
+    with contextlib.suppress(psutil.Error):
+        return process.status() != psutil.STATUS_ZOMBIE
 
 
 def stop_new_jobs(told):
