@@ -25,9 +25,9 @@ from ap3.config.seeds import derive
 from ap3.errors import InvalidValueError, MissingPackageError
 from ap3.networks.batches import Batch
 from ap3.networks.logits import call, evaluating, first_logits
+from ap3.networks.replay import TRANSPOSED
 
-_WIDE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-_WIDE_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_WIDE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, *TRANSPOSED)
 _TOLERANCE = 1e-3
 """Of what the removal does to the logits."""
 _ROUNDING = 64
@@ -186,7 +186,7 @@ class _Traced:
             self.network = copy.deepcopy(network).requires_grad_()
             self.names = {module: name for name, module in self.network.named_modules()}
             self.first = {id(one): name for name, one in self.network.named_parameters()}
-            with torch.enable_grad(), _quiet(library):
+            with torch.enable_grad(), _quiet():
                 self.graph = library.DependencyGraph().build_dependency(
                     self.network, batch.inputs, forward_fn=lambda model, _: call(model, batch)
                 )
@@ -196,7 +196,7 @@ class _Traced:
     def groups(self) -> list[ChannelGroup]:
         """Return the groups that another layer reads; those without parts are not understood."""
         try:
-            with _quiet(_torch_pruning()):
+            with _quiet():
                 every = list(self.graph.get_all_groups())
         except Exception as error:
             raise _lost(self.network, error) from error
@@ -223,7 +223,7 @@ class _Traced:
             places, channels = (np.asarray(n, np.int64) for n in (item.idxs, item.root_idxs))
             dimensions = _dimensions(module, puts_out)
             is_whole &= dimensions is not None
-            is_wide = isinstance(module, _WIDE + _WIDE_TRANSPOSED)
+            is_wide = isinstance(module, _WIDE)
             is_read |= is_wide and not puts_out
             if is_wide and puts_out:
                 makers.append(self.names[module])
@@ -249,12 +249,12 @@ def _lost(network: nn.Module, error: Exception) -> InvalidValueError:
 
 def _dimensions(module: nn.Module, puts_out: bool) -> dict[str, int] | None:
     """Say along which dimension each parameter of a layer holds channels; None if this is not known."""
-    if isinstance(module, _WIDE + _WIDE_TRANSPOSED):
+    if isinstance(module, _WIDE):
         groups = getattr(module, "groups", 1)
         is_depthwise = groups > 1 and groups == module.out_channels == module.in_channels
         if groups > 1 and not is_depthwise:
             return None
-        dimension = int(not puts_out) if not isinstance(module, _WIDE_TRANSPOSED) else int(puts_out)
+        dimension = int(not puts_out) if not isinstance(module, TRANSPOSED) else int(puts_out)
         held = {"weight": 0 if is_depthwise else dimension}
         return held | (
             {"bias": 0} if (puts_out or is_depthwise) and module.bias is not None else {}
@@ -276,7 +276,7 @@ def _is_proved(network: nn.Module, batch: Batch, group: ChannelGroup, before: Te
     copied = _Traced(network, batch)
     left = sum(one.numel() for one in copied.network.parameters()) - gone
     try:
-        with _quiet(_torch_pruning()):
+        with _quiet():
             smaller = copied.removed(group, channels)
         with evaluating(smaller):
             removed = call(smaller, batch)
@@ -321,9 +321,9 @@ def zeroed(
 
 
 @contextmanager
-def _quiet(library: ModuleType) -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """Keep the library's warnings back, since all is proved, and stop it where it does not end."""
-    group, start = library.dependency.Group, time.monotonic()
+    group, start = _torch_pruning().dependency.Group, time.monotonic()
     add = group.add_dep
 
     def add_in_time(*given: Any, **named: Any) -> None:

@@ -25,7 +25,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 from ap3.networks.batches import Batch
 from ap3.networks.logits import Tensors, call, first_logits
 
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+"""Layers whose weights hold input channels first."""
 
 
 @dataclass(eq=False)
@@ -170,7 +171,7 @@ class Replay:
                     # Attention holds the weights of its projections beside those of its modules.
                     is_holder = around is chain[0] and name.endswith(".weight")
                     width = len(weight) if is_holder else outputs[0].shape[-1]
-                    if isinstance(around, _TRANSPOSED):
+                    if isinstance(around, TRANSPOSED):
                         total += _read_places(around, outputs[0])
                     else:
                         total += outputs[0].numel() / len(batch.labels) / width

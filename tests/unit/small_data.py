@@ -1,6 +1,7 @@
 """A small data set of coloured noise that a network can learn, in two splits."""
 
 import numpy as np
+import torch
 
 from ap3.datasets.images import Images
 
@@ -19,3 +20,15 @@ def blobs(
 
     names = tuple(f"class {number}" for number in range(classes))
     return Images("blobs", names, *split(train), *split(test))
+
+
+def batches(shape, classes=5, count=2):
+    """Draw (input, label) batches."""
+    generator = torch.Generator().manual_seed(1)
+    return [
+        (
+            torch.randn(shape, generator=generator),
+            torch.randint(classes, shape[:1], generator=generator),
+        )
+        for _ in range(count)
+    ]

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torch_pruning
+from small_data import batches
 from torch import nn
 from torchvision.models import shufflenet_v2_x0_5
 
@@ -18,17 +19,6 @@ from ap3.diagnosing.scan import scan
 from ap3.errors import InvalidValueError, MissingPackageError
 from ap3.models.registry import build
 from ap3.networks.batches import checked
-
-
-def batches(shape, classes=5, count=2):
-    generator = torch.Generator().manual_seed(1)
-    return [
-        (
-            torch.randn(shape, generator=generator),
-            torch.randint(classes, shape[:1], generator=generator),
-        )
-        for _ in range(count)
-    ]
 
 
 class Residual(nn.Module):

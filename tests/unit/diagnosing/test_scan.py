@@ -4,23 +4,13 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from small_data import batches
 from torch import nn
 from torch.nn.utils import prune
 
 from ap3.diagnosing.scan import scan
 from ap3.errors import InvalidValueError
 from ap3.models.registry import build
-
-
-def batches(shape, classes=5, count=2):
-    generator = torch.Generator().manual_seed(1)
-    return [
-        (
-            torch.randn(shape, generator=generator),
-            torch.randint(classes, shape[:1], generator=generator),
-        )
-        for _ in range(count)
-    ]
 
 
 @pytest.mark.parametrize("name", ["small_resnet", "small_vit"])
