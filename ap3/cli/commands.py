@@ -31,6 +31,7 @@ from ap3.stages.figure import figure
 from ap3.stages.findings import findings
 from ap3.stages.finetune import finetune
 from ap3.stages.measure import measure
+from ap3.stages.plan import plan
 from ap3.stages.prune import prune
 from ap3.stages.ranking import ranking
 from ap3.stages.report import report
@@ -77,7 +78,8 @@ for _command in (explain, scan, allocate):
 for _chapter, _stages in CHAPTERS.items():
     for _stage in _stages:
         app.command(rich_help_panel=_chapter, help=_help(_stage))(recorded(_stage))
-app.command(rich_help_panel=_chapter, help=_help(findings))(timed(findings))
+app.command(rich_help_panel="A study before and after", help=_help(plan))(timed(plan))
+app.command(rich_help_panel="A study before and after", help=_help(findings))(timed(findings))
 
 
 def _print_version(wanted: bool) -> None:

@@ -50,14 +50,19 @@ def warning(rotation: str, n: int) -> str:
     >>> warning("fast", 20480), warning("dense", 5120)
     ('', '')
     """
-    weights, seconds = _KNOWN
-    foreseen = seconds * (n / weights) ** 3
+    foreseen = dense_seconds(n)
     if rotation != "dense" or foreseen < _LONG:
         return ""
     return (
         f"a dense V of {n:,} weights takes about {foreseen / 60:.0f} minutes of one core and "
         f"{24 * n**2 / 1e9:.0f} GB; rotation: fast takes seconds."
     )
+
+
+def dense_seconds(n: int) -> float:
+    """Foresee what a dense V of `n` weights takes of one core, in seconds, from one known case."""
+    weights, seconds = _KNOWN
+    return seconds * (n / weights) ** 3
 
 
 def make_covariance(path: Path, n: int, rotation: str, seed: int) -> None:

@@ -1,6 +1,5 @@
 """What a study left in its folder: settings, tables, figures, and what its jobs took."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +7,13 @@ from pathlib import Path
 import pandas as pd
 
 from ap3.config.user_code import folder_name
-from ap3.errors import InvalidFileError, MissingFileError
+from ap3.errors import MissingFileError
 from ap3.explaining.trial_grids import COMPARED, DIFFERENCES
-from ap3.files import content, csv_tables
+from ap3.files import csv_tables
 from ap3.machine.job_log import Record
 from ap3.study.settings import Study
+from ap3.study.stored import SETTINGS, read_study
 
-SETTINGS = "settings.json"
 _COUNTS = ("weights", "train_examples", "test_examples")
 _MEASURE = ("dataset", "model", "measure")
 _MEAN = ("n", "mean", "sd")
@@ -81,7 +80,7 @@ class Results:
         UserError
             If settings, a table or all figures are missing.
         """
-        study = _study(folder)
+        study = read_study(folder / SETTINGS)
         first = "variants" if study.over_layers else "measures"
         row = _NETWORK_ROW if study.over_layers else csv_tables.ROW
         wanted = _OF_NETWORKS if study.over_layers else _SUMMARIES | _there(folder)
@@ -99,23 +98,6 @@ class Results:
             )
         records = list(_records(folder, study))
         return cls(study, {"measures": measures} | summaries, drawn, records)
-
-
-def _study(folder: Path) -> Study:
-    path = folder / SETTINGS
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        name = content.entry(settings, "name", str)
-        del settings["name"]
-        return Study(name, settings)
-    except FileNotFoundError as error:
-        raise MissingFileError(
-            f"{path} does not exist; give the folder of a study that snakemake has made."
-        ) from error
-    except ValueError as error:
-        raise InvalidFileError(
-            f"{path} holds no settings of a study ({error}); delete it and run snakemake again."
-        ) from error
 
 
 def _there(folder: Path) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:

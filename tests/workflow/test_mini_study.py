@@ -25,6 +25,18 @@ def test_a_second_run_does_nothing(mini):
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
+def test_a_plan_tells_what_each_stage_takes_and_makes_nothing(mini):
+    before = sorted(mini.folder.glob("results/mini/**/*"))
+    planned = mini.run("plan")
+    assert planned.returncode == 0, planned.stderr
+    told = [line.split() for line in planned.stdout.splitlines() if " digits " in line]
+    stages = {"baseline", "features", "covariance", "finetune", "measure"}
+    assert {line[0] for line in told} == stages
+    assert "No stage takes over ten minutes." in planned.stdout
+    log = mini.folder / "results/mini/logs/plan.log"
+    assert sorted(mini.folder.glob("results/mini/**/*")) == sorted([*before, log])
+
+
 def test_a_wrong_configuration_stops_before_any_job(mini):
     wrong = json.dumps({"mini": {"trails": 3}})
     refused = mini.run("--dry-run", "--config", f"studies={wrong}")

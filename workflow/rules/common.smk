@@ -252,9 +252,13 @@ def network_code(wildcards):
 
 def images_of(wildcards):
     """The decoded data set that a job uses, or the part of it that its study takes."""
-    examples = study_of(wildcards).examples(*pair_of(wildcards))
+    return images_at(study_of(wildcards), *pair_of(wildcards))
+
+
+def images_at(study, dataset, model):
+    examples = study.examples(dataset, model)
     part = f".{examples}" if examples else ""
-    return f"results/data/{wildcards.dataset}{part}.safetensors"
+    return f"results/data/{door.folder_name(dataset)}{part}.safetensors"
 
 
 def weights_of(wildcards):

@@ -20,6 +20,7 @@ from ap3.machine.job_log import Record
 STAGES = [stage for chapter in commands.CHAPTERS.values() for stage in chapter]
 COMMANDS = [*STAGES, commands.compare]
 WITH_DATA = [commands.explain, commands.scan, commands.allocate]
+OF_STUDIES = [commands.plan, commands.findings]
 NEED_A_NETWORK = {"fetch", "weights"}
 NEED_A_STUDY = {"depth", "report"}
 
@@ -41,12 +42,14 @@ def test_help_is_a_table_of_contents():
     shown = CliRunner().invoke(commands.app, ["--help"], env={"COLUMNS": "100"}).output
     places = [shown.index(chapter) for chapter in commands.CHAPTERS]
     assert places == sorted(places)
-    for command in [*COMMANDS, *WITH_DATA]:
+    for command in [*COMMANDS, *WITH_DATA, *OF_STUDIES]:
         assert re.search(rf"│ {command.__name__} +[A-Z]", shown), command
     assert "Exit status" in shown
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *WITH_DATA], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "command", [*COMMANDS, *WITH_DATA, *OF_STUDIES], ids=lambda one: one.__name__
+)
 def test_every_command_has_help_and_an_example_of_itself(command):
     assert example(command)[:2] == ["ap3", command.__name__]
     shown = CliRunner().invoke(commands.app, [command.__name__, "--help"]).output

@@ -1,0 +1,49 @@
+"""Stage `plan`: how long a study will take on this machine, and which stages take long."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ap3.stages import options
+
+
+def plan(
+    settings: Annotated[
+        Path, typer.Argument(help="Settings of a study, such as results/demo/settings.json.")
+    ],
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            help="Decoded data set of each network, in the order of the study; given repeatedly."
+        ),
+    ],
+    device: options.Device = "auto",
+) -> None:
+    """Foresee how long each stage of a study takes here, by timing its networks on few images.
+
+    All jobs of the study are foreseen, also those that are done already. Left out are stages that
+    take seconds (pruning, tables, figures), and many random masks (stage draws). Other work on the
+    machine makes all of it take longer.
+
+    Example: ap3 plan results/demo/settings.json --data results/data/digits.safetensors
+    """
+    from ap3.datasets.images import Images
+    from ap3.errors import InvalidValueError
+    from ap3.machine.device import processor
+    from ap3.planning.foresight import Foreseen, foresee
+    from ap3.planning.sentences import plan_of
+    from ap3.study.stored import read_study
+
+    study = read_study(settings)
+    if len(data) != len(study.pairs):
+        raise InvalidValueError(
+            f"study {study.name} has {len(study.pairs)} networks with their data sets, but "
+            f"{len(data)} decoded data sets were given; give one for each."
+        )
+    threads = study.settings["threads"]
+    found: list[Foreseen] = []
+    with processor(device, threads, study.settings["precision"]) as where:
+        for (dataset, model), path in zip(study.pairs, data, strict=True):
+            found += foresee(study, dataset, model, Images.load(path), where)
+    print("\n".join(plan_of(study.name, found, where.type, threads)))
