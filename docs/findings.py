@@ -2,7 +2,7 @@
 
 It reads what is published of every study under docs/results (`published.py`), counts it, writes the
 tables and the figure of the agreement anew, and sets the tables between the marks `<!-- STUDY -->` and
-`<!-- end of STUDY -->` of docs/findings-tables.md, the shortest one into docs/findings.md. `python
+`<!-- end of STUDY -->` of docs/findings-tables.md, the shortest ones into docs/findings.md. `python
 docs/findings.py STUDY ...` first takes the measures, bounds and conditions of these studies from
 results/STUDY, which snakemake made.
 """
@@ -22,6 +22,7 @@ from scipy.stats import norm
 
 sys.path.insert(0, str(Path(__file__).parent))
 import published
+import regime
 
 from ap3.explaining.yardsticks import CEILING, LOOKUP
 from ap3.figures import save
@@ -64,6 +65,8 @@ def main(studies: list[str]) -> None:
     folders = sorted(path.parent for path in (DOCS / "results").glob("*/measures.csv.*"))
     told = {folder.name: count(folder) for folder in folders}
     page = replaced(PAGE.read_text(encoding="utf-8"), "short", short(told))
+    measures = {study: tables["measures"] for study, tables in told.items()}
+    page = replaced(page, "regime", regime.table(measures))
     PAGE.write_text(page, encoding="utf-8")
     page = TABLES.read_text(encoding="utf-8")
     for study, tables in told.items():

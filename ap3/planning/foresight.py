@@ -10,7 +10,7 @@ from ap3.config import compressions
 from ap3.datasets.images import Images
 from ap3.measuring.covariance import chosen, dense_seconds
 from ap3.models.checkpoint import Checkpoint
-from ap3.planning.head_seconds import head_seconds
+from ap3.planning.head_tuning import head_tuning_seconds
 from ap3.planning.network_speed import Speed, measure_speed
 from ap3.pruning.network_layers import choose
 from ap3.study.settings import Study
@@ -80,12 +80,13 @@ def _last_layer(
     head = network.model.get_parameter(f"{network.identity.head}.weight").numel()
     if chosen(latent["rotation"], head) == "dense":
         seconds["covariance"] = dense_seconds(head)
-    own = head_seconds(study, network, train + test, device)
-    if tuning["scope"] == "all":
+    if tuning["scope"] == "head":
+        seconds["finetune"] = head_tuning_seconds(study, network, train + test, device)
+    else:
         epochs = tuning["epochs"]
         judged = (epochs + 1) * (train + test) / speed.passed
-        own["finetune"] = len(study.variants) * (epochs * train / speed.trained + judged)
-    return seconds | own
+        seconds["finetune"] = len(study.variants) * (epochs * train / speed.trained + judged)
+    return seconds
 
 
 def _evaluate(study: Study, network: Checkpoint, data: Images, speed: Speed) -> float:

@@ -1,6 +1,5 @@
 """How fast a network goes on this machine, by the very loops that the stages run."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -8,13 +7,14 @@ import torch
 
 from ap3.datasets.images import Images
 from ap3.models.checkpoint import Checkpoint
-from ap3.training.evaluation import logits_of
+from ap3.planning.clock import seconds
+from ap3.planning.line import GROWTH, along_a_line
+from ap3.training.evaluation import EVALUATION_BATCH, logits_of
 from ap3.training.running import running
 from ap3.training.sgd import Recipe, train
 
 _LONG_ENOUGH = 1.0  # seconds
-_FEWEST, _MOST = 8, 8192  # images
-_GROWTH = 4
+_FEWEST = 4  # images
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,11 @@ class Speed:
 
 
 def measure_speed(network: Checkpoint, data: Images, recipe: Recipe, device: torch.device) -> Speed:
-    """Time a network on few of the training images, each time after once for warming up.
+    """Time steps and passes of a network on few of the training images, after one for warming up.
 
-    On a CPU it starts with eight images and takes more until one pass takes a second; on a card, or
-    translated, with a whole batch. The weights stay as they are.
+    A step takes its time for the weights, whatever the images: two sizes of a batch tell the two apart,
+    so that a CPU need not train on whole batches. On a card, and where the network is translated,
+    batches are whole. The weights stay as they are.
     """
     still = replace(recipe, epochs=2, learning_rate=0.0)
     model = network.model.to(device)
@@ -40,24 +41,25 @@ def measure_speed(network: Checkpoint, data: Images, recipe: Recipe, device: tor
         generator = torch.Generator().manual_seed(0)
         some = images[:count].to(device), labels[:count].to(device)
         epochs = train(model, *some, view, still, generator, run=run)
-        return _second_time(lambda: next(epochs))
+        next(epochs)
+        return seconds(lambda: next(epochs), device)
 
     def pass_on(count: int) -> float:
-        return _second_time(lambda: logits_of(run, images[:count], view, device).cpu())
+        logits_of(run, images[:count], view, device)
+        return seconds(lambda: logits_of(run, images[:count], view, device).cpu(), device)
 
-    whole = recipe.batch_size if recipe.compile or device.type != "cpu" else _FEWEST
-    least, most = min(whole, len(labels)), min(_MOST, len(labels))
-    return Speed(_rate(train_on, least, most), _rate(pass_on, least, most))
-
-
-def _second_time(work: Callable[[], object]) -> float:
-    work()
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    whole = recipe.compile or device.type != "cpu"
+    steps = train_on, recipe.batch_size if whole else _FEWEST, recipe.batch_size
+    passes = pass_on, EVALUATION_BATCH if whole else _FEWEST, EVALUATION_BATCH
+    return Speed(_rate(*steps, len(labels)), _rate(*passes, len(labels)))
 
 
-def _rate(seconds_of: Callable[[int], float], count: int, most: int) -> float:
-    while (seconds := seconds_of(count)) < _LONG_ENOUGH and count < most:
-        count = min(_GROWTH * count, most)
-    return count / seconds
+def _rate(seconds_of: Callable[[int], float], least: int, batch: int, images: int) -> float:
+    """Return how many images a second go in batches of a size."""
+    batch = min(batch, images)
+    fixed, each = along_a_line(seconds_of, least, batch, _LONG_ENOUGH)
+    count, taken = batch, fixed + each * batch
+    while taken < _LONG_ENOUGH and count < images:
+        count = min(GROWTH * count, images)
+        taken = seconds_of(count)
+    return count / taken

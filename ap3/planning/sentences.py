@@ -30,7 +30,7 @@ def plan_of(study: str, foreseen: Sequence[Foreseen], device: str, threads: int)
     baseline    small_vgg                  digits                   16     2  12 min
     <BLANKLINE>
     Over ten minutes: baseline of small_vgg on digits.
-    One job after the other: 24 min.
+    One job after the other: 24 min, and beside it what is not foreseen: ap3 plan --help.
     """
     yield f"Study {study} on this machine ({device}, threads of each job: {threads})"
     yield ""
@@ -46,7 +46,8 @@ def plan_of(study: str, foreseen: Sequence[Foreseen], device: str, threads: int)
     else:
         yield "No stage takes over ten minutes."
     total = sum(one.jobs * one.seconds for one in foreseen)
-    yield f"One job after the other: {duration(total)}."
+    left_out = "and beside it what is not foreseen: ap3 plan --help."
+    yield f"One job after the other: {duration(total)}, {left_out}"
 
 
 def _line(stage: str, model: str, dataset: str, pixels: object, jobs: object, each: str) -> str:

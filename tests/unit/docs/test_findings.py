@@ -28,7 +28,8 @@ def findings(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PAGE", tmp_path / "docs" / "findings.md")
     monkeypatch.setattr(module, "TABLES", tmp_path / "docs" / "findings-tables.md")
     module.TABLES.write_text("# Tables\n", encoding="utf-8")
-    module.PAGE.write_text(HEAD + "<!-- short -->\n<!-- end of short -->\n", encoding="utf-8")
+    marks = (f"<!-- {name} -->\n<!-- end of {name} -->\n" for name in ("short", "regime"))
+    module.PAGE.write_text(HEAD + "".join(marks), encoding="utf-8")
     return module
 
 

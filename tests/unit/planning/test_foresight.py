@@ -5,7 +5,8 @@ import pytest
 import torch
 from small_data import blobs
 
-from ap3.planning import foresight, head_seconds, network_speed
+from ap3.planning import foresight, head_tuning, network_speed
+from ap3.planning.line import along_a_line
 from ap3.planning.network_speed import Speed
 from ap3.pruning.allocation import allocate
 from ap3.pruning.pruned import Origin
@@ -20,7 +21,7 @@ CPU = torch.device("cpu")
 def foreseen(monkeypatch):
     """Foresee a network of a published study, as if 10 images a second were trained, 100 passed."""
     monkeypatch.setattr(foresight, "measure_speed", lambda *given: Speed(10.0, 100.0))
-    monkeypatch.setattr(foresight, "head_seconds", lambda *given: {"finetune": 7.0, "measure": 9.0})
+    monkeypatch.setattr(foresight, "head_tuning_seconds", lambda *given: 7.0)
 
     def run(study: str, model: str, dataset: str = "digits") -> dict[str, tuple[int, float]]:
         found = foresight.foresee(
@@ -39,7 +40,6 @@ def test_last_layer(foreseen):
         "baseline": (2, 28.0),
         "features": (2, 0.6),
         "finetune": (2, 7.0),
-        "measure": (2, 9.0),
     }
 
 
@@ -82,19 +82,28 @@ def test_variants_are_those_that_are_allocated(how):
     assert sum(counts) == len(made)
 
 
-def test_more_images_are_taken_until_a_pass_is_long():
-    counts = []
+def test_a_step_costs_its_weights_once_whatever_the_batch():
+    """Steps of 0.7 s and 0.01 s for each image: 128 images take 1.98 s."""
+    asked = []
 
     def seconds_of(count: int) -> float:
-        counts.append(count)
+        asked.append(count)
+        return 0.7 + 0.01 * count
+
+    assert network_speed._rate(seconds_of, 4, 128, 60_000) == pytest.approx(128 / 1.98)
+    assert max(asked) == 64
+
+
+def test_a_fast_network_is_timed_on_more_than_a_batch():
+    asked = []
+
+    def seconds_of(count: int) -> float:
+        asked.append(count)
         return count / 100
 
-    assert network_speed._rate(seconds_of, 8, 8192) == pytest.approx(100)
-    assert counts == [8, 32, 128]
-
-
-def test_no_more_images_are_taken_than_there_are():
-    assert network_speed._rate(lambda count: 0.001, 8, 20) == pytest.approx(20_000)
+    assert network_speed._rate(seconds_of, 4, 32, 8192) == pytest.approx(100)
+    assert max(asked) == 128
+    assert network_speed._rate(lambda count: 0.001, 8, 32, 20) == pytest.approx(20_000)
 
 
 def test_timing_a_network_leaves_its_weights():
@@ -108,22 +117,24 @@ def test_timing_a_network_leaves_its_weights():
     assert all(torch.equal(one, before[name]) for name, one in network.model.named_parameters())
 
 
-def test_head_seconds_lie_on_the_line_through_both_timings():
-    few, more = head_seconds._FEW, head_seconds._MORE
-    line = lambda examples: 2.0 + 0.01 * examples  # noqa: E731
-    found = head_seconds._on_the_line(line(2 * few), line(2 * more), 70_000)
-    assert found == pytest.approx(line(70_000))
-
-
-def test_head_stages_run_on_a_head_of_zeros(monkeypatch):
-    monkeypatch.setattr(head_seconds, "_FEW", 16)
-    monkeypatch.setattr(head_seconds, "_MORE", 32)
+@pytest.mark.parametrize("modes", [["lowest"], ["wanda"]], ids=["weights", "data"])
+def test_tuning_a_head_is_timed(modes):
     study, data = published_studies.read()["demo"], blobs(16, 4)
+    pruning = study.settings["pruning"] | {"modes": modes}
+    blobs_too = study.settings | {"data": {"any": "blobs"}, "pruning": pruning}
     network = untrained(data, "small_vit", 16, trial=1, seed=0)
-    identity = network.identity
-    assert not network.model.get_parameter(f"{identity.head}.weight").any()
-    found = head_seconds.head_seconds(
-        Study("demo", study.settings | {"data": {"any": "blobs"}}), network, 60, CPU
-    )
-    assert {*found} == {"finetune", "measure"}
-    assert all(seconds >= 0 for seconds in found.values())
+    assert head_tuning.head_tuning_seconds(Study("demo", blobs_too), network, 60, CPU) > 0
+
+
+def test_a_line_is_found_and_its_ends_are_never_below_zero():
+    asked = []
+
+    def seconds_of(count: int) -> float:
+        asked.append(count)
+        return 2.0 + 0.01 * count
+
+    assert along_a_line(seconds_of, 4, 1000, 0.5) == pytest.approx((2.0, 0.01))
+    assert asked == [4, 16]
+    assert along_a_line(lambda count: 5 - 0.1 * count, 4, 16, 1.0) == (pytest.approx(3.4), 0.0)
+    assert along_a_line(lambda count: 0.1 * count**2, 4, 16, 1.0)[0] == 0.0
+    assert along_a_line(lambda count: 3.0, 40, 10, 1.0) == (0.0, 0.3)
