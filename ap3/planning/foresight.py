@@ -81,7 +81,7 @@ def _last_layer(
     if chosen(latent["rotation"], head) == "dense":
         seconds["covariance"] = dense_seconds(head)
     if tuning["scope"] == "head":
-        seconds["finetune"] = head_tuning_seconds(study, network, train + test, device)
+        seconds["finetune"] = head_tuning_seconds(study, network, train, test, device)
     else:
         epochs = tuning["epochs"]
         judged = (epochs + 1) * (train + test) / speed.passed

@@ -1,6 +1,7 @@
 """How long fine-tuning the last layer alone takes on this machine, all variants at once."""
 
 import io
+from collections.abc import Mapping
 from contextlib import redirect_stderr
 
 import numpy as np
@@ -17,15 +18,15 @@ from ap3.pruning.pruned import Origin, PrunedLayer, PrunedNetwork
 from ap3.study.settings import Study
 from ap3.training.features import Features
 from ap3.training.sgd import Recipe
-from ap3.training.splits import SPLITS, Split
+from ap3.training.splits import Split
 
 _EPOCHS = 2
-_FEWEST = 256  # examples of each split
+_FEWEST = 256  # training examples
 _LONG_ENOUGH = 2.0  # seconds
 
 
 def head_tuning_seconds(
-    study: Study, network: Checkpoint, examples: int, device: torch.device
+    study: Study, network: Checkpoint, train: int, test: int, device: torch.device
 ) -> float:
     """Foresee the seconds of stage `finetune` in scope `head`, for one baseline.
 
@@ -38,8 +39,8 @@ def head_tuning_seconds(
         Whose variants these are.
     network
         A network of the study.
-    examples
-        How many both splits have.
+    train, test
+        How many examples the splits have.
     """
     identity = network.identity
     recipe = study.finetuning_recipe(identity.dataset, identity.model)
@@ -51,23 +52,25 @@ def head_tuning_seconds(
     short = Recipe(**recipe | {"epochs": _EPOCHS})
 
     def seconds_of(rows: int) -> float:
-        features = _drawn(rows, whole.weight.shape)
+        features = _drawn({"train": rows, "test": -(-rows * test // train)}, whole.weight.shape)
         variants = _pruned(study, baseline, features.splits["train"])
         with redirect_stderr(io.StringIO()):  # of its progress
             return seconds(
                 lambda: through_head(variants, baseline, features, short, device), device
             )
 
-    each_split = max(examples // len(SPLITS), 1)
-    fixed, each = along_a_line(seconds_of, _FEWEST, each_split, _LONG_ENOUGH)
-    return (fixed + each * each_split) * (recipe["epochs"] + 1) / (_EPOCHS + 1)
+    fixed, each = along_a_line(seconds_of, _FEWEST, train, _LONG_ENOUGH)
+    return (fixed + each * train) * (recipe["epochs"] + 1) / (_EPOCHS + 1)
 
 
-def _drawn(rows: int, shape: tuple[int, ...]) -> Features:
-    """Draw what a last layer of a shape, (classes, width), might see."""
+def _drawn(rows: Mapping[str, int], shape: tuple[int, ...]) -> Features:
+    """Draw what a last layer of a shape, (classes, width), might see of each split."""
     classes, width = shape
-    draws, labels = np.random.default_rng(0), np.arange(rows) % classes
-    splits = {name: Split(draws.random((rows, width), dtype=np.float32), labels) for name in SPLITS}
+    draws = np.random.default_rng(0)
+    splits = {
+        name: Split(draws.random((count, width), dtype=np.float32), np.arange(count) % classes)
+        for name, count in rows.items()
+    }
     return Features(splits, torch.from_numpy(splits["train"].features)[None])
 
 
