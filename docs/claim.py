@@ -20,7 +20,7 @@ PD = "test_pd_loss_signed"
 
 def main() -> None:
     """Draw the picture anew."""
-    measures = pd.read_csv(RESULTS / "measures.csv.gz")
+    measures = pd.read_csv(RESULTS / "measures.csv.xz")
     measures = measures[measures["model"] == MODEL]
     counted = pd.read_csv(next(iter(sorted(RESULTS.glob("agreement_summary.csv*")))))
     counted = counted[counted["model"] == MODEL]
