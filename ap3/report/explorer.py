@@ -144,15 +144,19 @@ def _agreement(
 ) -> dict[str, list[list[float | None]]]:
     """Return the agreement of one network: for each case and measure, trials by epochs."""
     mine = counted[(counted["dataset"] == dataset) & (counted["model"] == model)]
-    trials, epochs = sorted(rows["trial"].unique()), sorted(rows["epoch"].unique())
-    found = {}
-    for (reference, pd_name, measure), part in mine.groupby(
-        ["reference", "pd", "measure"], sort=False
-    ):
-        wide = part.pivot_table("agreement", "trial", "epoch").reindex(trials, columns=epochs)
-        shares = wide.to_numpy(float).round(4)
-        found[f"{reference} {pd_name} {measure}"] = [_listed(row) for row in shares]
-    return found
+    trials, epochs = (pd.Index(sorted(rows[name].unique())) for name in ("trial", "epoch"))
+    at = trials.get_indexer(mine["trial"]), epochs.get_indexer(mine["epoch"])
+    known = (at[0] >= 0) & (at[1] >= 0)
+    mine = mine[known]
+    keys = ["reference", "pd", "measure"]
+    cases = mine[keys].drop_duplicates()
+    shares = np.full((len(cases), len(trials), len(epochs)), np.nan)
+    case = mine.groupby(keys, sort=False).ngroup().to_numpy()
+    shares[case, at[0][known], at[1][known]] = mine["agreement"].round(4)
+    return {
+        " ".join(name): [_listed(row) for row in table]
+        for name, table in zip(cases.itertuples(index=False), shares, strict=True)
+    }
 
 
 def _listed(values: NDArray[np.floating[Any]]) -> list[float | None]:
