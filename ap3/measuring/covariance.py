@@ -15,7 +15,9 @@ DENSE_AT_MOST = 4096
 """Weights up to which `auto` is dense: some ten seconds of one core, and 400 MB."""
 
 _KNOWN = 5120, 22.0  # weights, seconds of one core; the work grows as the third power
-_LONG = 600.0
+
+LONG = 600.0
+"""Seconds from which on users are warned of a job."""
 
 
 def chosen(rotation: str, n: int) -> str:
@@ -51,7 +53,7 @@ def warning(rotation: str, n: int) -> str:
     ('', '')
     """
     foreseen = dense_seconds(n)
-    if rotation != "dense" or foreseen < _LONG:
+    if rotation != "dense" or foreseen < LONG:
         return ""
     return (
         f"a dense V of {n:,} weights takes about {foreseen / 60:.0f} minutes of one core and "

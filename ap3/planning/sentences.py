@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from ap3.measuring.covariance import LONG
 from ap3.planning.foresight import Foreseen
-
-LONG = 600.0
-"""Seconds of a job from which the plan warns of it."""
 
 
 def plan_of(study: str, foreseen: Sequence[Foreseen], device: str, threads: int) -> Iterator[str]:

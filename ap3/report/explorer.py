@@ -145,14 +145,13 @@ def _agreement(
     """Return the agreement of one network: for each case and measure, trials by epochs."""
     mine = counted[(counted["dataset"] == dataset) & (counted["model"] == model)]
     trials, epochs = (pd.Index(sorted(rows[name].unique())) for name in ("trial", "epoch"))
-    at = trials.get_indexer(mine["trial"]), epochs.get_indexer(mine["epoch"])
-    known = (at[0] >= 0) & (at[1] >= 0)
-    mine = mine[known]
+    mine = mine[mine["trial"].isin(trials) & mine["epoch"].isin(epochs)]
     keys = ["reference", "pd", "measure"]
     cases = mine[keys].drop_duplicates()
     shares = np.full((len(cases), len(trials), len(epochs)), np.nan)
     case = mine.groupby(keys, sort=False).ngroup().to_numpy()
-    shares[case, at[0][known], at[1][known]] = mine["agreement"].round(4)
+    at = trials.get_indexer(mine["trial"]), epochs.get_indexer(mine["epoch"])
+    shares[case, *at] = mine["agreement"].round(4)
     return {
         " ".join(name): [_listed(row) for row in table]
         for name, table in zip(cases.itertuples(index=False), shares, strict=True)

@@ -256,6 +256,7 @@ def images_of(wildcards):
 
 
 def images_at(study, dataset, model):
+    """The same for a network and its data set, by name."""
     examples = study.examples(dataset, model)
     part = f".{examples}" if examples else ""
     return f"results/data/{door.folder_name(dataset)}{part}.safetensors"
