@@ -17,6 +17,8 @@ from ap3.measuring.bounds import BOUNDS
 LAW = "gaussian"
 _WIDTH, _HEIGHT = 7.16, 7.4
 _ROWS, _COLUMNS = 4, 4
+_ROOM = 0.3
+"""Of a panel's height, that of its points, below them for words."""
 _PHASES = {"before fine-tuning": "o", "after": "^"}
 _FAILS: dict[str, Any] = {"marker": "x", "color": "black", "linestyle": "none", "markersize": 4}
 
@@ -45,6 +47,8 @@ def draw(bounds: pd.DataFrame) -> Figure:
                 _draw_panel(axes, name, phases, looks)
         for axes in panels[:, 0]:
             axes.set_ylabel("bound (nats)")
+            low, high = np.log10(axes.get_ylim())
+            axes.set_ylim(10 ** (low - _ROOM * (high - low)), 10**high)
         for column in panels.T:
             lowest = [axes for axes in column if axes.get_gid()][-1]
             lowest.set_xlabel("PD, training loss (nats)")
@@ -69,7 +73,6 @@ def _draw_panel(
     axes.plot(fails["pd_loss"], fails[name], gid=f"{name}/fails", **_FAILS)
     ends = np.array([drawn["pd_loss"].min(), drawn["pd_loss"].max()])
     axes.plot(ends, ends, color="0.25", linewidth=0.8, zorder=1)
-    axes.axhline(ends[0] / 1000, visible=False)  # room for the words under the line
     finite = drawn[name][np.isfinite(drawn[name])]
     silent = len(drawn) - len(finite)
     said = (
