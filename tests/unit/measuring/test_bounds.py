@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from head_problems import laws_of, layer_of, log_of, problem, tuned
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from ap3.figures.bounds import draw
 from ap3.latent import GaussianLaw, Law, StudentT
@@ -158,6 +159,21 @@ def test_figure():
     drawn = {tuple(point) for line in axes["cor32_printed"].lines for point in line.get_xydata()}
     first = of("gaussian").iloc[0]
     assert (first["pd_loss"], first["cor32_printed"]) in drawn
+
+
+def test_words_of_the_figure_stand_below_its_points_however_far_a_row_spans():
+    table = pd.concat(
+        TABLE.assign(mode="lowest", pd_loss=pd_loss, bennett=2 * pd_loss, self_concordance=10.0**35)
+        for pd_loss in np.geomspace(1e-5, 1, 30)
+    )
+    figure = draw(table)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    panel = {panel.get_gid(): panel for panel in figure.axes}["bennett"]
+    (words,) = panel.texts
+    top = words.get_window_extent(renderer).y1
+    points = np.concatenate([line.get_xydata() for line in panel.lines])
+    assert (panel.transData.transform(points)[:, 1] > top).all()
 
 
 def test_the_difference_is_the_slope_plus_the_kl_of_predictions_on_both_splits():
