@@ -55,6 +55,18 @@ def test_the_agreement_is_that_among_any_two_variants():
     assert grid == [[0.25, 0.35], [0.5, 0.6]]
 
 
+def test_the_agreement_of_each_measure_is_its_own_where_a_case_is_missing_or_unknown():
+    ratio = COUNTED.assign(measure="ratio", agreement=COUNTED["agreement"] + 0.3)
+    ratio = ratio[(ratio["trial"] == 1) | (ratio["epoch"] == 0)]  # not counted
+    another = ratio.assign(trial=3)  # of a trial without measures
+    both = pd.concat([ratio, COUNTED, another]).sample(frac=1, random_state=0)
+    (network,) = explorer.data(MEASURES, both)["networks"]
+    assert network["agreement"] == {
+        "baseline test_pd_loss ratio": [[0.55, 0.65], [0.8, None]],
+        "baseline test_pd_loss ap2": [[0.25, 0.35], [0.5, 0.6]],
+    }
+
+
 def test_without_the_table_nothing_is_said_to_agree():
     (network,) = explorer.data(MEASURES)["networks"]
     assert network["agreement"] == {}
