@@ -8,6 +8,10 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
+REGIMES = ("just trained", "converged", "pretrained")
+MORE = {"fashion_converged": "converged", "pretrained": "pretrained"}
+"""The studies of which the baselines are more than just trained."""
+
 HEAD = (
     "study",
     "network",
@@ -19,6 +23,11 @@ HEAD = (
     "\\|PD\\| falls",
 )
 _TRAINING = ["dataset", "model", "trial"]
+
+
+def of(study: str) -> str:
+    """Name the regime of a study, one of REGIMES."""
+    return MORE.get(study, "just trained")
 
 
 def table(measures: Mapping[str, pd.DataFrame]) -> str:

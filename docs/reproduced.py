@@ -1,9 +1,13 @@
 """Set the table of README.md anew from docs/results: `python docs/reproduced.py`."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parent))
+import regime
 
 DOCS = Path(__file__).parent
 PAGE = DOCS.parent / "README.md"
@@ -20,7 +24,7 @@ COLUMNS = {
     "ceiling, after": ("ceiling", SIGNED, -1),
 }
 """What stands in a column: a measure, a PD, and whether before fine-tuning or at its end."""
-HEAD = ["study", "network", "n", "test accuracy, %", *COLUMNS]
+HEAD = ["regime", "study", "network", "n", "test accuracy, %", *COLUMNS]
 
 
 def main() -> None:
@@ -32,13 +36,16 @@ def with_table(page: str) -> str:
     """Return the page with a table as the results have it."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    studies = sorted(
-        path.parent.name for path in (DOCS / "results").glob("*/agreement_summary.csv.gz")
-    )
+    paths = (DOCS / "results").glob("*/agreement_summary.csv.gz")
+    studies = sorted((path.parent.name for path in paths), key=_place)
     rows = [row for study in studies for row in _rows(study)]
     lines = [HEAD, ["---"] * len(HEAD), *rows]
     table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+def _place(study: str) -> tuple[int, str]:
+    return regime.REGIMES.index(regime.of(study)), study
 
 
 def _rows(study: str) -> Iterator[list[str]]:
@@ -54,6 +61,7 @@ def _rows(study: str) -> Iterator[list[str]]:
     for network in accuracies.itertuples():
         own = chosen[(chosen["dataset"] == network.dataset) & (chosen["model"] == network.model)]
         yield [
+            regime.of(study),
             f"`{study}`",
             f"{network.model} on {network.dataset}",
             str(network.n),
