@@ -9,7 +9,7 @@
 # make docs  the environment, and the documentation in build/docs
 # make test-slurm  a study on a Slurm cluster that the tests start on this machine
 # make soak  kill and fuzz for an hour, or MINUTES=20; the table goes to results/soak.csv
-# make bench  all that a CPU can measure, to results/bench (under 40 minutes on two cores)
+# make bench  all that a CPU can measure, to results/bench (about 20 minutes on two cores)
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)

@@ -2,8 +2,8 @@
 
     python bench/draws.py --variants 12 1000
 
-One baseline of the demo's size: 1,257 training and 540 test examples, 128 inputs, 10 classes, on drawn
-features. Each piece runs once, in one thread; processor time, so that other jobs disturb it less.
+One last layer of 128 inputs and 10 classes, on features drawn for 1,257 training and 540 test examples.
+Each piece runs once, in one thread; processor time, so that other jobs disturb it less.
 """
 
 import argparse

@@ -156,9 +156,7 @@ def short(told: dict[str, dict[str, pd.DataFrame]]) -> str:
                 found = chosen(summary, "agreement", name, f"test_pd_loss{sign}", "all", phase)
                 row[NAMES[name]] = spread(found["mean"])
         for statistic, rival in (("gain", "AP2"), ("over_lookup", "the look-up")):
-            mine = summary[(summary["statistic"] == statistic) & (summary["among"] == "all")]
-            mine = mine[mine["pd"].isin([f"test_pd_loss{sign}" for sign in SIGNS])]
-            known = mine.dropna(subset="holm")
+            known = tests(summary, statistic, [f"test_pd_loss{sign}" for sign in SIGNS])
             sure = known[known["holm"] < LEVEL]
             better = int((sure["mean"] > 0).sum())
             certain.append(
@@ -302,21 +300,26 @@ def gains(summary: pd.DataFrame, statistic: str, rival: str) -> str:
     for name, phase, sign in cells(CANDIDATES):
         found = chosen(summary, statistic, name, f"test_pd_loss{sign}", "all", phase)
         rows.setdefault(MEASURES[name], {})[f"{phase}: {SIGNS[sign]}"] = gain(found)
-    tests = [
-        summary[
-            (summary["statistic"] == statistic)
-            & (summary["pd"] == f"test_pd_loss{sign}")
-            & (summary["among"] == "all")
-        ]["holm"]
-        for sign in SIGNS
-    ]
-    counts = " and ".join(f"{(each < LEVEL).sum()} of {each.notna().sum()}" for each in tests)
+    found = [tests(summary, statistic, [f"test_pd_loss{sign}"])["holm"] for sign in SIGNS]
+    counts = " and ".join(f"{(each < LEVEL).sum()} of {len(each)}" for each in found)
     return (
         f"Gain over {rival} in that share, among any two variants (mean over the networks; in brackets "
         "the networks in which it is certainly above and below zero: Student's t over the trials, after "
         f"Holm's correction over all tests of |PD|, and all of the signed PD; {counts} are certain):"
         f"\n\n{tabulated(rows)}"
     )
+
+
+def tests(summary: pd.DataFrame, statistic: str, differences: list[str]) -> pd.DataFrame:
+    """Take the tests of any two variants, each once.
+
+    What AP2's aliases and, before fine-tuning, the control give is AP2 and the baseline again.
+    """
+    again = summary["measure"].isin(published.ALIASES) | (
+        (summary["reference"] == "control") & (summary["epoch"] == 0)
+    )
+    chosen = (summary["statistic"] == statistic) & (summary["among"] == "all")
+    return summary[chosen & summary["pd"].isin(differences) & ~again].dropna(subset="holm")
 
 
 def gain(found: pd.DataFrame) -> str:

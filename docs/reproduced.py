@@ -74,7 +74,9 @@ def _agreement(rows: pd.DataFrame, measure: str, difference: str, end: int) -> s
     epochs = sorted(set(rows["epoch"]))
     chosen = rows[(rows["measure"] == measure) & (rows["pd"] == difference)]
     (found,) = chosen[chosen["epoch"] == epochs[end]].itertuples()
-    return _percent(found.mean, found.sd)
+    trials = rows["n"].max()
+    said = _percent(found.mean, found.sd)
+    return said if found.n == trials else f"{said} ({found.n})"
 
 
 def _percent(mean: float, sd: float) -> str:
