@@ -62,13 +62,14 @@ report: env
 	snakemake --report results/snakemake-report.html report
 	@echo "The page is results/STUDY/report.html; Snakemake's own is results/snakemake-report.html."
 
-BESIDE_EACH_OTHER = --numprocesses auto --maxprocesses 4 --dist worksteal
+BESIDE_EACH_OTHER = --numprocesses auto --maxprocesses 4
 
 test: env lint
-	pytest -m 'not slow' $(BESIDE_EACH_OTHER)
+	pytest -m 'not slow' $(BESIDE_EACH_OTHER) --dist worksteal
 
+# By file, since the studies that a file looks at are made once by each worker.
 test-slow: env
-	pytest -m slow $(BESIDE_EACH_OTHER)
+	pytest -m slow $(BESIDE_EACH_OTHER) --dist loadfile
 
 test-newest: $(READY_NEWEST)
 	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" .venv-newest/bin/python -m pytest -n 2 -m 'not slow' $(NEWEST_TESTS)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from ap3.config.variants import Variant
@@ -94,11 +95,12 @@ def write(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
 
 
 def processor() -> str:
-    """Name the processor: on another one a network's training comes out otherwise in the last bits."""
+    """Name the processor and the instructions that torch uses of it: others give other last bits."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else "processor not known"
+    name = names[0] if names else "processor not known"
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _columns(measures: pd.DataFrame) -> list[str]:
