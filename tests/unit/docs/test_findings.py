@@ -99,3 +99,23 @@ def test_a_study_of_one_trial_and_mode(findings):
     assert "Nothing is said of a contrast" in page
     assert "Nothing is said of pairs between networks" in page
     assert "\n| KL of predictions" not in page
+
+
+def test_a_test_is_counted_once(findings):
+    """AP2's aliases say what AP2 does, and before fine-tuning the control is the baseline."""
+    rows = [
+        ("ap2", "baseline", 0),
+        ("ap3_gaussian", "baseline", 0),
+        ("relative_frobenius", "baseline", 20),
+        ("ap2", "control", 0),
+        ("ap2", "control", 20),
+    ]
+    summary = pd.DataFrame(rows, columns=["measure", "reference", "epoch"]).assign(
+        statistic="over_lookup", among="all", pd="test_pd_loss", holm=0.01
+    )
+    untested = summary.assign(holm=np.nan, measure="wanda")
+    found = findings.tests(pd.concat([summary, untested]), "over_lookup", ["test_pd_loss"])
+    assert found[["measure", "reference", "epoch"]].to_numpy().tolist() == [
+        ["ap2", "baseline", 0],
+        ["ap2", "control", 20],
+    ]
