@@ -43,7 +43,7 @@ STATEMENTS = (
     ("Cor. 2.6", "ε, from below", "cor26", "cor26", "cor26_sharp"),
     ("Eq. 16", "‖Δ‖²", "eq16_printed", "eq16", "eq16_sharp"),
     ("Lemma 3.1", "PD", "lemma31_printed", "lemma31", "two_point"),
-    ("Cor. 3.2", "PD", "cor32_printed", "cor32", "chain"),
+    ("Cor. 3.2", "PD", "cor32_printed", "cor32", "lipschitz"),
     ("Thm 3.5, last layer", "PD", "", "chain", "chain"),
     ("Thm 3.6", "PD", "", "along_fine_tuning", "along_fine_tuning"),
     ("Def. 2.2, predictive law", "PD", "", "predictive", "best"),

@@ -16,11 +16,11 @@ After this page you know what every number in a study's tables is, its unit, and
 [`ap3/study/columns.yaml`](../ap3/study/columns.yaml).
 
 The tables lie in `results/STUDY/tables/`, as CSV with a heading. Numbers are written in full, so that
-they read back to the last bit. An empty cell says that the value does not exist there. Shares run from
-0 to 1; nats are natural units of information (1 nat = 1.44 bits); "weight" is the unit of the
-network's own weights. Δ = ω̃ − ω is the change of the weights from before pruning, ω, to after, ω̃.
-[Glossary](glossary.md) explains the words, [Check a number](check-a-number.md) how to go from a figure
-to a row.
+they read back to the last bit, but for `bounds.csv`, which has seven significant digits. An empty cell
+says that the value does not exist there. Shares run from 0 to 1; nats are natural units of information
+(1 nat = 1.44 bits); "weight" is the unit of the network's own weights. Δ = ω̃ − ω is the change of the
+weights from before pruning, ω, to after, ω̃. [Glossary](glossary.md) explains the words, [Check a
+number](check-a-number.md) how to go from a figure to a row.
 """
 
 

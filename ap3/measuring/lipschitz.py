@@ -7,8 +7,8 @@ and by at most max u − min u. With u = Δx + Δb the mean loss changes by at m
     √2 E‖x‖ ‖Δ‖ + ptp(Δb),
 
 ‖Δ‖ the spectral norm of Δ (C, d), or the Frobenius norm √AP2 above it. No curvature, slope or label
-enters. With √2 E‖x‖ in the place of ½ λ_max, Cor. 3.2 is true in the form it is printed in: ‖Δ‖ is at most
-√(2ε/λ_min(Σ⁻¹)) for Gaussians of one Σ.
+enters. With √2 E‖x‖ in the place of ½ λ_max, and ptp(Δb) beside it, Cor. 3.2 is true in the form it is
+printed in: ‖Δ‖ is at most √(2ε/λ_min(Σ⁻¹)) for Gaussians of one Σ.
 """
 
 from typing import Any

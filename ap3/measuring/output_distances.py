@@ -85,9 +85,9 @@ def logit_cka(features: Any, reference: Any, others: Any) -> Vector:
     own, shared = squares[:, :classes, :classes], squares[:, :classes, classes:]
     other = squares[:, classes:, classes:]
     with np.errstate(invalid="ignore"):
-        return np.asarray(
-            np.square(shared).sum(axis=(1, 2)) / (_frobenius(own) * _frobenius(other))
-        )
+        together = _frobenius(shared)
+        found = (together / _frobenius(own)) * (together / _frobenius(other))
+    return np.asarray(np.minimum(found, 1.0))  # rounding may lead above it
 
 
 def _before_and_after(made: LogitChange) -> Vector:

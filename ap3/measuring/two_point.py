@@ -13,8 +13,8 @@ means over the variance of R_λ, λ²a²/(s² + λ(1 − λ)a²). So KL ≥ ∫�
 may stand for λ in the numerator by symmetry; with λ = ½ + τ/2 it is ∫₋₁¹ dτ/(x⁻² − τ²) = 2x artanh x.
 In many dimensions project both laws on Δ, which makes no KL larger: a = ‖Δ‖, and s² ≤ λ_max(Σ).
 
-Beside Corollary 2.6 there is no factor n, as no trace enters, and no condition ε < 2. It says
-nothing where the two laws' variances along Δ differ.
+Beside Corollary 2.6 there is no factor n, as no trace enters, and no condition ε < 2. Where
+the two laws' variances along Δ differ, s² is the larger one, and the bound is no longer reached.
 """
 
 from typing import Any

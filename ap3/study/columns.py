@@ -60,7 +60,12 @@ def table(name: str) -> Table:
     own = [
         Column(column, holds, unit, where) for column, (holds, unit) in declared["columns"].items()
     ]
-    more = {"measures": measures, "draws": measures, "bounds": bounds}.get(name)
+    more = {
+        "measures": measures,
+        "draws": measures,
+        "bounds": bounds,
+        "variants": network_measures,
+    }.get(name)
     return Table(name, declared["rows"], where, (*own, *(more() if more else ())))
 
 
@@ -79,7 +84,7 @@ def column(table_name: str, name: str) -> Column | None:
     return (
         of_table.get(name)
         or _shared(place.where).get(name)
-        or (_measure(name) if table_name in _OF_NETWORKS else None)
+        or (_of_network().get(name) if table_name in _OF_NETWORKS else None)
         or _own_law(name)
     )
 
@@ -91,13 +96,13 @@ def measures() -> list[Column]:
     ]
 
 
-def _measure(name: str) -> Column | None:
-    """Return the column of a measure of a whole network."""
-    one = network_catalogue.named(name)
-    if one in network_catalogue.OF_NETWORKS:
-        place = "ap3/measuring/network_catalogue.py"
-        return Column(name, f"{one.name[0].upper()}{one.name[1:]}.", _unit(name), place)
-    return {each.name: each for each in measures()}.get(name)
+def network_measures() -> list[Column]:
+    """Return the columns of the measures that only a network of several layers has."""
+    declared = _declared()["network_measures"]
+    place = "ap3/measuring/network_catalogue.py"
+    names = [measure.column for measure in network_catalogue.OF_NETWORKS]
+    found = {name: declared[name] for name in names}
+    return [Column(name, holds, unit, place) for name, (holds, unit) in found.items()]
 
 
 def bounds() -> list[Column]:
@@ -140,6 +145,12 @@ def _shared(where: str) -> dict[str, Column]:
             place = "ap3/finetuning/performance.py"
             found[name] = Column(name, holds.format(split=title), unit, place)
     return found
+
+
+@cache
+def _of_network() -> dict[str, Column]:
+    """Return the columns of all measures of a whole network."""
+    return {each.name: each for each in (*network_measures(), *measures())}
 
 
 def _of(measure: catalogue.Measure) -> Iterator[Column]:
