@@ -342,7 +342,8 @@ def between(measures: pd.DataFrame) -> str:
             counts = np.array([pairs_between(rows, measure, sign) for _, rows in trials])
             right, decided = counts.sum(axis=0)
             if decided:
-                shares = (counts[:, 0] / counts[:, 1])[counts[:, 1] > 0]
+                deciding = counts[counts[:, 1] > 0]
+                shares = deciding[:, 0] / deciding[:, 1]
                 told = f"{right / decided:.3f} ({shares.min():.2f}–{shares.max():.2f})"
                 rows.setdefault(measure, {})[f"{phase}: {SIGNS[sign]}"] = told
             if measure == "ap2" and not sign:
