@@ -27,7 +27,7 @@ _TRAINING = ["dataset", "model", "trial"]
 
 def of(study: str) -> str:
     """Name the regime of a study, one of REGIMES."""
-    return MORE.get(study, "just trained")
+    return MORE.get(study, REGIMES[0])
 
 
 def table(measures: Mapping[str, pd.DataFrame]) -> str:

@@ -66,15 +66,14 @@ def _rows(study: str) -> Iterator[list[str]]:
             f"{network.model} on {network.dataset}",
             str(network.n),
             _percent(network.mean, network.sd),
-            *(_agreement(own, *column) for column in COLUMNS.values()),
+            *(_agreement(own, network.n, *column) for column in COLUMNS.values()),
         ]
 
 
-def _agreement(rows: pd.DataFrame, measure: str, difference: str, end: int) -> str:
+def _agreement(rows: pd.DataFrame, trials: int, measure: str, difference: str, end: int) -> str:
     epochs = sorted(set(rows["epoch"]))
     chosen = rows[(rows["measure"] == measure) & (rows["pd"] == difference)]
     (found,) = chosen[chosen["epoch"] == epochs[end]].itertuples()
-    trials = rows["n"].max()
     said = _percent(found.mean, found.sd)
     return said if found.n == trials else f"{said} ({found.n})"
 

@@ -2,8 +2,8 @@
 
 Slope, curvature and `pd_loss` are all of one thing, the mean cross-entropy on the baseline's
 training examples (or the sample of them that `Reference.read` draws), so that a re-derived bound
-has no excuse for failing. The PDs of whole splits stand beside; of the test one
-only the bounds that need no latent law speak (`…_test`).
+has no excuse for failing. The PDs of whole splits stand beside; of the test one only the bounds that
+need no latent law speak (`…_test`).
 """
 
 from typing import Any

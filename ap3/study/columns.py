@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from ap3.measuring import catalogue, network_catalogue
+from ap3.measuring import catalogue
 
 _SPLITS = {"train": "training", "test": "test"}
 _OVER = "_over_pd"
@@ -98,11 +98,9 @@ def measures() -> list[Column]:
 
 def network_measures() -> list[Column]:
     """Return the columns of the measures that only a network of several layers has."""
-    declared = _declared()["network_measures"]
     place = "ap3/measuring/network_catalogue.py"
-    names = [measure.column for measure in network_catalogue.OF_NETWORKS]
-    found = {name: declared[name] for name in names}
-    return [Column(name, holds, unit, place) for name, (holds, unit) in found.items()]
+    declared = _declared()["network_measures"].items()
+    return [Column(name, holds, unit, place) for name, (holds, unit) in declared]
 
 
 def bounds() -> list[Column]:
