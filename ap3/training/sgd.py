@@ -188,7 +188,7 @@ def _step(
     optimizer.zero_grad(set_to_none=True)
     sums = []
     for some, answers in zip(pixels.tensor_split(pieces), labels.tensor_split(pieces), strict=True):
-        with nullcontext() if is_translated(model) else PointMaps():
+        with PointMaps() if _by_points(model, some) else nullcontext():
             logits = at_least_float32(model(some))
         loss = F.cross_entropy(logits, answers)
         # Gradients follow the types of their outputs.
@@ -200,11 +200,18 @@ def _step(
     return torch.stack(sums).sum(0)
 
 
+def _by_points(model: nn.Module, pixels: Tensor) -> bool:
+    """Tell whether maps of one pixel are worth a look at every call: on a card they gain nothing."""
+    return pixels.device.type == "cpu" and not is_translated(model)
+
+
 def _refuse_divergence(
     parameters: Sequence[Tensor], loss: float, epoch: int, recipe: Recipe
 ) -> None:
     wrong = "" if math.isfinite(loss) else f"the training loss became {loss}"
-    if not wrong and not all(bool(weights.isfinite().all()) for weights in parameters):
+    # Stacked: a card is waited for once, not once for each weight.
+    finite = torch.stack([weights.isfinite().all() for weights in parameters])
+    if not wrong and not finite.all():
         wrong = "a weight is no longer finite"
     if wrong:
         raise DivergedError(
