@@ -1,6 +1,7 @@
 """Plays `ap3 STAGE …` on a node with cards: a job holds a card until as many are at work as there are.
 
-Run as a program called ap3; `AT_WORK` is a folder in which each job at work is a file.
+Run as a program called ap3; `AT_WORK` is a folder in which each job at work on a card is a file, and
+the file `stages` lists all jobs in the order of their ends.
 """
 
 import os
@@ -32,8 +33,12 @@ def work_on_a_card(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "baseline":
-        work_on_a_card(Path(os.environ["AT_WORK"]))
+    stage, at_work = sys.argv[1], Path(os.environ["AT_WORK"])
+    if stage == "baseline":
+        work_on_a_card(at_work)
+    with (at_work / "stages").open("a", encoding="utf-8") as stages:
+        stages.write(f"{stage}\n")
     for option, path in zip(sys.argv, sys.argv[1:], strict=False):
         if option in OUTPUTS:
-            Path(path).touch()
+            for suffix in (".csv", ".safetensors"):
+                Path(path).with_suffix(suffix).touch()

@@ -52,19 +52,33 @@ def node(tmp_path):
     }
 
 
-def test_all_four_are_at_work_with_jobs_of_their_own(tmp_path, node):
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    asked = ["--cores", "16", "--resources", "gpu=4", "--until", "baseline"]
+def snakemake(folder, environment, *asked):
     done = subprocess.run(
-        command + asked,
-        cwd=tmp_path,
-        env=node,
+        [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *asked],
+        cwd=folder,
+        env=environment,
         capture_output=True,
         text=True,
         encoding="utf-8",
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_all_four_are_at_work_with_jobs_of_their_own(tmp_path, node):
+    snakemake(tmp_path, node, "--cores", "16", "--resources", "gpu=4", "--until", "baseline")
     cards = (tmp_path / "work/done").read_text(encoding="utf-8").split()
     assert len(cards) == 6
     assert set(cards) == {f"card-{number}" for number in range(4)}
+
+
+def test_jobs_of_a_card_get_their_cores_first(tmp_path, node):
+    """Jobs of the CPU alone, of all cores each, could let the only card idle for minutes."""
+    program(tmp_path / "bin/nvidia-smi", "#!/bin/bash\necho GPU 0\n")
+    alone = node | {"CUDA_VISIBLE_DEVICES": "0"}
+    snakemake(tmp_path, alone, "--cores", "4", "--until", "measure_four", "bounds_four")
+    stages = (tmp_path / "work/stages").read_text(encoding="utf-8").split()
+    assert [stages.count(stage) for stage in ("finetune", "measure", "bounds")] == [6, 6, 6]
+    last = max(number for number, stage in enumerate(stages) if stage == "finetune")
+    assert not {"measure", "bounds"} & set(stages[:last])

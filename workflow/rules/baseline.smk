@@ -11,6 +11,7 @@ rule baseline:
     log:
         f"{RUN}/logs/baseline.log",
     cache: CACHE
+    priority: CARD_FIRST
     conda:
         "../../envs/ap3.yaml"
     threads: setting("threads")

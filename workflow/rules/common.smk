@@ -303,6 +303,10 @@ def gpus(wildcards):
     )
 
 
+# With a card, its jobs are given cores first: those of the CPU could hold them all and leave it idle.
+CARD_FIRST = 2 * CARD
+
+
 def grown(amount):
     """A resources function: `amount` at the first attempt, and as much again at every retry."""
     return lambda wildcards, attempt: amount * attempt

@@ -14,6 +14,7 @@ rule evaluate:
         outcomes=f"{RUN}/evaluated.outcomes.safetensors",
     log:
         f"{RUN}/logs/evaluate.log",
+    priority: CARD_FIRST
     conda:
         "../../envs/ap3.yaml"
     threads: setting("threads")

@@ -9,6 +9,7 @@ rule features:
         f"{RUN}/features.safetensors",
     log:
         f"{RUN}/logs/features.log",
+    priority: CARD_FIRST
     conda:
         "../../envs/ap3.yaml"
     threads: setting("threads")

@@ -21,6 +21,7 @@ for study in LAST_LAYER:
             f"{RUN}/logs/finetune.log",
         wildcard_constraints:
             study=study.name,
+        priority: CARD_FIRST
         conda:
             "../../envs/ap3.yaml"
         threads: setting("threads")
