@@ -1,5 +1,6 @@
 """The rows of `bench/card.py` as tables in Markdown, and the hours of study `paper` from them."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -135,43 +136,66 @@ def _limit(network: Row, limits: Mapping[str, float], precision: str) -> float |
 
 
 def _hours(cells: Cells) -> str:
-    """Hours of one card for all that study `paper` trains and evaluates, stage by stage."""
+    """Hours of one card for all that study `paper` trains and evaluates, by stage and by network."""
     paper, own = study(), way_of_study()
-    stages = {
-        "baseline": 0.0,
-        "its validation": 0.0,
-        "features": 0.0,
-        "views": 0.0,
-        "finetune": 0.0,
-    }
-    recipe = {"baseline": 0.0, "finetune": 0.0}
-    missing = []
-    for dataset, model in paper.pairs:
-        names = (own, FORWARD, VIEWS, LAYERS, PLAIN)
-        rates = [_rate(cells.get((model, name))) for name in names]
-        if None in rates:
-            missing.append(model)
-            continue
-        train, forward, views, layers, plain = rates
-        count, trials = IMAGES[dataset], paper.settings["trials"]
-        epochs, tuning = paper.recipe(dataset, model)["epochs"], paper.settings["finetuning"]
-        held = paper.settings["validation"] * count
-        trained, seen = epochs * (count - held), count * tuning["epochs"]
-        stages["baseline"] += trials * trained / train
-        stages["its validation"] += trials * epochs * held / forward
-        stages["features"] += trials * (count + TEST_IMAGES) / forward
-        stages["views"] += trials * count * tuning["views"] / views
-        stages["finetune"] += trials * seen / layers
-        recipe["baseline"] += trials * trained / plain
-        recipe["finetune"] += trials * len(paper.variants) * seen / plain
+    needed = (own, FORWARD, VIEWS, LAYERS, PLAIN)
+    models = dict.fromkeys(model for _, model in paper.pairs)
+    missing = [one for one in models if None in [_rate(cells.get((one, name))) for name in needed]]
     if missing:
-        return f"Hours of study paper: {MISSING}, for lack of {', '.join(dict.fromkeys(missing))}."
+        return f"Hours of study paper: {MISSING}, for lack of {', '.join(missing)}."
+    ours = {pair: _ours(paper, *pair, cells) for pair in paper.pairs}
+    recipe = {pair: _recipe(paper, *pair, cells) for pair in paper.pairs}
+    stages = _summed(ours.values())
+    theirs = _summed(recipe.values())
     lines = [
-        [f"{name}, hours", f"{seconds / 3600:.2f}", _or(recipe, name)]
+        [f"{name}, hours", f"{seconds / 3600:.2f}", _or(theirs, name)]
         for name, seconds in (*stages.items(), ("in all", sum(stages.values())))
     ]
-    lines[-1][-1] = f"{sum(recipe.values()) / 3600:.1f}"
-    return _table(["study `paper` on one such card", own, PLAIN], lines)
+    lines[-1][-1] = f"{sum(theirs.values()) / 3600:.1f}"
+    each = [
+        [*pair, *(f"{sum(one[pair].values()) / 3600:.3g}" for one in (ours, recipe))]
+        for pair in paper.pairs
+    ]
+    trials = f"hours of {paper.settings['trials']} trials"
+    return "\n\n".join(
+        [
+            _table(["study `paper` on one such card", own, PLAIN], lines),
+            _table(["data", "network", f"{trials}, {own}", f"{trials}, {PLAIN}"], each),
+        ]
+    )
+
+
+def _ours(paper: Study, dataset: str, model: str, cells: Cells) -> dict[str, float]:
+    """Seconds of each stage, all trials of one network on one data set."""
+    train, forward, views, layers = (
+        cells[model, name]["images_per_second"] for name in (way_of_study(), FORWARD, VIEWS, LAYERS)
+    )
+    count, trials = IMAGES[dataset], paper.settings["trials"]
+    epochs, tuning = paper.recipe(dataset, model)["epochs"], paper.settings["finetuning"]
+    held = paper.settings["validation"] * count
+    return {
+        "baseline": trials * epochs * (count - held) / train,
+        "its validation": trials * epochs * held / forward,
+        "features": trials * (count + TEST_IMAGES) / forward,
+        "views": trials * count * tuning["views"] / views,
+        "finetune": trials * count * tuning["epochs"] / layers,
+    }
+
+
+def _recipe(paper: Study, dataset: str, model: str, cells: Cells) -> dict[str, float]:
+    """Seconds of the plain recipe, which tunes one variant after the other."""
+    plain = cells[model, PLAIN]["images_per_second"]
+    count, trials = IMAGES[dataset], paper.settings["trials"]
+    trained = (1 - paper.settings["validation"]) * count * paper.recipe(dataset, model)["epochs"]
+    tuned = len(paper.variants) * count * paper.settings["finetuning"]["epochs"]
+    return {"baseline": trials * trained / plain, "finetune": trials * tuned / plain}
+
+
+def _summed(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    found = Counter[str]()
+    for one in parts:
+        found.update(one)
+    return dict(found)
 
 
 def _or(recipe: Mapping[str, float], name: str) -> str:
