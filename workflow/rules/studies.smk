@@ -9,7 +9,15 @@ from snakemake.utils import update_config
 
 from ap3.study import door
 
-PUBLISHED = ("fashion", "fashion_converged", "masks", "network", "paper", "replicates")
+PUBLISHED = (
+    "fashion",
+    "fashion_224",
+    "fashion_converged",
+    "masks",
+    "network",
+    "paper",
+    "replicates",
+)
 
 
 def read_yaml(path):
