@@ -157,6 +157,8 @@ def short(told: dict[str, dict[str, pd.DataFrame]]) -> str:
                 row[NAMES[name]] = spread(found["mean"])
         for statistic, rival in (("gain", "AP2"), ("over_lookup", "the look-up")):
             known = tests(summary, statistic, [f"test_pd_loss{sign}" for sign in SIGNS])
+            if known.empty:  # a single trial
+                continue
             sure = known[known["holm"] < LEVEL]
             better = int((sure["mean"] > 0).sum())
             certain.append(
@@ -287,6 +289,8 @@ def places(summary: pd.DataFrame) -> str:
         found = found.dropna()
         told = f"{found.median():+.2f} ({len(found)})" if len(found) else "–"
         rows.setdefault(MEASURES[name], {})[f"{phase}: {SIGNS[sign]}"] = told
+    if {told for row in rows.values() for told in row.values()} == {"–"}:
+        return "Nothing is said of the look-up of mode and ratio: there is no other trial to learn it from."
     return (
         "What that is worth: 0 is the look-up of mode and ratio, which sees no weight, 1 is the noise "
         "ceiling; any two variants, median over the networks (in brackets how many have more than "
@@ -296,6 +300,8 @@ def places(summary: pd.DataFrame) -> str:
 
 def gains(summary: pd.DataFrame, statistic: str, rival: str) -> str:
     """Agreement less that of a rival, and in how many networks it is certain after Holm."""
+    if tests(summary, statistic, [f"test_pd_loss{sign}" for sign in SIGNS]).empty:
+        return f"No gain over {rival} is tested: that takes two trials."
     rows: dict[str, dict[str, str]] = {}
     for name, phase, sign in cells(CANDIDATES):
         found = chosen(summary, statistic, name, f"test_pd_loss{sign}", "all", phase)

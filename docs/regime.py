@@ -33,9 +33,9 @@ def of(study: str) -> str:
 def table(measures: Mapping[str, pd.DataFrame]) -> str:
     """Lay out the measures of studies, by name: a row for each network.
 
-    The control's gain is in points of test accuracy, mean ± standard deviation over trials. Of all pruned
-    networks after fine-tuning it counts those better than their baseline, on the test split, and those
-    of which AP2 grew, or |PD| of the test loss fell, from before fine-tuning to its end.
+    The control's gain is in points of test accuracy, mean ± standard deviation over trials if there are two.
+    Of all pruned networks after fine-tuning it counts those better than their baseline, on the test split, and
+    those of which AP2 grew, or |PD| of the test loss fell, from before fine-tuning to its end.
     """
     rows = [row for study, found in measures.items() for row in _rows(study, found)]
     lines = [HEAD, ["---"] * len(HEAD), *rows]
@@ -52,7 +52,7 @@ def _rows(study: str, measures: pd.DataFrame) -> Iterator[list[str]]:
             f"`{study}`",
             f"{model} on {dataset}",
             str(len(gains)),
-            f"{gains.mean():.2f} ± {gains.std():.2f}",
+            f"{gains.mean():.2f}" + f" ± {gains.std():.2f}" * (len(gains) > 1),
             *(
                 _share(one)
                 for one in (

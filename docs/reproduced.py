@@ -74,12 +74,15 @@ def _agreement(rows: pd.DataFrame, trials: int, measure: str, difference: str, e
     epochs = sorted(set(rows["epoch"]))
     chosen = rows[(rows["measure"] == measure) & (rows["pd"] == difference)]
     (found,) = chosen[chosen["epoch"] == epochs[end]].itertuples()
+    if not found.n:
+        return "–"
     said = _percent(found.mean, found.sd)
     return said if found.n == trials else f"{said} ({found.n})"
 
 
 def _percent(mean: float, sd: float) -> str:
-    return f"{100 * mean:.1f} ± {100 * sd:.1f}"
+    spread = "" if pd.isna(sd) else f" ± {100 * sd:.1f}"  # of one trial there is none
+    return f"{100 * mean:.1f}{spread}"
 
 
 if __name__ == "__main__":
