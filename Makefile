@@ -34,7 +34,7 @@ NEWEST_TESTS ?= ap3 tests/unit
 # The least torch and torchvision of pyproject.toml.
 LEAST = $(shell sed -n 's/^  "\(torch\|torchvision\)>=\([0-9.]*\)",/\1==\2.*/p' pyproject.toml)
 READY_OLDEST := .venv-oldest/.made-from-$(PINS)
-OLDEST_TESTS ?= tests/unit/training tests/unit/finetuning tests/unit/machine tests/unit/bench/test_card.py
+OLDEST_TESTS ?= $(addprefix tests/unit/,training finetuning machine measuring networks explaining bench/test_card.py)
 
 MINUTES ?= 60
 
@@ -93,7 +93,7 @@ $(READY_OLDEST):
 	$(PYTHON) -m venv --clear .venv-oldest
 	grep -vE '^(torch|torchvision|setuptools)==' envs/constraints.txt > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --constraint .venv-oldest/constraints.txt \
-	  --editable . $(LEAST) hypothesis mpmath pytest
+	  --editable '.[pyro,channels]' $(LEAST) hypothesis mpmath pytest
 	@touch $@
 
 docs: env
