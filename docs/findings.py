@@ -113,8 +113,9 @@ def size(measures: pd.DataFrame) -> str:
     networks = ", ".join(f"{row.model} on {row.dataset}" for row in pairs.itertuples())
     weights = " to ".join(f"{n:,}" for n in sorted({runs["weights"].min(), runs["weights"].max()}))
     examples = measures.iloc[0]
+    several = "s" * (len(pairs) > 1)
     return (
-        f"{len(pairs)} networks ({networks}), {len(runs)} baselines in all, {weights} weights in "
+        f"{len(pairs)} network{several} ({networks}), {len(runs)} baselines in all, {weights} weights in "
         f"the last layer; {examples['train_examples']:,} training and "
         f"{examples['test_examples']:,} test examples; {measures['epoch'].max()} epochs of "
         "fine-tuning."
@@ -290,7 +291,7 @@ def places(summary: pd.DataFrame) -> str:
         told = f"{found.median():+.2f} ({len(found)})" if len(found) else "–"
         rows.setdefault(MEASURES[name], {})[f"{phase}: {SIGNS[sign]}"] = told
     if {told for row in rows.values() for told in row.values()} == {"–"}:
-        return "Nothing is said of the look-up of mode and ratio: there is no other trial to learn it from."
+        return "No measure is placed between look-up and ceiling: one is not known, or they are too near."
     return (
         "What that is worth: 0 is the look-up of mode and ratio, which sees no weight, 1 is the noise "
         "ceiling; any two variants, median over the networks (in brackets how many have more than "

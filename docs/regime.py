@@ -9,7 +9,11 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 REGIMES = ("just trained", "converged", "pretrained")
-MORE = {"fashion_converged": "converged", "pretrained": "pretrained"}
+MORE = {
+    "fashion_converged": "converged",
+    "fashion_converged_all": "converged",
+    "pretrained": "pretrained",
+}
 """The studies of which the baselines are more than just trained."""
 
 HEAD = (

@@ -63,7 +63,6 @@ def snakemake(folder, environment, *asked):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
 
 
 def test_all_four_are_at_work_with_jobs_of_their_own(tmp_path, node):
