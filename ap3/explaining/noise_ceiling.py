@@ -94,7 +94,9 @@ def true_differences(signed: Any, covariance: Any, draws: int = 400, seed: int =
     shape = signed.shape
     signed = signed.reshape(-1, *shape[-2:])
     covariance = covariance.reshape(-1, *shape[-2:], shape[-1])
-    errors = np.asarray(np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1)), dtype=float)
+    # Where a PD hardly varies, rounding leaves variances a little below zero.
+    variances = np.diagonal(covariance, axis1=-2, axis2=-1).clip(min=0)
+    errors = np.asarray(np.sqrt(variances), dtype=float)
     known = np.isfinite(signed).all() and np.isfinite(covariance).all()
     if not (known and errors.any(axis=(1, 2)).all()):
         raise InvalidValueError(

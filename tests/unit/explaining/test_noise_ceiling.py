@@ -161,3 +161,9 @@ def test_the_seed_decides_little_even_of_two_trials(number):
         for seed in range(4)
     ]
     assert np.ptp([each["agreement"] for each in found], axis=0).max() < 0.05
+
+
+def test_a_variance_that_rounding_left_below_zero_is_none():
+    covariance = np.diag([1.0, 1.0, -1e-18])
+    drawn = true_differences([[5.0, 0.1, 0.0]], [covariance])
+    assert np.isfinite(drawn).all()
