@@ -44,12 +44,8 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=list(PAPER))
     parser.add_argument("--pixels", type=int, default=224)
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument(
-        "--examples",
-        type=int,
-        default=128 * 8,
-        help="images of one round; four times as many in bfloat16",
-    )
+    told = f"images of one round; {card_cells.LONGER} times as many in bfloat16"
+    parser.add_argument("--examples", type=int, default=128 * 8, help=told)
     parser.add_argument("--rounds", type=int, default=3, help="timed rounds of each cell")
     options = parser.parse_args()
     if options.device.startswith("cuda") and not torch.cuda.is_available():
