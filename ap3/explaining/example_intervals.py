@@ -85,16 +85,13 @@ def symmetric_interval(
     (array([0.5]), array([1.5]))
     """
     off = np.abs(resampled - estimate[..., np.newaxis])
-    number = off.shape[-1]
     known = np.isfinite(off).sum(axis=-1)
-    whole = known == number
-    rank = max(int(np.ceil((1 - level) * number)) - 1, 0)
     half = np.full(estimate.shape, np.nan)
-    half[whole] = np.partition(off[whole], rank, axis=-1)[..., rank]
-    for index in np.argwhere(~whole & (known > 0)):
-        place = tuple(index)
-        values = np.sort(off[place])[: known[place]]
-        half[place] = values[max(int(np.ceil((1 - level) * len(values))) - 1, 0)]
+    for number in np.unique(known[known > 0]):
+        rows = off[known == number]
+        rank = max(int(np.ceil((1 - level) * number)) - 1, 0)
+        rows.partition(rank, axis=-1)  # NaN comes last
+        half[known == number] = rows[..., rank]
     return estimate - half, estimate + half
 
 

@@ -1,5 +1,6 @@
 """A figure on the page is the figure on disk, or is refused by the name of its file."""
 
+import base64
 import io
 import random
 
@@ -21,6 +22,16 @@ def test_a_picture_has_the_size_of_its_file(png):
     picture, width, height = _picture(png)
     assert picture.startswith("data:image/png;base64,")
     assert (width, height) == (40, 30)
+
+
+def test_the_background_keeps_its_color(tmp_path):
+    """Nearly white shades are averaged with it."""
+    drawn = Image.new("RGB", (64, 64), "white")
+    drawn.paste(Image.effect_noise((64, 32), 9).point(lambda shade: min(shade + 120, 255)), (0, 32))
+    drawn.save(tmp_path / "fig01.png")
+    picture, _, _ = _picture(tmp_path / "fig01.png")
+    with Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))) as shown:
+        assert shown.convert("RGB").getpixel((5, 5)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut short", "no image", "another format"])
