@@ -13,7 +13,7 @@ import importlib
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from ap3.networks.batches import Batch
 from ap3.networks.logits import Tensors, call, first_logits
+from ap3.networks.running_statistics import NAMES, RunningStatistics
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 """Layers whose weights hold input channels first."""
@@ -143,9 +144,11 @@ class Replay:
         if names not in self._tried:
             self.call({name: weight + change[name] for name, weight in changed.items()})
         point, tangent = (dict(changed),), (dict(change),)
-        if self._tried.get(names) is False:
-            return torch.func.jvp(logits, point, tangent)[1]
-        with self._replayed(names):
+        with ExitStack() as stack:
+            if any(name.endswith(NAMES) for name in names):
+                stack.enter_context(RunningStatistics())
+            if self._tried.get(names) is not False:
+                stack.enter_context(self._replayed(names))
             return torch.func.jvp(logits, point, tangent)[1]
 
     def uses(self, name: str) -> float:

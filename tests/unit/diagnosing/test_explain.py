@@ -149,6 +149,36 @@ def test_the_network_is_left_as_it_was():
     assert all(parameter.requires_grad and parameter.grad is None for parameter in net.parameters())
 
 
+@pytest.mark.parametrize("moved", [{"mean"}, {"var"}, {"mean", "var"}, {"mean", "var", "affine"}])
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.InstanceNorm2d])
+def test_moved_running_statistics_count_to_first_order(norm, moved):
+    """As after fine-tuning; torch's own normalisation has no derivative in them."""
+    torch.manual_seed(1)
+    normalised = norm(4, affine=True, track_running_stats=True)
+    parts = (nn.Conv2d(2, 4, 3), normalised, nn.ReLU(), nn.Flatten(), nn.Linear(36, 3))
+    net = nn.Sequential(*parts).double()
+    data = [(torch.randn(20, 2, 5, 5, dtype=torch.float64), torch.randint(3, (20,)))]
+    state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    if "mean" in moved:
+        state["1.running_mean"] += 0.3 * torch.randn(4)
+    if "var" in moved:
+        state["1.running_var"] *= 1 + 0.5 * torch.rand(4)
+    if "affine" in moved:
+        state["1.weight"] += 0.1
+        state["0.bias"] -= 0.2
+    found = explain(net, state, data)
+    x, step = data[0][0], 1e-6
+    start = dict(net.state_dict())
+    ends = [
+        {name: held + side * step * (state[name] - held) for name, held in start.items()}
+        for side in (1, -1)
+    ]
+    plus, minus = (functional_call(net.eval(), end, (x,)).detach() for end in ends)
+    change, p = (plus - minus) / (2 * step), net(x).detach().softmax(1)
+    variance = (p * change**2).sum(1) - (p * change).sum(1) ** 2
+    assert found.network["gauss_newton"] == pytest.approx(float(variance.mean()) / 2, rel=1e-6)
+
+
 def test_what_became_of_batch_norm_is_said():
     net = network(norm=True)
     state = pruned(net)
