@@ -218,7 +218,7 @@ def allocate(
             "weights_left": sum(left.values()) / sum(whole.values()),
             "flops_left": sum(left[layer] * flops[layer] for layer in mine)
             / sum(whole[layer] * flops[layer] for layer in mine),
-            **predicted(layers, mine, 1 - budget),
+            **predicted(layers, mine, amount / total_cost(layers)),
         }
         rows.append(row | (tally.columns(way, MEASURED) if tally else {}))
     table = pd.DataFrame(rows)

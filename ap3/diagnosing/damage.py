@@ -16,7 +16,6 @@ from ap3.latent.vectors import Vector
 from ap3.measuring.curvature_laws import fisher_before
 from ap3.measuring.logit_change import LogitChange
 from ap3.measuring.network_outputs import changed
-from ap3.measuring.output_distances import flipped
 from ap3.measuring.predictive_law import forward_kl
 from ap3.measuring.slopes import slope_before
 
@@ -100,17 +99,19 @@ def of_examples(before: Tensor, after: Tensor, labels: Tensor) -> dict[str, Vect
     >>> {name: float(values[0].round(4)) for name, values in found.items()}
     {'pd_loss': 0.6931, 'pd_accuracy': 1.0, 'kl_predictions': 0.1438, 'slope': 0.5493, 'flips': 1.0}
     """
-    made = changed(_array(before), _array(after), _array(labels))
+    ends = _array(before), _array(after)
+    made = changed(*ends, _array(labels))
     rows = np.arange(len(made.labels))
     losses = (made.log_p - made.log_q)[rows, 0, made.labels]
-    answers = [(made.before + shift)[:, 0].argmax(-1) for shift in (0.0, made.change)]
+    # Of the logits as they are: a change that is added back breaks ties by its rounding.
+    answers = [end.argmax(-1) for end in ends]
     correct = [(answer == made.labels).astype(float) for answer in answers]
     return {
         "pd_loss": losses,
         "pd_accuracy": correct[0] - correct[1],
         "kl_predictions": forward_kl(made)[:, 0],
         "slope": slope_before(made)[:, 0],
-        "flips": flipped(made)[:, 0],
+        "flips": (answers[0] != answers[1]).astype(float),
     }
 
 

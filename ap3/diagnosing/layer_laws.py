@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ap3.errors import InvalidValueError
 from ap3.latent.law import Law
 from ap3.latent.vectors import to_numpy
 from ap3.measuring import catalogue
@@ -37,12 +38,13 @@ class LayerLaws:
         self.laws: dict[str, Law | None] = {}
         for measure in catalogue.MEASURES:
             if measure.law and measure.sees == "weights" and measure.law_name != "nondiagonal":
-                has_weights = bool(self.weight.any())
-                law = catalogue.function(measure.law)(layer) if has_weights else None
-                self.laws[measure.column] = law
+                try:
+                    self.laws[measure.column] = catalogue.function(measure.law)(layer)
+                except InvalidValueError:  # weights, or means of groups, that are all zero
+                    self.laws[measure.column] = None
 
     def of(self, weight: Tensor | Any) -> dict[str, float]:
-        """Return AP2 and every AP3 (nats) of other weights; AP3 of a layer of zeros is NaN.
+        """Return AP2 and every AP3 (nats) of other weights; AP3 is NaN where its law has no scale.
 
         Parameters
         ----------

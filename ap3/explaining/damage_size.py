@@ -40,6 +40,7 @@ def sizes(table: pd.DataFrame) -> pd.DataFrame:
         A row per training, mode, epoch, state of BatchNorm, measure and `how` (`as it is`, `fitted`):
         `judged` variants, `decades` (median |log10 (foretold ÷ measured)|), and of the fitted ones
         `coverage` (the share within the interval of 90 %) and `width` of the interval in decades.
+        No fitted row where a ratio has fewer than three allocations.
     """
     rows = []
     for key, mine in joint(table).groupby(_KEYS, sort=False):
@@ -69,7 +70,7 @@ def _of_training(known: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 "judged": len(gaps),
                 "decades": float(np.median(gaps)),
             }
-        if np.ptp(logs[fitted]) == 0:
+        if np.ptp(logs[fitted]) == 0 or not (gauge.any() and judged.any()):
             continue
         slope, shift = np.polyfit(logs[fitted], measured[fitted], 1)
         residuals = np.abs(shift + slope * logs - measured)

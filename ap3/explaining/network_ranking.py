@@ -30,6 +30,7 @@ PDS = tuple(
 WITHIN = "within ratios"
 ALL = "all networks"
 _LEAST = 8
+_MOST = {"rho": 1.0, "gain": 2.0}  # of either sign
 _KEYS = ["dataset", "model", "trial", "mode", "epoch", "batch_norm"]
 _VARIANT = ["mode", "ratio", "allocation", "epoch", "batch_norm"]
 
@@ -183,12 +184,13 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
             values = mine[statistic].to_numpy(float)
             if not np.isfinite(values).any():
                 continue
-            mean = t_interval(values)
+            mean, most = t_interval(values), _MOST[statistic]
             rows.append(
                 dict(zip(keys, key, strict=True))
                 | {"statistic": statistic, "n": int(mean.n), "mean": float(mean.mean)}
                 | {"min": float(np.nanmin(values)), "max": float(np.nanmax(values))}
-                | {"low": float(mean.low), "high": float(mean.high)}
+                | {"low": float(np.clip(mean.low, -most, most))}
+                | {"high": float(np.clip(mean.high, -most, most))}
                 | {"p_value": float(mean.p_value)}
             )
     found = ["statistic", "n", "mean", "min", "max", "low", "high", "p_value"]

@@ -27,8 +27,8 @@ class TrialMean:
     low, high
         Ends of the interval; NaN with fewer than two trials.
     p_value
-        Two-sided, of the mean being `null`; NaN with fewer than two trials. With no spread it is 0,
-        or 1 where the mean is `null`: then t knows of no doubt, and n should be read instead.
+        Two-sided, of the mean being `null`; NaN with fewer than two trials, and where they do not
+        vary: a few trials that agree say nothing of how far others would be off.
     """
 
     n: Vector
@@ -75,10 +75,7 @@ def t_interval(values: Any, axis: int = 0, level: float = 0.95, null: float = 0.
         error = np.where(n > 1, error, np.nan)
         half = student.ppf(0.5 + level / 2, n - 1) * error
         gap = mean - null
-        p_value = np.where(
-            error > 0, 2 * student.sf(np.abs(gap) / error, n - 1), (gap == 0).astype(float)
-        )
-    p_value = np.where(n > 1, p_value, np.nan)
+        p_value = np.where(error > 0, 2 * student.sf(np.abs(gap) / error, n - 1), np.nan)
     return TrialMean(n, mean, mean - half, mean + half, p_value)
 
 

@@ -1,8 +1,8 @@
 """Means over baselines of what measures say within a ratio, with Student's intervals.
 
 A row for each network, and for `all` networks of a data set together: there the value of a trial is the
-mean over the networks, so that the interval is for these networks, trained anew. A trial that not every
-network has is left out of it.
+mean over the networks, so that the interval is for these networks, trained anew. A trial in which not
+every network has a value is left out of it.
 """
 
 from collections.abc import Iterator
@@ -55,21 +55,19 @@ def summarise(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
     ends = np.maximum(values.low, least), np.minimum(values.high, most)
     summary = summary.assign(n=values.n, mean=values.mean, low=ends[0], high=ends[1])
     summary = summary.assign(gain=gains.mean, gain_low=gains.low, gain_high=gains.high)
-    # A function of AP2 alone has no gain to test; nor do counts of pairs, the same for all measures.
-    tested = (np.abs(wide["gain"].to_numpy()) > 0).any(axis=1)
-    summary["p_value"] = np.where(tested, gains.p_value, np.nan)
-    summary["holm"] = np.nan
+    summary = summary.assign(p_value=gains.p_value, holm=np.nan)
     for rows in _families(summary):
         summary.loc[rows, "holm"] = holm(summary.loc[rows, "p_value"])
     return summary
 
 
 def _pooled(tidy: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Average over the networks of a data set, in the trials that all of them have."""
+    """Average over the networks of a data set, in the trials in which all of them have a value."""
     networks = tidy.groupby("dataset")["model"].transform("nunique")
-    there = tidy.groupby(["dataset", "trial"])["model"].transform("nunique")
-    chosen = tidy[(networks > 1) & (there == networks)].assign(model=ALL)
-    return chosen.groupby(keys, sort=False, dropna=False)["value"].mean().reset_index()
+    several = tidy.assign(networks=networks)[networks > 1].assign(model=ALL)
+    found = several.groupby([*keys, "networks"], sort=False, dropna=False)["value"]
+    pooled = found.agg(["mean", "count"]).reset_index().rename(columns={"mean": "value"})
+    return pooled.loc[pooled["count"] == pooled["networks"], [*keys, "value"]]
 
 
 def _families(summary: pd.DataFrame) -> Iterator[pd.Index]:

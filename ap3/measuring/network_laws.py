@@ -77,7 +77,7 @@ class NetworkLaws:
                 self.laws.setdefault(measure.column, {})[name] = law
 
     def of_layer(self, name: str, weight: NDArray[np.floating[Any]]) -> dict[str, float]:
-        """Measure one layer: `norm2` (‖ω‖²), `inner` (⟨ω, ω̃⟩), `ap2`, and AP3 under every law.
+        """Measure one layer: `norm2` (‖ω‖²), `new_norm2`, `ap2`, and AP3 under every law.
 
         Parameters
         ----------
@@ -91,7 +91,6 @@ class NetworkLaws:
             "ap2": float(np.square(after - before).sum()),
             "norm2": float(np.square(before).sum()),
             "new_norm2": float(np.square(after).sum()),
-            "inner": float((before * after).sum()),
         }
         for column, laws in self.laws.items():
             same = found["ap2"] == 0
@@ -116,12 +115,14 @@ class NetworkLaws:
         """
         total = {
             key: sum(layer[key] for layer in layers.values())
-            for key in ("ap2", "norm2", "new_norm2", "inner", *self.columns)
+            for key in ("ap2", "norm2", "new_norm2", *self.columns)
         }
-        size = float(np.sqrt(total["norm2"] * total["new_norm2"]))
+        norms = np.sqrt(total["norm2"]), np.sqrt(total["new_norm2"])
+        # 1 − cos of the angle, which keeps its digits at small angles.
+        apart = total["ap2"] - (norms[0] - norms[1]) ** 2
         return {
             "ap2": total["ap2"],
             "relative_frobenius": float(np.sqrt(total["ap2"] / total["norm2"])),
-            "cosine_distance": 1 - total["inner"] / size if size else np.nan,
+            "cosine_distance": float(apart / (2 * norms[0] * norms[1])) if all(norms) else np.nan,
             **{column: total[column] for column in self.columns},
         }

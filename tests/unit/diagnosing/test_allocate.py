@@ -175,6 +175,23 @@ def test_what_is_measured_saved_and_pasted_is_the_pruned_network(tmp_path):
     }
 
 
+@pytest.mark.parametrize("budget", [0.2, 0.4, 0.6])
+@pytest.mark.parametrize("seed", range(4))
+def test_no_way_has_a_smaller_sum_than_the_calibrated_one(budget, seed):
+    """Half way between two ratios of the scan, too, where rounding decides which is nearer."""
+    torch.manual_seed(seed)
+    parts = (
+        nn.Linear(6, 9 + seed),
+        nn.ReLU(),
+        nn.Linear(9 + seed, 17),
+        nn.ReLU(),
+        nn.Linear(17, 4),
+    )
+    table = ap3.allocate(ap3.scan(nn.Sequential(*parts), data()), budget, measure=False).table
+    foretold = table.set_index("allocation")["predicted_calibrated"]
+    assert foretold["calibrated"] <= foretold.min() * (1 + 1e-9)
+
+
 def test_explain_and_allocate_agree_on_the_damage():
     net = network()
     found = ap3.allocate(ap3.scan(net, data()), 0.3)

@@ -149,6 +149,37 @@ def test_the_network_is_left_as_it_was():
     assert all(parameter.requires_grad and parameter.grad is None for parameter in net.parameters())
 
 
+def test_answers_are_those_of_the_logits_as_they_are():
+    """Of equal logits the first class is the answer; a change added back would break the tie."""
+    net, data = network(), batches(count=10)
+    with torch.no_grad():
+        net[4].bias.fill_(0.1)
+    state = dict(net.state_dict()) | {"4.weight": torch.zeros(4, 6, dtype=torch.float64)}
+    found = explain(net, state, data).network
+    before, after = (
+        torch.cat([functional_call(net, given, (x,)) for x, _ in data]).argmax(1)
+        for given in (dict(net.state_dict()), state)
+    )
+    labels = torch.cat([y for _, y in data])
+    assert found["flips"] == float((before != after).double().mean())
+    assert found["pd_accuracy"] == pytest.approx(
+        float((before == labels).double().mean() - (after == labels).double().mean()), abs=1e-12
+    )
+
+
+def test_a_law_without_a_scale_is_nan():
+    """Means of groups that are all zero locate no Student-t law."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(20, 40), nn.ReLU(), nn.Linear(40, 3))
+    with torch.no_grad():
+        net[0].weight[:, 1::2] = -net[0].weight[:, ::2]
+    state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    state["0.weight"][0] = 0
+    row = explain(net, state, [(torch.randn(9, 20), torch.randint(3, (9,)))]).table.iloc[0]
+    assert np.isnan(row["ap3_student_t"])
+    assert row["ap3_gaussian"] > 0
+
+
 @pytest.mark.parametrize("moved", [{"mean"}, {"var"}, {"mean", "var"}, {"mean", "var", "affine"}])
 @pytest.mark.parametrize("norm", [nn.BatchNorm2d, nn.InstanceNorm2d])
 def test_moved_running_statistics_count_to_first_order(norm, moved):

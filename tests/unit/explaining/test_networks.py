@@ -110,3 +110,18 @@ def test_pds_within_their_noise_are_not_judged():
     table.loc[:19, "test_pd_loss_se"] = 1e9
     found = damage_size.sizes(table)
     assert set(found[found["how"] == "as it is"]["judged"]) == {40}
+
+
+def test_a_size_is_fitted_only_where_every_third_has_allocations():
+    table = planted(trials=1, models=1)
+    table["ratio"] = np.arange(len(table)) / len(table)  # one allocation at each ratio
+    assert set(damage_size.sizes(table)["how"]) == {"as it is"}
+
+
+def test_no_interval_reaches_beyond_what_can_be():
+    table = network_ranking.ranking(planted(trials=2, models=1))
+    table["rho"] = np.where(table["trial"] == 1, 0.9, -0.9)
+    summary = network_ranking.summarise(table)
+    of_rho = summary[summary["statistic"] == "rho"]
+    assert of_rho["low"].min() == -1
+    assert of_rho["high"].max() == 1

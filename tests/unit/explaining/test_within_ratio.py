@@ -177,6 +177,17 @@ def test_all_networks_together_are_of_the_trials_that_all_have():
     assert counts.to_dict() == {"all": 2, "net": 3, "other": 2}
 
 
+def test_all_networks_together_are_of_the_trials_in_which_all_have_a_value():
+    """A measure that says nothing of one network is not held against AP2 of both."""
+    table = within_ratio(study(trials=3, models=("net", "other")))
+    silent = (table["measure"] == "kl_predictions") & (table["model"] == "other")
+    table.loc[silent & (table["trial"] > 1), "kendall_ratio"] = np.nan
+    where = {"measure": "kl_predictions", "statistic": "kendall_ratio", "model": "all"}
+    assert set(chosen(summarise(table), **where)["n"]) == {1}
+    table.loc[silent, "kendall_ratio"] = np.nan
+    assert chosen(summarise(table), **where).empty
+
+
 def test_no_interval_reaches_beyond_what_can_be():
     summary = summarise(within_ratio(study()))
     shares = summary["statistic"] == "agreement"
