@@ -19,6 +19,10 @@ from ap3.latent.vectors import to_numpy
 Indices = NDArray[np.int64]
 _CLEARLY_NEARER = 0.5
 """Largest ratio of squared distances, to the nearest channel and the next one, that is a match."""
+_SOME, _NEARLY_ALL = 0.2, 0.98
+_UNLIKE = 0.7
+"""‖a − b‖²/(‖a‖² + ‖b‖²), which is 1 for two that have nothing in common."""
+_FEW = 0.05
 _MOST_DIMENSIONS = 512
 
 
@@ -100,21 +104,61 @@ def _kept(one: Entry, two: Entry, known: list[Kept]) -> Kept | None:
     whole, left = _cube(one), _cube(two)
     (rows, columns, _), (left_rows, left_columns, _) = whole.shape, left.shape
     if columns == left_columns:
-        matched = _matched(whole, left)
-        return None if matched is None else Kept(matched[0], np.arange(columns))
-    if rows == left_rows:
-        matched = _matched(whole.swapaxes(0, 1), left.swapaxes(0, 1))
-        return None if matched is None else Kept(np.arange(rows), matched[0])
-    tried = []
-    for inputs in _candidates(known, columns, left_columns):
-        matched = _matched(whole[:, inputs], left)
-        if matched is not None:
-            tried.append((matched[1], Kept(matched[0], inputs)))
-    for outputs in _candidates(known, rows, left_rows):
-        matched = _matched(whole[outputs].swapaxes(0, 1), left.swapaxes(0, 1))
-        if matched is not None:
-            tried.append((matched[1], Kept(outputs, matched[0])))
-    return min(tried, key=lambda each: each[0])[1] if tried else _equal_values(whole, left)
+        starts = [Kept(np.arange(0), np.arange(columns))]
+    elif rows == left_rows:
+        starts = [Kept(np.arange(rows), np.arange(0))]
+    else:
+        exact = _equal_values(whole, left)
+        if exact is not None:
+            return exact
+        starts = [Kept(np.arange(0), c) for c in _candidates(known, columns, left_columns)]
+        starts += [Kept(r, np.arange(0)) for r in _candidates(known, rows, left_rows)]
+    tried = [found for found in (_completed(whole, left, start) for start in starts) if found]
+    return min(tried, key=lambda each: each[0])[1] if tried else None
+
+
+def _completed(whole: NDArray[Any], left: NDArray[Any], start: Kept) -> tuple[float, Kept] | None:
+    """Match rows by known columns, or columns by known rows, and then what was known anew."""
+    rows: Indices | None = start.rows
+    columns: Indices | None = start.columns
+    if not len(start.rows):
+        rows = _matched(whole[:, columns], left)
+    elif not len(start.columns):
+        columns = _matched(whole[rows].swapaxes(0, 1), left.swapaxes(0, 1))
+    if rows is None or columns is None:
+        return None
+    # What another layer kept can be a little else than what this one did.
+    if len(columns) < whole.shape[1]:
+        again = _matched(whole[rows].swapaxes(0, 1), left.swapaxes(0, 1))
+        columns = columns if again is None else again
+    if len(rows) < whole.shape[0]:
+        again = _matched(whole[:, columns], left)
+        rows = rows if again is None else again
+    expected = whole[np.ix_(rows, columns)]
+    if not _is_one_layer(expected, left):
+        return None
+    return float(np.square(expected - left, dtype=np.float64).sum()), Kept(rows, columns)
+
+
+def _is_one_layer(expected: NDArray[Any], left: NDArray[Any]) -> bool:
+    """Tell whether a match holds throughout, among the weights that are not zero.
+
+    Where a part of them is equal to the bit, fine-tuning is not what changed the rest, and where
+    rows or columns have nothing in common, channels are mixed up.
+    """
+    used = left != 0
+    if not used.any():
+        return True
+    if _SOME < (expected == left)[used].mean() < _NEARLY_ALL:
+        return False
+    expected = expected * used
+    for axis in (0, 1):
+        others = tuple(each for each in range(3) if each != axis)
+        apart = np.sum((expected - left) ** 2, axis=others, dtype=np.float64)
+        both = np.sum(expected**2 + left**2, axis=others, dtype=np.float64)
+        if (apart > _UNLIKE * both).mean() > _FEW:
+            return False
+    return True
 
 
 def _cube(entry: Entry) -> NDArray[Any]:
@@ -142,13 +186,13 @@ def _candidates(known: list[Kept], whole: int, left: int) -> list[Indices]:
     return list(candidates.values())
 
 
-def _matched(whole: NDArray[Any], left: NDArray[Any]) -> tuple[Indices, float] | None:
-    """Match the entries of the first axis by their values: which they are, and how far off.
+def _matched(whole: NDArray[Any], left: NDArray[Any]) -> Indices | None:
+    """Match the entries of the first axis by their values: which they are.
 
     None if they are not clearly nearer to one entry than to the next.
     """
     if len(left) == len(whole) == 1:
-        return np.arange(1), 0.0
+        return np.arange(1)
     one, two = _few(whole.reshape(len(whole), -1), left.reshape(len(left), -1))
     distances = (one**2).sum(1)[None] + (two**2).sum(1)[:, None] - 2 * two @ one.T
     np.maximum(distances, 0, out=distances)
@@ -162,7 +206,7 @@ def _matched(whole: NDArray[Any], left: NDArray[Any]) -> tuple[Indices, float] |
         is_clear = own <= _CLEARLY_NEARER * others.min(axis=1)
         if np.median(is_clear) < 1 or is_clear.mean() < _CLEARLY_NEARER:
             return None
-    return nearest.astype(np.int64), float(own.sum())
+    return nearest.astype(np.int64)
 
 
 def _few(one: NDArray[Any], two: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

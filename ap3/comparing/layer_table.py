@@ -120,7 +120,7 @@ def _compared(one: StateDict, version: Version, wanted: list[str], asked: Asked)
     remarks += [*pairs.remarks, *unlike, *_dropped(rows), *others]
     return Comparison.of(
         [row.columns for row in rows],
-        _verdict(rows, pairs, chosen, bool(others)),
+        _verdict(rows, pairs, chosen, bool(others)) + _warned(rows, pairs),
         remarks,
         _total(rows),
     )
@@ -150,6 +150,24 @@ def _dropped(rows: list[Row]) -> list[str]:
         [f"only the baseline has {listed(dropped)}, which count as pruned whole."]
         if dropped
         else []
+    )
+
+
+def _warned(rows: list[Row], pairs: Matching) -> str:
+    """Warn where layers that count as pruned whole may be there under other names."""
+    missing = [row.columns["layer"] for row in rows if row.done.kind == DROPPED]
+    inside = tuple(f"{layer}." for layer in missing)
+    others = [
+        name
+        for name, entry in pairs.pruned.entries.items()
+        if name not in pairs.baseline.entries and (len(entry.shape) >= 2 or name.startswith(inside))
+    ]
+    if not missing or not others:
+        return ""
+    return (
+        f" But the pruned network has tensors that the baseline lacks ({listed(others)}): if they are "
+        f"the layers that it lacks ({listed(missing)}), renamed or packed, these numbers are wrong; "
+        "give both networks unpacked and under the same names."
     )
 
 

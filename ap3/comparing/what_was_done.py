@@ -270,10 +270,11 @@ def verdict(whole: Whole) -> str:
     'pruned: 2:4 in 1 of 2 layers, 25 % of 200 weights are zero; not fine-tuned after it.'
     """
     is_turned = whole.lost_zeros > max(10 * whole.new_zeros, 0.01 * whole.weights)
-    if is_turned or whole.is_larger:
+    is_larger = whole.is_larger and not whole.new_zeros  # else a vocabulary may have grown
+    if is_turned or is_larger:
         what = (
             "its layers are the smaller ones"
-            if whole.is_larger
+            if is_larger
             else f"{whole.lost_zeros:,} weights are zero in it alone"
         )
         return f"the arguments seem to be the wrong way round: of the baseline, {what}."

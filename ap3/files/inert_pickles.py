@@ -17,6 +17,7 @@ from ap3.files.inert_calls import called, fill, key_of, known, storage_of, text_
 from ap3.files.safe_names import safe
 
 _MIB = 2**20
+_LONG = 2**12  # bytes of an array's numbers; a shorter piece may be an object like any other
 
 
 def read(file: BinaryIO, storages: dict[str, Storage] | None = None) -> Any:
@@ -49,7 +50,12 @@ def read(file: BinaryIO, storages: dict[str, Storage] | None = None) -> Any:
     raise MalformedError("the pickle has no end")
 
 
-def read_limited(file: BinaryIO, size: int, storages: dict[str, Storage] | None = None) -> Any:
+def read_limited(
+    file: BinaryIO,
+    size: int,
+    storages: dict[str, Storage] | None = None,
+    holds_numbers: bool = False,
+) -> Any:
     """Read one pickle in a file of torch.save, as `read` does, and no more than such a file has.
 
     Parameters
@@ -60,6 +66,8 @@ def read_limited(file: BinaryIO, size: int, storages: dict[str, Storage] | None 
         Bytes of the file: what describes tensors is a small part of it.
     storages
         As `read` takes them.
+    holds_numbers
+        Whether arrays may stand in it, uncompressed: their bytes are not counted.
 
     Raises
     ------
@@ -68,17 +76,20 @@ def read_limited(file: BinaryIO, size: int, storages: dict[str, Storage] | None 
     MalformedError
         If it is no pickle, or too long a one.
     """
-    limited: Any = _Limited(file, _MIB + size // 16)
+    limited: Any = _Limited(file, _MIB + size // 16, size if holds_numbers else 0)
     return read(limited, storages)
 
 
 class _Limited:
-    """A file of which no more than `limit` bytes are read."""
+    """A file of which no more than `limit` bytes are read, and `numbers` more in long pieces."""
 
-    def __init__(self, file: BinaryIO, limit: int) -> None:
-        self.file, self.left = file, limit
+    def __init__(self, file: BinaryIO, limit: int, numbers: int) -> None:
+        self.file, self.left, self.numbers = file, limit, numbers
 
     def read(self, count: int) -> bytes:
+        if _LONG <= count <= self.numbers:
+            self.numbers -= count
+            return self.file.read(count)
         return self._taken(self.file.read(min(count, self.left + 1)))
 
     def readline(self) -> bytes:

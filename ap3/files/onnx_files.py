@@ -58,6 +58,11 @@ def read(path: Path) -> dict[str, Entry]:
         raise InvalidFileError(
             f"{path} is a damaged ONNX file ({safe(str(error))}); copy or make it again."
         ) from error
+    if model.graph.sparse_initializer:
+        raise InvalidFileError(
+            f"{path} holds sparse initialisers, which are not read; write its weights as dense ones, or "
+            "as safetensors."
+        )
     tensors = {_text(tensor.name): tensor for tensor in model.graph.initializer}
     if not tensors or len(tensors) < len(model.graph.initializer):
         raise InvalidFileError(

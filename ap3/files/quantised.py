@@ -5,6 +5,8 @@ several codes to a number is refused with the line that unpacks it.
 """
 
 import math
+import re
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -28,6 +30,7 @@ _SCALES = (
     "[]scales",
 )
 _ZERO_POINTS = ("{}_zero_point", "{}.zero_point", "[]zero_point")
+_MAY_BE_SCALE = re.compile(r"(?!input|output|act|[kv]_).*(scal|amax)")
 _BITSANDBYTES_SCALE = "[]SCB"
 _PACKED = {
     "qweight": "GPTQ or AWQ",
@@ -64,10 +67,11 @@ def dequantised(entries: dict[str, Entry]) -> tuple[dict[str, Entry], list[str]]
     _refuse_packed(entries)
     entries, names = dict(entries), []
     for name, codes in list(entries.items()):
-        if len(codes.shape) < 2 or codes.dtype not in _CODES:
+        if name not in entries or len(codes.shape) < 2 or codes.dtype not in _CODES:
             continue
         scale_name = _first(entries, name, (*_SCALES, _BITSANDBYTES_SCALE))
         if scale_name is None:
+            entries[name] = _without_scale(name, codes, entries)
             continue
         zero_name = _first(entries, name, _ZERO_POINTS)
         scale, zero = entries.pop(scale_name), entries.pop(zero_name) if zero_name else None
@@ -89,6 +93,20 @@ def _refuse_packed(entries: dict[str, Entry]) -> None:
                 )
         if name.endswith("_blocks") and f"{name.removesuffix('_blocks')}_scales" in entries:
             raise InvalidFileError(f"{safe(name)} holds packed four-bit floats (MXFP4); {_UNPACK}.")
+
+
+def _without_scale(name: str, codes: Entry, entries: dict[str, Entry]) -> Entry:
+    """Refuse codes beside which a scale stands under a name that is not known."""
+    layer = name[: name.rfind(".") + 1]
+    inside = (n.removeprefix(layer) for n in entries if n != name and n.startswith(layer))
+    scales = [n for n in inside if _MAY_BE_SCALE.match(n)] if layer else []
+    if not scales:
+        return codes
+    problem = (
+        f"{name} holds codes of type {codes.dtype}, and {listed(scales)} beside it may be their "
+        f"scale, by a name that is not known; {_UNPACK}."
+    )
+    return replace(codes, problem=problem)
 
 
 def _first(entries: dict[str, Entry], name: str, patterns: tuple[str, ...]) -> str | None:

@@ -11,8 +11,10 @@ from ap3.files.lazy_tensors import Entry, StateDict
 from ap3.files.safe_names import listed, safe
 
 INDEX = ".index.json"
-_INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-_FILES = ("model.safetensors", "pytorch_model.bin")
+_FILES = tuple(
+    name + end for name in ("model.safetensors", "pytorch_model.bin") for end in ("", INDEX)
+)
+"""In the order in which transformers looks for them."""
 _ENDS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
 _NO_WEIGHTS = re.compile(r"training_args|optimizer|scheduler|rng_state|scaler|\.index\.json$")
 _LARGEST_INDEX = 2**25
@@ -33,7 +35,7 @@ def file_of(folder: Path) -> Path:
     UserError
         If there is none, or there are several without an index, or it is an adapter's.
     """
-    for name in (*_INDICES, *_FILES):
+    for name in _FILES:
         if (folder / name).exists() or (folder / name).is_symlink():
             return folder / name
     files = sorted(path for path in folder.iterdir() if path.name.endswith((*_ENDS, INDEX)))

@@ -4,6 +4,7 @@ What the file holds is found by its first bytes, whatever it is called. `plain` 
 write into the weights meant: prefixes, masks, scales and bit masks are taken off.
 """
 
+import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -26,6 +27,8 @@ from ap3.files.safe_names import safe
 from ap3.files.wrappings import unwrapped
 
 _MASK = "_mask"
+_OF_ADAPTER = re.compile(r"(^|[._])lora_(A|B|a|b|down|up)(\.|$)|\.base_layer\.(weight|bias)$")
+"""Names of peft, loralib, torchtune and kohya."""
 _OTHER_FORMATS = {
     b"version https://git-lfs": "is a pointer of git-lfs and not the weights; run: git lfs pull",
     b"\x89HDF": "is an HDF5 file; write its weights with safetensors.numpy.save_file and give that",
@@ -185,6 +188,6 @@ def _with_safe_names(entries: Mapping[str, Entry]) -> dict[str, Entry]:
 
 
 def _refuse_adapter(entries: Mapping[str, Entry]) -> None:
-    adapters = [name for name in entries if ".lora_A." in name or ".lora_B." in name]
+    adapters = [name for name in entries if _OF_ADAPTER.search(name)]
     if adapters:
         raise shards.adapter(f"the checkpoint (with {adapters[0]})")

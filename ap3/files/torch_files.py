@@ -98,7 +98,11 @@ class TorchFile:
 
     def _entry(self, name: str, tensor: Any) -> Entry:
         shape, dtype = tensor.shape, _dtype(tensor)
-        return Entry(shape, partial(self._make, name, tensor), dtype, _memory(tensor))
+        memory = _memory(tensor)
+        place = (
+            None if memory is None else (self.path, memory)
+        )  # each shard numbers its storages anew
+        return Entry(shape, partial(self._make, name, tensor), dtype, place)
 
     def _make(self, name: str, tensor: Any) -> Any:
         try:

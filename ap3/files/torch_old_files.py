@@ -57,7 +57,7 @@ def read(path: Path) -> tuple[Any, Behind | None]:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        first = read_limited(file, size)
+        first = read_limited(file, size, holds_numbers=True)
         if first != _MAGIC:
             return first, None
         read_limited(file, size)

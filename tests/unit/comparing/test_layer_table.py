@@ -408,3 +408,58 @@ def test_the_package_stays_light_until_compare_is_asked_for():
     assert shown.stdout.split() == ["set()", "True"]
     with pytest.raises(AttributeError, match="no attribute 'compair'"):
         _ = ap3.compair
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+def test_inputs_are_those_that_the_layer_kept_and_not_those_of_another(noise):
+    """The other layer lost as many channels, but for a few others."""
+    torch.manual_seed(0)
+    inputs = torch.arange(64)[torch.arange(64) % 4 != 0]
+    others = inputs.clone()
+    others[5:10] = torch.tensor([4, 8, 12, 16, 20])
+    before = {"other.weight": torch.randn(64, 32), "net.weight": torch.randn(64, 64)}
+    rows, others = torch.randperm(64).lt(40).nonzero()[:, 0], others.unique()
+    left = before["net.weight"][rows][:, inputs] + noise * torch.randn(40, 48)
+    table = compare(before, {"other.weight": before["other.weight"][others], "net.weight": left})
+    whole = torch.zeros(64, 64)
+    whole[rows[:, None], inputs] = left
+    apart = float((before["net.weight"] - whole).double().square().sum())
+    row = table.set_index("layer").loc["net"]
+    assert row["ap2"] == pytest.approx(apart, rel=1e-6)
+    assert row["fine_tuned"] == (noise > 0)
+
+
+def test_groups_that_kept_inputs_of_their_own_are_not_recognised():
+    """As in grouped convolutions: no one set of columns is right for all rows."""
+    torch.manual_seed(0)
+    first, second = torch.arange(32)[::2], torch.arange(32)[1::2]
+    first[:12] = second[:12] = torch.arange(12)
+    before = {"a.weight": torch.randn(32, 8), "b.weight": torch.randn(40, 32)}
+    halves = [before["b.weight"][:15][:, first], before["b.weight"][20:35][:, second]]
+    after = {"a.weight": before["a.weight"][first], "b.weight": torch.cat(halves)}
+    table = compare(before, after)
+    assert table["layer"].tolist() == ["a"]
+    assert any("not recognised" in remark for remark in table.remarks)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"onnx::MatMul_23": torch.randn(6, 4)},
+        {"fc.W_q": torch.ones(8, dtype=torch.uint8), "fc.meta": torch.ones(1)},
+    ],
+)
+def test_a_layer_that_may_be_there_by_another_name_is_in_the_verdict(others):
+    conv, fc = torch.randn(4, 4), torch.randn(4, 6)
+    table = compare({"conv.weight": conv, "fc.weight": fc}, {"conv.weight": conv, **others})
+    assert table.verdict.startswith("pruned: dropped in 1 of 2 layers")
+    assert "renamed or packed, these numbers are wrong" in table.verdict
+    alone = compare({"conv.weight": conv, "fc.weight": fc}, {"conv.weight": conv})
+    assert "But" not in alone.verdict
+
+
+def test_a_vocabulary_that_grew_does_not_turn_the_arguments_round():
+    before = {"embed.weight": torch.randn(10, 4), "fc.weight": torch.randn(8, 4)}
+    after = {"embed.weight": torch.randn(16, 4), "fc.weight": before["fc.weight"].clone()}
+    after["fc.weight"][::2] = 0
+    assert compare(before, after).verdict.startswith("pruned: rows zeroed in 1 of 1 layers")

@@ -127,3 +127,15 @@ def test_a_flipped_byte_of_a_name(tmp_path):
             path.write_bytes(content[:place] + new + content[place + len(old) :])
             with contextlib.suppress(UserError):
                 assert len(read(path)) == 2
+
+
+def test_sparse_initialisers_are_refused(tmp_path):
+    """They would be layers that the network lacks."""
+    values = numpy_helper.from_array(WEIGHTS[0, :2], "fc.weight")
+    places = numpy_helper.from_array(np.array([1, 5], "i8"), "places")
+    sparse = helper.make_sparse_tensor(values, places, [16, 16])
+    dense = [numpy_helper.from_array(WEIGHTS, "other.weight")]
+    graph = helper.make_graph([], "graph", [], [], dense, sparse_initializer=[sparse])
+    onnx.save(helper.make_model(graph), tmp_path / "a.onnx")
+    with pytest.raises(UserError, match="sparse initialisers"):
+        read(tmp_path / "a.onnx")

@@ -1,12 +1,14 @@
 """Checkpoints as tools leave them: the weights meant come out, or one sentence."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from ap3.comparing.layer_table import compare
 from ap3.errors import UserError
 from ap3.files import quantised, storage
 from ap3.files.lazy_tensors import StateDict
@@ -189,11 +191,26 @@ def test_scales_that_do_not_fit_are_refused(scale):
         ),
         ({"w_blocks": torch.ones(4, 4).to(torch.uint8), "w_scales": MASK}, "MXFP4"),
         ({"fc.lora_A.weight": MASK, "fc.lora_B.weight": MASK}, "merge_and_unload"),
+        ({"fc.weight": MASK, "fc.lora_A": MASK, "fc.lora_B": MASK}, "merge_and_unload"),
+        ({"fc.weight": MASK, "fc.lora_a.weight": MASK}, "merge_and_unload"),
+        ({"lora_unet_fc.lora_down.weight": MASK}, "merge_and_unload"),
+        ({"fc.base_layer.weight": MASK, "fc.ia3_l.default": MASK}, "merge_and_unload"),
     ],
 )
 def test_packed_weights_and_adapters_are_refused_with_what_helps(tensors, word):
     with pytest.raises(UserError, match=word):
         plain(tensors)
+
+
+@pytest.mark.parametrize("name", ["weights_scaling_factor", "weight_descale", "weight_q._amax"])
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int8])
+def test_codes_with_a_scale_of_a_name_that_is_not_known_are_refused(name, dtype):
+    codes = torch.full((4, 4), 3.0).to(dtype)
+    state = plain({"fc.weight": codes, f"fc.{name}": torch.tensor(0.01)})
+    with pytest.raises(UserError, match=f"{re.escape(name)} beside it may be their scale"):
+        compare({"fc.weight": torch.ones(4, 4)}, state)
+    plainly = plain({"fc.weight": codes, "fc.input_scale": torch.tensor(0.01)})
+    assert torch.equal(plainly["fc.weight"].float(), codes.float())
 
 
 def shards(folder, groups, index=None):
@@ -218,6 +235,29 @@ def test_folders_indices_and_shards(tmp_path):
         save(NET, one / name)
         (one / "training_args.bin").write_bytes(b"")
         assert_network(read(one))
+
+
+def test_what_transformers_would_load_is_read(tmp_path):
+    """One whole file wins over older shards beside it."""
+    folder = shards(tmp_path / "hub", [["conv.weight"], ["fc.weight"]])
+    newer = {name: 2 * tensor for name, tensor in NET.items()}
+    save_file(newer, folder / "model.safetensors")
+    assert_network(read(folder), newer)
+
+
+def test_layers_of_two_shards_are_not_one_memory(tmp_path):
+    """Each file of torch.save numbers its storages from 0."""
+    places = {}
+    for number in (1, 2, 3):
+        file = f"pytorch_model-{number:05}-of-00003.bin"
+        torch.save({f"{number}.weight": torch.full((4, 4), float(number))}, tmp_path / file)
+        places[f"{number}.weight"] = file
+    (tmp_path / "pytorch_model.bin.index.json").write_text(
+        json.dumps({"weight_map": places}), "utf-8"
+    )
+    table = compare(tmp_path, tmp_path)
+    assert table["layer"].tolist() == ["1", "2", "3"]
+    assert not table.remarks
 
 
 def test_a_shard_that_is_missing_or_lacks_a_tensor(tmp_path):

@@ -115,6 +115,14 @@ def test_inert_objects_stand_beside_weights(tmp_path):
     assert torch.equal(found["fc.weight"], NET["fc.weight"])
 
 
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_a_large_array_in_a_plain_pickle(tmp_path, protocol):
+    array = np.random.default_rng(0).normal(size=(1000, 600)).astype("f4")
+    content = pickle.dumps({"fc.weight": array}, protocol=protocol)
+    (tmp_path / "net.pkl").write_bytes(content)
+    np.testing.assert_array_equal(read(tmp_path / "net.pkl")["fc.weight"], array)
+
+
 def test_arrays_of_numpy(tmp_path):
     content = {"w.weight": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "b": np.ones(2, ">f4")}
     for protocol in (2, 4, 5):
