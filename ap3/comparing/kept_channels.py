@@ -193,6 +193,9 @@ def _matched(whole: NDArray[Any], left: NDArray[Any]) -> Indices | None:
     """
     if len(left) == len(whole) == 1:
         return np.arange(1)
+    equal = _equal(whole, left)
+    if equal is not None:
+        return equal
     one, two = _few(whole.reshape(len(whole), -1), left.reshape(len(left), -1))
     distances = (one**2).sum(1)[None] + (two**2).sum(1)[:, None] - 2 * two @ one.T
     np.maximum(distances, 0, out=distances)
@@ -207,6 +210,13 @@ def _matched(whole: NDArray[Any], left: NDArray[Any]) -> Indices | None:
         if np.median(is_clear) < 1 or is_clear.mean() < _CLEARLY_NEARER:
             return None
     return nearest.astype(np.int64)
+
+
+def _equal(whole: NDArray[Any], left: NDArray[Any]) -> Indices | None:
+    """Match entries that are equal to the bit, however many there are, as those of a vocabulary."""
+    places = {entry.tobytes(): place for place, entry in enumerate(whole)}
+    found = [places.get(entry.tobytes(), -1) for entry in left]
+    return np.array(found, np.int64) if -1 not in found and len({*found}) == len(found) else None
 
 
 def _few(one: NDArray[Any], two: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

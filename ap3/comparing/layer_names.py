@@ -1,5 +1,6 @@
 """Which layers of two networks belong together, and what is in one of them only."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from ap3.files.nested import is_copy
 from ap3.files.safe_names import listed
 
 _MOST_NAMES = 3
+_NO_WEIGHTS = re.compile("bias|attn_mask|causal_mask|(cos|sin)_cached")
+"""Of experts' biases, and of buffers that some files hold and others do not, as GPT-2's `attn.bias`."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,7 @@ def _refuse_parametrized(state: StateDict, wanted: list[str]) -> None:
         layer = _parametrized(name, state)
         if layer is not None and any(fnmatchcase(layer, pattern) for pattern in wanted):
             raise InvalidValueError(
-                f"layer {layer or 'weight'} is parametrized, so the checkpoint does not hold its "
+                f"layer {layer} is parametrized, so the checkpoint does not hold its "
                 "weights; remove the parametrization (torch.nn.utils.parametrize, weight_norm or "
                 "spectral_norm) before saving."
             )
@@ -210,10 +213,13 @@ def _refuse_parametrized(state: StateDict, wanted: list[str]) -> None:
 
 def _parametrized(name: str, state: StateDict) -> str | None:
     """Name the layer that a tensor is a part of, if weights are computed from it."""
-    owner, is_new, _ = name.partition("parametrizations.weight.")
-    owner, is_old, last = (owner, is_new, "") if is_new else name.rpartition("weight_")
-    if is_new or (is_old and (last == "orig" or (last == "g" and f"{owner}weight_v" in state))):
-        return owner.removesuffix(".")
+    owner, is_new, rest = name.partition("parametrizations.")
+    if is_new:
+        return layer_of(owner + rest.partition(".")[0])
+    bare, _, last = name.rpartition("_")
+    is_weight = "weight" in bare.rpartition(".")[2]
+    if is_weight and (last == "orig" or (last == "g" and f"{bare}_v" in state)):
+        return layer_of(bare)
     return None
 
 
@@ -244,7 +250,7 @@ def is_layer(name: str, entry: Entry) -> bool:
     """Say whether a tensor is a layer: real numbers in two or more dimensions, whatever its name.
 
     Whole numbers count if they are called weights, since they are codes then; other ones are
-    tables of positions and the like.
+    tables of positions and the like. Biases and masks do not, whatever their shape.
 
     Parameters
     ----------
@@ -253,9 +259,10 @@ def is_layer(name: str, entry: Entry) -> bool:
     entry
         The tensor.
     """
-    if len(entry.shape) < 2 or 0 in entry.shape:
+    last = name.rpartition(".")[2]
+    if len(entry.shape) < 2 or 0 in entry.shape or _NO_WEIGHTS.fullmatch(last):
         return False
-    return "float" in entry.dtype or "weight" in name.rpartition(".")[2]
+    return "float" in entry.dtype or "weight" in last
 
 
 def _is_layer_there(name: str, entry: Entry, other: StateDict) -> bool:

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from ap3.comparing.comparison import Comparison
+from ap3.comparing.equality import are_equal
 from ap3.comparing.given import Network, Version, network_of, versions_of
 from ap3.comparing.kept_channels import Kept, recognised
 from ap3.comparing.layer_names import Matching, layer_of, matching
 from ap3.comparing.layer_rows import Asked, Row, check_real, compared
 from ap3.comparing.uncompared import differing
-from ap3.comparing.what_was_done import DROPPED, Whole, verdict
+from ap3.comparing.what_was_done import DROPPED, FINE_TUNED, Whole, verdict
 from ap3.errors import InvalidTypeError, InvalidValueError
 from ap3.files.lazy_tensors import StateDict
 from ap3.files.safe_names import listed
@@ -120,7 +121,7 @@ def _compared(one: StateDict, version: Version, wanted: list[str], asked: Asked)
     remarks += [*pairs.remarks, *unlike, *_dropped(rows), *others]
     return Comparison.of(
         [row.columns for row in rows],
-        _verdict(rows, pairs, chosen, bool(others)) + _warned(rows, pairs),
+        _verdict(rows, pairs, chosen, bool(others)) + _warned(rows, pairs, chosen),
         remarks,
         _total(rows),
     )
@@ -153,21 +154,34 @@ def _dropped(rows: list[Row]) -> list[str]:
     )
 
 
-def _warned(rows: list[Row], pairs: Matching) -> str:
+def _warned(rows: list[Row], pairs: Matching, chosen: list[str]) -> str:
     """Warn where layers that count as pruned whole may be there under other names."""
-    missing = [row.columns["layer"] for row in rows if row.done.kind == DROPPED]
-    inside = tuple(f"{layer}." for layer in missing)
+    one, two = pairs.baseline.entries, pairs.pruned.entries
+    done = {name: row.done.kind for name, row in zip(chosen, rows, strict=True)}
+    missing = [name for name, kind in done.items() if kind == DROPPED]
+    moved = [
+        f"{layer_of(name)} is the baseline's {layer_of(other)}"
+        for name in (name for name, kind in done.items() if kind == FINE_TUNED)
+        for other in missing
+        if one[other].shape == two[name].shape and are_equal(one[other], two[name])
+    ]
+    if moved:
+        return (
+            f" But layers were numbered anew ({listed(moved)}), so that these numbers are wrong; give "
+            "the baseline without the layers that were taken out, numbered alike."
+        )
+    inside = tuple(f"{layer_of(name)}." for name in missing)
     others = [
         name
-        for name, entry in pairs.pruned.entries.items()
-        if name not in pairs.baseline.entries and (len(entry.shape) >= 2 or name.startswith(inside))
+        for name, entry in two.items()
+        if name not in one and (len(entry.shape) >= 2 or name.startswith(inside))
     ]
     if not missing or not others:
         return ""
     return (
         f" But the pruned network has tensors that the baseline lacks ({listed(others)}): if they are "
-        f"the layers that it lacks ({listed(missing)}), renamed or packed, these numbers are wrong; "
-        "give both networks unpacked and under the same names."
+        f"the layers that it lacks ({listed([layer_of(name) for name in missing])}), renamed or "
+        "packed, these numbers are wrong; give both networks unpacked and under the same names."
     )
 
 

@@ -463,3 +463,47 @@ def test_a_vocabulary_that_grew_does_not_turn_the_arguments_round():
     after = {"embed.weight": torch.randn(16, 4), "fc.weight": before["fc.weight"].clone()}
     after["fc.weight"][::2] = 0
     assert compare(before, after).verdict.startswith("pruned: rows zeroed in 1 of 1 layers")
+
+
+def test_layers_that_were_numbered_anew_are_in_the_verdict():
+    torch.manual_seed(0)
+    before = {f"layers.{number}.weight": torch.randn(8, 8) for number in range(6)}
+    left = [before[f"layers.{number}.weight"] for number in (0, 1, 4, 5)]
+    after = {f"layers.{number}.weight": tensor for number, tensor in enumerate(left)}
+    assert "(layers.2 is the baseline's layers.4" in compare(before, after).verdict
+
+
+def test_biases_and_masks_of_attention_are_no_layers():
+    """Some files of GPT-2 hold its causal mask, as `attn.bias`, and others do not."""
+    before = {"h.attn.weight": torch.randn(8, 8), "experts.bias": torch.randn(4, 8)}
+    before |= {"h.attn.bias": torch.ones(1, 1, 9, 9), "h.attn_mask": torch.full((9, 9), -torch.inf)}
+    after = {"h.attn.weight": before["h.attn.weight"].clone()}
+    after["h.attn.weight"][:4] = 0
+    table = compare(before, after)
+    assert table["layer"].tolist() == ["h.attn"]
+    assert table.totals["sparsity"].tolist() == [0.5]
+
+
+def test_weights_of_any_name_that_are_made_of_others_are_refused():
+    lstm = nn.LSTM(4, 4)
+    before = {name: tensor.clone() for name, tensor in lstm.state_dict().items()}
+    parametrizations.weight_norm(lstm, "weight_hh_l0")
+    with pytest.raises(UserError, match="layer weight_hh_l0 is parametrized"):
+        compare(before, lstm.state_dict())
+    old = {"weight_hh_l0_g": torch.ones(16, 1), "weight_hh_l0_v": torch.randn(16, 4)}
+    with pytest.raises(UserError, match="layer weight_hh_l0 is parametrized"):
+        compare(old, old)
+
+
+def test_a_vocabulary_that_was_trimmed_takes_little_memory():
+    """Distances between all pairs of its rows would take 3 GB."""
+    torch.manual_seed(0)
+    words = torch.randn(20_000, 8)
+    left = torch.randperm(20_000)[:19_000].sort()[0]
+    tracemalloc.start()
+    table = compare({"embed.weight": words}, {"embed.weight": words[left]})
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    gone = torch.ones(20_000, dtype=torch.bool).index_fill(0, left, False)
+    assert table["ap2"][0] == pytest.approx(float(words[gone].double().square().sum()), rel=1e-6)
+    assert most < 100e6
