@@ -24,12 +24,14 @@ To take the PDs of the sample for the true ones and ask how resampled ones agree
 out too high: what is seen is spread wider than what is true.
 
 Checked on studies with known truth (`tests/unit/explaining/test_noise_ceiling.py`), pairs decided by
-1.96 standard errors: within 0.02 where the PDs vary at least as much as their noise. Where nearly all
-is noise it is too high, by 0.1 and more, as the truth is then next to a coin; few pairs are decided
-there, so read their number too.
+1.96 standard errors: within 0.02 where the PDs vary at least twice as much as their noise. Where they
+vary as little as it, the mixture cannot tell one spread from some heaps: with three trials and noise that
+variants do not share it is 0.1 too low, with more trials or shared noise less, and for |PD| it can be too
+high. Where nearly all is noise it is too high, by 0.1 and more, as the truth is then next to a coin. Few
+pairs are decided in both, so read their number too.
 
-What scores above the ceiling is lucky, or sees the noise: a measure of the very examples that the PD
-is taken on can follow their accidents.
+What scores above the ceiling is lucky, or sees the noise (a measure of the very examples that the PD
+is taken on can follow their accidents), or the ceiling is too low.
 """
 
 from dataclasses import dataclass

@@ -72,6 +72,22 @@ def test_what_the_truth_scores(draw, off, absolute):
     assert true < 1
 
 
+def test_it_is_too_low_where_the_pds_vary_as_little_as_their_noise():
+    """With three trials, and noise that variants do not share: 0.1, as its docstring says."""
+    off = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        truth = rng.normal(size=(3, VARIANTS))
+        seen = truth + rng.normal(size=truth.shape)
+        covariance = np.broadcast_to(np.eye(VARIANTS), (3, VARIANTS, VARIANTS))
+        ordered = decided(seen, covariance, False, 1.96)
+        drawn = true_differences(seen, covariance, draws=100)
+        found = noise_ceiling(drawn, ordered, COMPARED, False)
+        true = concordance(order(truth, COMPARED), ordered)
+        off.append(np.nanmean(found["agreement"]) - np.nanmean(true["agreement"]))
+    assert np.mean(off) == pytest.approx(-0.1, abs=0.03)
+
+
 def test_to_believe_the_sample_is_too_high():
     """What resampled PDs score against the sample's own order, beside what the truth scores."""
     scores = []
