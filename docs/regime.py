@@ -13,6 +13,7 @@ MORE = {
     "fashion_converged": "converged",
     "fashion_converged_all": "converged",
     "pretrained": "pretrained",
+    "pretrained_all": "pretrained",
 }
 """The studies of which the baselines are more than just trained."""
 

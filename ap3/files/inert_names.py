@@ -9,12 +9,26 @@ _CLASSES = {
     "fractions": ("Fraction",),
     "uuid": ("UUID",),
     "builtins": (
-        *("object", "bool", "int", "float", "complex", "str", "bytes", "bytearray", "tuple"),
+        *(
+            "object",
+            "bool",
+            "int",
+            "long",
+            "float",
+            "complex",
+            "str",
+            "bytes",
+            "bytearray",
+            "tuple",
+        ),
         *("slice", "range"),
     ),
     "numpy": ("ndarray",),
     "numpy._core.multiarray": ("scalar",),
-    "numpy.random._pickle": ("__randomstate_ctor",),
+    "numpy.random._pickle": ("__randomstate_ctor", "__bit_generator_ctor", "__generator_ctor"),
+    "numpy.random._mt19937": ("MT19937",),
+    "numpy.random._pcg64": ("PCG64", "PCG64DXSM"),
+    "numpy.random.bit_generator": ("SeedSequence", "__pyx_unpickle_SeedSequence"),
     "torch": (
         *("device", "Tensor", "strided", "contiguous_format"),
         *("per_tensor_affine", "per_channel_affine"),
@@ -22,6 +36,25 @@ _CLASSES = {
     ),
     "torch.nn.parameter": ("Parameter", "Buffer"),
     "torch.torch_version": ("TorchVersion",),
+    # Configurations and histories, as libraries of training loops save them beside the weights.
+    "typing": ("Any",),
+    "functools": ("partial",),
+    "omegaconf.dictconfig": ("DictConfig",),
+    "omegaconf.listconfig": ("ListConfig",),
+    "omegaconf.base": ("ContainerMetadata", "Metadata"),
+    "omegaconf.nodes": tuple(
+        f"{kind}Node"
+        for kind in ("Any", "String", "Integer", "Float", "Boolean", "Bytes", "Path", "Enum")
+    ),
+    "addict.addict": ("Dict",),
+    "easydict": ("EasyDict",),
+    "yacs.config": ("CfgNode",),
+    "fvcore.common.config": ("CfgNode",),
+    "mmengine.config.config": ("Config", "ConfigDict"),
+    "mmengine.logging.history_buffer": ("HistoryBuffer",),
+    "lightning_fabric.utilities.data": ("AttributeDict",),
+    "lightning.fabric.utilities.data": ("AttributeDict",),
+    "pytorch_lightning.utilities.parsing": ("AttributeDict",),
 }
 _PATHS = ("Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath")
 _INERT = frozenset(

@@ -2,12 +2,14 @@
 
 import collections
 import io
+import itertools
 import pathlib
 import pickle
 import resource
 import struct
 import subprocess
 import sys
+import types
 import zipfile
 
 import numpy as np
@@ -131,6 +133,31 @@ def test_arrays_of_numpy(tmp_path):
             np.testing.assert_array_equal(found[name], array)
         (tmp_path / "b.pkl").write_bytes(pickle.dumps(content, protocol))
         np.testing.assert_array_equal(read(tmp_path / "b.pkl")["w.weight"], content["w.weight"])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("omegaconf.dictconfig.DictConfig", "easydict.EasyDict", "yacs.config.CfgNode"),
+        *("mmengine.logging.history_buffer.HistoryBuffer", "addict.addict.Dict"),
+        "lightning_fabric.utilities.data.AttributeDict",
+    ],
+)
+def test_the_configuration_of_a_training_loop_is_left_out(tmp_path, monkeypatch, address):
+    """By the addresses that the libraries' own pickles name; nothing of them is imported or made."""
+    module, _, name = address.rpartition(".")
+    stand_in = types.ModuleType(module)
+    kind = type(name, (dict,), {"__module__": module, "__init__": lambda self: self})
+    setattr(stand_in, name, kind)
+    with monkeypatch.context() as patched:
+        for parent in itertools.accumulate(module.split("."), "{}.{}".format):
+            patched.setitem(sys.modules, parent, stand_in)
+        settings = kind.__new__(kind)
+        settings["lr"] = 0.1
+        beside = {"hyper_parameters": settings, "generator": np.random.default_rng(0)}
+        path = saved({"state_dict": NET} | beside, tmp_path / "a.ckpt")
+    same = {name: torch.equal(tensor, NET[name]) for name, tensor in read(path).items()}
+    assert same == dict.fromkeys(NET, True)
 
 
 class Unknown:
