@@ -20,9 +20,10 @@ Indices = NDArray[np.int64]
 _CLEARLY_NEARER = 0.5
 """Largest ratio of squared distances, to the nearest channel and the next one, that is a match."""
 _SOME, _NEARLY_ALL = 0.2, 0.98
+"""Shares of weights that are equal to the bit, between which channels are mixed up."""
 _UNLIKE = 0.7
 """‖a − b‖²/(‖a‖² + ‖b‖²), which is 1 for two that have nothing in common."""
-_FEW = 0.05
+_FEW = 0.05  # share of rows or columns that may be unlike
 _MOST_DIMENSIONS = 512
 
 
@@ -104,36 +105,37 @@ def _kept(one: Entry, two: Entry, known: list[Kept]) -> Kept | None:
     whole, left = _cube(one), _cube(two)
     (rows, columns, _), (left_rows, left_columns, _) = whole.shape, left.shape
     if columns == left_columns:
-        starts = [Kept(np.arange(0), np.arange(columns))]
+        inputs, outputs = [np.arange(columns)], []
     elif rows == left_rows:
-        starts = [Kept(np.arange(rows), np.arange(0))]
+        inputs, outputs = [], [np.arange(rows)]
     else:
         exact = _equal_values(whole, left)
         if exact is not None:
             return exact
-        starts = [Kept(np.arange(0), c) for c in _candidates(known, columns, left_columns)]
-        starts += [Kept(r, np.arange(0)) for r in _candidates(known, rows, left_rows)]
-    tried = [found for found in (_completed(whole, left, start) for start in starts) if found]
-    return min(tried, key=lambda each: each[0])[1] if tried else None
+        inputs = _candidates(known, columns, left_columns)
+        outputs = _candidates(known, rows, left_rows)
+    tried = [_completed(whole, left, known_columns) for known_columns in inputs]
+    turned = whole.swapaxes(0, 1), left.swapaxes(0, 1)
+    for known_rows in outputs:
+        found = _completed(*turned, known_rows)
+        tried.append(found and (found[0], Kept(found[1].columns, found[1].rows)))
+    return min(filter(None, tried), key=lambda each: each[0], default=(0.0, None))[1]
 
 
-def _completed(whole: NDArray[Any], left: NDArray[Any], start: Kept) -> tuple[float, Kept] | None:
-    """Match rows by known columns, or columns by known rows, and then what was known anew."""
-    rows: Indices | None = start.rows
-    columns: Indices | None = start.columns
-    if not len(start.rows):
-        rows = _matched(whole[:, columns], left)
-    elif not len(start.columns):
-        columns = _matched(whole[rows].swapaxes(0, 1), left.swapaxes(0, 1))
-    if rows is None or columns is None:
+def _completed(
+    whole: NDArray[Any], left: NDArray[Any], columns: Indices
+) -> tuple[float, Kept] | None:
+    """Match rows by columns that are known, and these anew: how far off all is, and which they are."""
+    rows = _matched(whole[:, columns], left)
+    if rows is None:
         return None
-    # What another layer kept can be a little else than what this one did.
     if len(columns) < whole.shape[1]:
+        # What another layer kept can be a little else than what this one did.
         again = _matched(whole[rows].swapaxes(0, 1), left.swapaxes(0, 1))
-        columns = columns if again is None else again
-    if len(rows) < whole.shape[0]:
-        again = _matched(whole[:, columns], left)
-        rows = rows if again is None else again
+        if again is not None and not np.array_equal(again, columns):
+            columns = again
+            better = _matched(whole[:, columns], left)
+            rows = rows if better is None else better
     expected = whole[np.ix_(rows, columns)]
     if not _is_one_layer(expected, left):
         return None

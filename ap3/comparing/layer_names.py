@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from ap3.comparing.equality import are_equal
+from ap3.comparing.equality import equal_pairs
 from ap3.comparing.factorised import multiplied
 from ap3.config.schema import nearest
 from ap3.errors import InvalidValueError, UserError
@@ -188,15 +188,16 @@ def _once(one: StateDict, two: StateDict, mine: Mapping[str, Shape]) -> tuple[li
 
 def _equal_to_another(one: StateDict, two: StateDict, names: list[str]) -> dict[str, str]:
     """Find layers that the pruned network lacks and the baseline has twice, number for number."""
-    return {
-        name: other
-        for name in names
-        if name not in two.entries
-        for other in names
-        if other in two.entries
-        and one.entries[other].dtype == one.entries[name].dtype
-        and are_equal(one.entries[name], one.entries[other])
-    }
+    lacking = {name: one.entries[name] for name in names if name not in two.entries}
+    there = {name: one.entries[name] for name in names if name in two.entries}
+    found: dict[str, str] = {}
+    for dtype in dict.fromkeys(entry.dtype for entry in lacking.values()):
+        some, others = (
+            {name: entry for name, entry in each.items() if entry.dtype == dtype}
+            for each in (lacking, there)
+        )
+        found |= equal_pairs(some, others)
+    return found
 
 
 def _refuse_parametrized(state: StateDict, wanted: list[str]) -> None:

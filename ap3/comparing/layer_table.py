@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ap3.comparing.comparison import Comparison
-from ap3.comparing.equality import are_equal
+from ap3.comparing.equality import equal_pairs
 from ap3.comparing.given import Network, Version, network_of, versions_of
 from ap3.comparing.kept_channels import Kept, recognised
 from ap3.comparing.layer_names import Matching, layer_of, matching
@@ -159,11 +159,12 @@ def _warned(rows: list[Row], pairs: Matching, chosen: list[str]) -> str:
     one, two = pairs.baseline.entries, pairs.pruned.entries
     done = {name: row.done.kind for name, row in zip(chosen, rows, strict=True)}
     missing = [name for name, kind in done.items() if kind == DROPPED]
+    if not missing:
+        return ""
+    tuned = {name: two[name] for name, kind in done.items() if kind == FINE_TUNED}
+    same = equal_pairs(tuned, {name: one[name] for name in missing})
     moved = [
-        f"{layer_of(name)} is the baseline's {layer_of(other)}"
-        for name in (name for name, kind in done.items() if kind == FINE_TUNED)
-        for other in missing
-        if one[other].shape == two[name].shape and are_equal(one[other], two[name])
+        f"{layer_of(name)} is the baseline's {layer_of(other)}" for name, other in same.items()
     ]
     if moved:
         return (
@@ -176,7 +177,7 @@ def _warned(rows: list[Row], pairs: Matching, chosen: list[str]) -> str:
         for name, entry in two.items()
         if name not in one and (len(entry.shape) >= 2 or name.startswith(inside))
     ]
-    if not missing or not others:
+    if not others:
         return ""
     return (
         f" But the pruned network has tensors that the baseline lacks ({listed(others)}): if they are "

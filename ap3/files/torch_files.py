@@ -99,9 +99,8 @@ class TorchFile:
     def _entry(self, name: str, tensor: Any) -> Entry:
         shape, dtype = tensor.shape, _dtype(tensor)
         memory = _memory(tensor)
-        place = (
-            None if memory is None else (self.path, memory)
-        )  # each shard numbers its storages anew
+        # With the file, since each shard numbers its storages anew.
+        place = None if memory is None else (self.path, memory)
         return Entry(shape, partial(self._make, name, tensor), dtype, place)
 
     def _make(self, name: str, tensor: Any) -> Any:
