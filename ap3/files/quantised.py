@@ -65,13 +65,13 @@ def dequantised(entries: dict[str, Entry]) -> tuple[dict[str, Entry], list[str]]
         If weights are packed, several codes to a number.
     """
     _refuse_packed(entries)
-    entries, names = dict(entries), []
+    entries, names, possible = dict(entries), [], _may_be_scales(entries)
     for name, codes in list(entries.items()):
         if name not in entries or len(codes.shape) < 2 or codes.dtype not in _CODES:
             continue
         scale_name = _first(entries, name, (*_SCALES, _BITSANDBYTES_SCALE))
         if scale_name is None:
-            entries[name] = _without_scale(name, codes, entries)
+            entries[name] = _without_scale(name, entries, possible)
             continue
         zero_name = _first(entries, name, _ZERO_POINTS)
         scale, zero = entries.pop(scale_name), entries.pop(zero_name) if zero_name else None
@@ -95,11 +95,21 @@ def _refuse_packed(entries: dict[str, Entry]) -> None:
             raise InvalidFileError(f"{safe(name)} holds packed four-bit floats (MXFP4); {_UNPACK}.")
 
 
-def _without_scale(name: str, codes: Entry, entries: dict[str, Entry]) -> Entry:
+def _may_be_scales(entries: dict[str, Entry]) -> dict[str, list[str]]:
+    """Group what may be a scale by all modules around it, each as the beginning of its name."""
+    found: dict[str, list[str]] = {}
+    for name in entries:
+        for dot in re.finditer(r"\.", name):
+            if _MAY_BE_SCALE.match(name, dot.end()):
+                found.setdefault(name[: dot.end()], []).append(name)
+    return found
+
+
+def _without_scale(name: str, entries: dict[str, Entry], possible: dict[str, list[str]]) -> Entry:
     """Refuse codes beside which a scale stands under a name that is not known."""
-    layer = name[: name.rfind(".") + 1]
-    inside = (n.removeprefix(layer) for n in entries if n != name and n.startswith(layer))
-    scales = [n for n in inside if _MAY_BE_SCALE.match(n)] if layer else []
+    codes, layer = entries[name], name[: name.rfind(".") + 1]
+    beside = [each for each in possible.get(layer, ()) if each in entries and each != name]
+    scales = [each.removeprefix(layer) for each in beside]
     if not scales:
         return codes
     problem = (
