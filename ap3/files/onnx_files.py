@@ -1,5 +1,6 @@
-"""ONNX files: the initialisers of the graph by name, which are a network's weights."""
+"""ONNX files: the initialisers and constants of the graph by name, which are a network's weights."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,10 @@ _TORCH = {
 _FOUR_BITS = {"INT4": "int8", "UINT4": "uint8"}
 _TYPES = _NUMPY | _TORCH | _FOUR_BITS
 _CODES = "_quantized"
+
+# Whose constants are weights; those of other operators are shapes, bounds and grids.
+_WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Gather", "LSTM", "GRU", "RNN"}
+_WEIGHTED |= {"DequantizeLinear"}
 
 
 def read(path: Path) -> dict[str, Entry]:
@@ -63,15 +68,26 @@ def read(path: Path) -> dict[str, Entry]:
             f"{path} holds sparse initialisers, which are not read; write its weights as dense ones, or "
             "as safetensors."
         )
-    tensors = {_text(tensor.name): tensor for tensor in model.graph.initializer}
-    if not tensors or len(tensors) < len(model.graph.initializer):
+    named = [*((_text(t.name), t) for t in model.graph.initializer), *_constants(model.graph.node)]
+    tensors = dict(named)
+    if len(tensors) < len(named) or not tensors:
         raise InvalidFileError(
             f"{path} is no ONNX file with weights (its graph has "
             f"{'two initialisers of one name' if tensors else 'no initialisers'}); export the network "
             "with its parameters."
         )
-    entries = {name: _entry(tensor, path, onnx) for name, tensor in tensors.items()}
+    entries = {name: _entry(name, tensor, path, onnx) for name, tensor in named}
     return _with_scales(entries, model.graph.node, path)
+
+
+def _constants(nodes: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the weights that some exporters write as nodes, each with the name of its output."""
+    used = {_text(name) for node in nodes if node.op_type in _WEIGHTED for name in node.input}
+    for node in nodes:
+        name = _text(node.output[0]) if node.op_type == "Constant" and node.output else ""
+        for attribute in node.attribute if name in used else ():
+            if attribute.name == "value":
+                yield name, attribute.t
 
 
 def _with_scales(entries: dict[str, Entry], nodes: Any, path: Path) -> dict[str, Entry]:
@@ -112,23 +128,21 @@ def _along(factor: Entry, axis: int, dimensions: int) -> Entry:
     return replace(factor, shape=shape, make=lambda: np.asarray(factor.make()).reshape(shape))
 
 
-def _entry(tensor: Any, path: Path, onnx: ModuleType) -> Entry:
+def _entry(name: str, tensor: Any, path: Path, onnx: ModuleType) -> Entry:
     known = {number: name for name, number in onnx.TensorProto.DataType.items()}
     kind = known.get(tensor.data_type, f"type {tensor.data_type}")
     dtype = _TYPES.get(kind, kind.lower())
-    problem = (
-        "" if kind in _TYPES else f"{safe(_text(tensor.name))} holds {kind}, which is no number."
-    )
+    problem = "" if kind in _TYPES else f"{safe(name)} holds {kind}, which is no number."
     if min(tensor.dims, default=1) < 0:
         raise InvalidFileError(
-            f"{path} is a damaged ONNX file ({safe(_text(tensor.name))} has the shape "
+            f"{path} is a damaged ONNX file ({safe(name)} has the shape "
             f"{tuple(tensor.dims)}); copy or make it again."
         )
-    make = partial(_made, tensor, kind, path, onnx)
+    make = partial(_made, name, tensor, kind, path, onnx)
     return Entry(tuple(tensor.dims), make, dtype, problem=problem)
 
 
-def _made(tensor: Any, kind: str, path: Path, onnx: ModuleType) -> Any:
+def _made(name: str, tensor: Any, kind: str, path: Path, onnx: ModuleType) -> Any:
     """Take a tensor's numbers out of the graph, or out of the file beside it that it names."""
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         _check_place(tensor, path)
@@ -138,7 +152,7 @@ def _made(tensor: Any, kind: str, path: Path, onnx: ModuleType) -> Any:
             raise ValueError(f"its shape is {values.shape}")
     except (OSError, ValueError, TypeError, onnx.checker.ValidationError) as error:
         raise InvalidFileError(
-            f"{safe(_text(tensor.name))} in {path} cannot be read ({safe(str(error))}); copy the file and "
+            f"{safe(name)} in {path} cannot be read ({safe(str(error))}); copy the file and "
             "those beside it again."
         ) from error
     if kind in _TORCH:

@@ -53,6 +53,24 @@ def test_pruned_networks_are_compared(tmp_path):
     assert row.sparsity == (cut == 0).mean()
 
 
+def test_weights_in_nodes_are_weights_and_shapes_are_none(tmp_path):
+    """One layer's weights are an initialiser, the other's a node: neither may be left out."""
+    shape = np.array([[2.0, 3.0]], "f4")
+    nodes = [
+        helper.make_node("Constant", [], [name], value=numpy_helper.from_array(values))
+        for name, values in (("second", 2 * WEIGHTS), ("shape", shape))
+    ]
+    nodes += [
+        helper.make_node("Gemm", ["x", "first"], ["h"]),
+        helper.make_node("MatMul", ["h", "second"], ["y"]),
+        helper.make_node("Reshape", ["y", "shape"], ["z"]),
+    ]
+    state = read(saved(tmp_path / "a.onnx", {"first": WEIGHTS}, nodes))
+    assert sorted(state) == ["first", "second"]
+    np.testing.assert_array_equal(state["second"], 2 * WEIGHTS)
+    assert list(read(saved(tmp_path / "b.onnx", {}, nodes))) == ["second"]
+
+
 def test_numbers_in_a_file_beside_it(tmp_path):
     options = {"save_as_external_data": True, "location": "w.bin", "size_threshold": 0}
     path = saved(tmp_path / "a.onnx", {"w": WEIGHTS}, **options)
