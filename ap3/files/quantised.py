@@ -31,6 +31,7 @@ _SCALES = (
 )
 _ZERO_POINTS = ("{}_zero_point", "{}.zero_point", "[]zero_point")
 _MAY_BE_SCALE = re.compile(r"(?!input|output|act|[kv]_).*(scal|amax)")
+_MAY_BE_ZERO_POINT = re.compile(r"(?!input|output|act|[kv]_).*(zero|offset)")
 _BITSANDBYTES_SCALE = "[]SCB"
 _PACKED = {
     "qweight": "GPTQ or AWQ",
@@ -65,7 +66,9 @@ def dequantised(entries: dict[str, Entry]) -> tuple[dict[str, Entry], list[str]]
         If weights are packed, several codes to a number.
     """
     _refuse_packed(entries)
-    entries, names, possible = dict(entries), [], _may_be_scales(entries)
+    entries, names = dict(entries), list[str]()
+    possible = _named_like(entries, _MAY_BE_SCALE)
+    zeros = _named_like(entries, _MAY_BE_ZERO_POINT)
     for name, codes in list(entries.items()):
         if name not in entries or len(codes.shape) < 2 or codes.dtype not in _CODES:
             continue
@@ -77,6 +80,8 @@ def dequantised(entries: dict[str, Entry]) -> tuple[dict[str, Entry], list[str]]
         scale, zero = entries.pop(scale_name), entries.pop(zero_name) if zero_name else None
         divisor = 127.0 if scale_name.endswith("SCB") else 1.0
         entries[name] = _weights(name, codes, scale, zero, divisor)
+        if zero is None and (problem := _zero_point_missing(name, codes, entries, zeros)):
+            entries[name] = replace(entries[name], problem=problem)
         names.append(name)
     said = f"{listed(names)} were dequantised with the scales beside them." if names else ""
     return entries, [said] if said else []
@@ -95,12 +100,12 @@ def _refuse_packed(entries: dict[str, Entry]) -> None:
             raise InvalidFileError(f"{safe(name)} holds packed four-bit floats (MXFP4); {_UNPACK}.")
 
 
-def _may_be_scales(entries: dict[str, Entry]) -> dict[str, list[str]]:
-    """Group what may be a scale by all modules around it, each as the beginning of its name."""
+def _named_like(entries: dict[str, Entry], pattern: re.Pattern[str]) -> dict[str, list[str]]:
+    """Group what a pattern finds by all modules around it, each as the beginning of its name."""
     found: dict[str, list[str]] = {}
     for name in entries:
         for dot in re.finditer(r"\.", name):
-            if _MAY_BE_SCALE.match(name, dot.end()):
+            if pattern.match(name, dot.end()):
                 found.setdefault(name[: dot.end()], []).append(name)
     return found
 
@@ -117,6 +122,25 @@ def _without_scale(name: str, entries: dict[str, Entry], possible: dict[str, lis
         f"scale, by a name that is not known; {_UNPACK}."
     )
     return replace(codes, problem=problem)
+
+
+def _zero_point_missing(
+    name: str, codes: Entry, entries: dict[str, Entry], zeros: dict[str, list[str]]
+) -> str:
+    """Refuse codes whose zero point stands beside them by an unknown name, or nowhere at all."""
+    layer = name[: name.rfind(".") + 1]
+    beside = [each.removeprefix(layer) for each in zeros.get(layer, ()) if each in entries]
+    if beside:
+        return (
+            f"{name} holds codes of type {codes.dtype}, and {listed(beside)} beside it may be their "
+            f"zero point, by a name that is not known; {_UNPACK}."
+        )
+    if codes.dtype == "uint8":
+        return (
+            f"{name} holds codes without a sign and without a zero point: several codes to a number, "
+            f"or a zero point that is left out; {_UNPACK}."
+        )
+    return ""
 
 
 def _first(entries: dict[str, Entry], name: str, patterns: tuple[str, ...]) -> str | None:

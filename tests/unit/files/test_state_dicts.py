@@ -167,6 +167,27 @@ def test_zero_points_and_groups_of_columns():
     torch.testing.assert_close(state["fc.weight"], (codes.float() - wide[0]) * wide[1])
 
 
+@pytest.mark.parametrize(
+    ("dtype", "beside", "sentence"),
+    [
+        (torch.uint8, {}, "without a zero point"),  # four codes to a number, as BitNet packs them
+        (torch.uint8, {"fc.zero": torch.ones(2)}, "zero beside it may be their zero point"),
+        (torch.int8, {"fc.weight_zeros": torch.ones(2)}, "weight_zeros beside it may be"),
+    ],
+)
+def test_codes_without_their_zero_point_are_refused(dtype, beside, sentence):
+    codes = torch.ones(2, 8, dtype=dtype)
+    state = plain({"fc.weight": codes, "fc.weight_scale": torch.ones(1), **beside})
+    with pytest.raises(UserError, match=sentence):
+        state["fc.weight"]
+
+
+def test_zero_points_of_activations_are_not_those_of_weights():
+    beside = {"fc.weight_scale": torch.ones(1), "fc.input_zero_point": torch.ones(1)}
+    state = plain({"fc.weight": torch.ones(2, 8, dtype=torch.int8), **beside})
+    torch.testing.assert_close(state["fc.weight"], torch.ones(2, 8))
+
+
 def test_blocks_that_are_cut_off():
     assert quantised._blocks((5, 56), (576, 7168)) == (128, 128)
     assert quantised._blocks((2, 3), (192, 384)) == (128, 128)
