@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ap3.diagnosing.allocations import WAYS, Counts, Layer, Layers, predicted, total_cost
 from ap3.diagnosing.damage import Mean, Tally, of_examples
 from ap3.diagnosing.result import Result
-from ap3.diagnosing.scan import Scan
+from ap3.diagnosing.scan import Scan, broken
 from ap3.errors import InvalidTypeError, InvalidValueError
 from ap3.files import storage
 from ap3.latent.vectors import to_numpy
@@ -226,7 +226,9 @@ def allocate(
         table = table.sort_values(_DAMAGE, kind="stable").reset_index(drop=True)
     chosen = str(table["allocation"].iloc[0])
     verdict = _verdict(table, tally, budget, of)
-    return Allocation(table, verdict, _remarks(scan, batches, tally), chosen, counts, scan)
+    remarks = _remarks(scan, batches, tally)
+    remarks += broken(table, "allocation") if tally else []
+    return Allocation(table, verdict, remarks, chosen, counts, scan)
 
 
 def _layers(scan: Scan, of: str) -> Layers:

@@ -28,6 +28,7 @@ from ap3.pruning.weight_scores import lamp
 
 _GRID = 400  # steps of a layer's curve
 _LEAST = 1e-12  # nats; no KL is taken as smaller
+_MOST = 1e6  # nats; none as larger: it is infinite where the logits are no numbers
 
 Counts = dict[str, int]
 
@@ -78,7 +79,7 @@ class Layer:
         """
         ap3 = self.ap3_by_count
         x = ap3[np.rint(self.ratios * self.size).astype(np.int64)]
-        y = np.maximum(np.maximum.accumulate(self.kl), _LEAST)
+        y = np.clip(np.maximum.accumulate(self.kl), _LEAST, _MOST)
         use = (x > 0) & np.concatenate([[True], np.diff(x) > 0])
         x, y = np.log(x[use]), np.log(y[use])
         if len(x) == 0:
@@ -100,7 +101,7 @@ class Layer:
         """
         place = int(np.argmin(np.abs(self.ratios - ratio)))
         ap3 = self.ap3_by_count[round(float(self.ratios[place]) * self.size)]
-        return float(max(self.kl[place], _LEAST) / ap3) if ap3 > 0 else 0.0
+        return float(np.clip(self.kl[place], _LEAST, _MOST) / ap3) if ap3 > 0 else 0.0
 
 
 Layers = Mapping[str, Layer]

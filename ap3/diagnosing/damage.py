@@ -39,9 +39,10 @@ class Mean:
 
     @classmethod
     def of(cls, values: Vector) -> "Mean":
-        """Take the mean of examples (N,)."""
+        """Take the mean of examples (N,), of which some may be infinite."""
         count = len(values)
-        error = float(values.std(ddof=1) / count**0.5) if count > 1 else np.nan
+        is_known = count > 1 and bool(np.isfinite(values).all())
+        error = float(values.std(ddof=1) / count**0.5) if is_known else np.nan
         return cls(float(values.mean()), error, count)
 
     @property
@@ -51,8 +52,8 @@ class Mean:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the 95 % interval leaves zero out."""
-        return abs(self.value) > self.margin
+        """Whether the 95 % interval leaves zero out; an infinite mean is none by chance."""
+        return abs(self.value) > self.margin or bool(np.isinf(self.value))
 
     def scaled(self, factor: float) -> "Mean":
         """Give it in another unit."""
@@ -83,7 +84,8 @@ def of_examples(before: Tensor, after: Tensor, labels: Tensor) -> dict[str, Vect
     """Judge N examples by their logits: each of `QUANTITIES`, (N,), losses in nats.
 
     The PD of the loss is loss after less loss before, that of the accuracy the other way round, so
-    that damage is positive in both.
+    that damage is positive in both. An example whose logits are NaN or infinite afterwards is
+    answered wrong, and its losses are infinite.
 
     Parameters
     ----------
@@ -100,19 +102,23 @@ def of_examples(before: Tensor, after: Tensor, labels: Tensor) -> dict[str, Vect
     {'pd_loss': 0.6931, 'pd_accuracy': 1.0, 'kl_predictions': 0.1438, 'slope': 0.5493, 'flips': 1.0}
     """
     ends = _array(before), _array(after)
+    is_broken = ~np.isfinite(ends[1]).all(-1)
+    ends = ends[0], np.where(is_broken[:, None], ends[0], ends[1])
     made = changed(*ends, _array(labels))
     rows = np.arange(len(made.labels))
     losses = (made.log_p - made.log_q)[rows, 0, made.labels]
     # Of the logits as they are: a change that is added back breaks ties by its rounding.
     answers = [end.argmax(-1) for end in ends]
     correct = [(answer == made.labels).astype(float) for answer in answers]
-    return {
+    found = {
         "pd_loss": losses,
         "pd_accuracy": correct[0] - correct[1],
         "kl_predictions": forward_kl(made)[:, 0],
         "slope": slope_before(made)[:, 0],
         "flips": (answers[0] != answers[1]).astype(float),
     }
+    broken = dict.fromkeys(QUANTITIES, np.inf) | {"pd_accuracy": correct[0], "flips": 1.0}
+    return {name: np.where(is_broken, broken[name], some) for name, some in found.items()}
 
 
 def of_first_order(before: Tensor, change: Tensor) -> Vector:

@@ -177,7 +177,8 @@ def _explanation(
         else:
             row["weights"] = sum(tensor.numel() for tensor in group.values())
         row |= tally.columns(key, names)
-        row["share"] = row["pd_loss"] / whole_pd.mean() if whole_pd.any() else np.nan
+        with np.errstate(invalid="ignore"):  # both may be infinite
+            row["share"] = row["pd_loss"] / whole_pd.mean() if whole_pd.any() else np.nan
         rows.append(row)
     table = pd.DataFrame(rows, columns=_columns(names))
     table = table.sort_values("pd_loss", ascending=False, kind="stable").reset_index(drop=True)
@@ -185,7 +186,8 @@ def _explanation(
     single: Vector = sum(
         (tally.examples(key, "pd_loss") for key in groups), np.zeros(len(whole_pd))
     )
-    sums = Mean.of(single), Mean.of(whole_pd - single)
+    with np.errstate(invalid="ignore"):  # both may be infinite
+        sums = Mean.of(single), Mean.of(whole_pd - single)
     verdict = _verdict(tally, table, whole, *sums)
     return Explanation(table, verdict, remarks, whole, *sums)
 
@@ -240,6 +242,13 @@ def _verdict(
     if table.empty:
         return "the two networks are equal: nothing was pruned."
     turned = f"{spelled(flips.value, flips.margin)} % of answers change"
+    if np.isinf(loss.value):
+        count = int(np.isinf(tally.examples(_WHOLE, "pd_loss")).sum())
+        return (
+            f"the pruned network's logits are NaN or infinite for {count:,} of {loss.count:,} examples, "
+            f"which count as wrong answers and infinite loss; accuracy {_signed(accuracy.scaled(-1))} "
+            f"points, {turned}; most by {listed([table.iloc[0]['layer']])}."
+        )
     if not loss.is_sure:
         sentence = (
             f"pruning {'costs' if accuracy.value > 0 else 'gains'} "

@@ -1,14 +1,16 @@
 """The state of a pruned network beside that of its baseline, in whichever way it is given."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from os import PathLike
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from ap3.errors import InvalidTypeError, InvalidValueError
 from ap3.files import state_dicts
+from ap3.files.lazy_tensors import Entry, StateDict
 from ap3.files.safe_names import listed
 
 Pruned = nn.Module | Mapping[str, Any] | str | PathLike[str]
@@ -39,17 +41,21 @@ def changes(
     Raises
     ------
     UserError
-        If a tensor is missing, has another shape, or is not finite.
+        If a tensor is missing or too many, has another shape, or is not finite; if a tied weight is
+        no longer one; or if the network itself carries masks of `torch.nn.utils.prune`.
     """
-    state = _state(pruned, whose)
+    refuse_masks(network)
+    own = network.state_dict().keys()
+    state, said = _state(pruned, own, whose)
     found: dict[str, Tensor] = {}
-    missing = []
+    missing, known = [], set[str]()
     for names, tensor in _tensors(network):
-        name = next((name for name in names if name in state), None)
-        if name is None:
+        given = [name for name in names if name in state]
+        if not given:
             missing.append(names[0])
             continue
-        value = _like(tensor, state[name], names[0], whose)
+        known.update(given)
+        value = _one(tensor, state, given, whose)
         if not torch.equal(value, tensor):
             found[names[0]] = value
     if missing:
@@ -58,7 +64,29 @@ def changes(
             "architecture (what was removed as zeros; `ap3.compare` takes networks that became "
             "smaller)."
         )
-    return found, [f"{whose}: {remark}" for remark in state.remarks]
+    said = [*said, *_left_over(state, known | own, whose)]
+    return found, [f"{whose}: {remark}" for remark in said]
+
+
+def refuse_masks(network: nn.Module) -> None:
+    """Refuse a network whose weights are made by masks at every call.
+
+    Parameters
+    ----------
+    network
+        To be measured or changed.
+
+    Raises
+    ------
+    UserError
+        If `torch.nn.utils.prune` hangs on one of its modules.
+    """
+    if prune.is_pruned(network):
+        raise InvalidValueError(
+            "the network carries masks of torch.nn.utils.prune, beside weights that are not those in "
+            "use; make them permanent first: prune.remove(module, 'weight') of each pruned module of a "
+            "copy."
+        )
 
 
 def load(network: nn.Module, checkpoint: Pruned, whose: str = "checkpoint") -> list[str]:
@@ -86,17 +114,62 @@ def load(network: nn.Module, checkpoint: Pruned, whose: str = "checkpoint") -> l
     return remarks
 
 
-def _state(pruned: Pruned, whose: str) -> Any:
+def _state(pruned: Pruned, own: Collection[str], whose: str) -> tuple[StateDict, list[str]]:
+    """Read a state, and say what was done; with the network's own names it is taken as it is."""
     if isinstance(pruned, nn.Module):
         pruned = pruned.state_dict()
     if isinstance(pruned, str | PathLike):
-        return state_dicts.plain(state_dicts.read(pruned))
-    if isinstance(pruned, Mapping):
-        return state_dicts.plain(state_dicts.of_content(pruned, f"the {whose}"))
-    raise InvalidTypeError(
-        f"the {whose} must be a module, a state dict or the path of a checkpoint, but is a "
-        f"{type(pruned).__name__}; give pruned.state_dict()."
+        state = state_dicts.read(pruned)
+    elif isinstance(pruned, Mapping):
+        state = state_dicts.of_content(pruned, f"the {whose}")
+    else:
+        raise InvalidTypeError(
+            f"the {whose} must be a module, a state dict or the path of a checkpoint, but is a "
+            f"{type(pruned).__name__}; give pruned.state_dict()."
+        )
+    plain = state_dicts.plain(state)
+    if set(state) != set(own):
+        return plain, [*plain.remarks]
+    masks = [name for name in state if name not in plain and "mask" in name.rpartition(".")[2]]
+    if not masks:
+        return state, [*state.remarks]
+    remark = (
+        f"sparsity, AP2 and AP3 are of weights before {listed(masks)}, which the network applies."
     )
+    return state, [*state.remarks, remark]
+
+
+def _one(tensor: Tensor, state: StateDict, names: list[str], whose: str) -> Tensor:
+    """Take a tensor that the state may hold under several names."""
+    first, *others = names
+    value = _like(tensor, state[first], first, whose)
+    for name in others:
+        if not torch.equal(_like(tensor, state[name], name, whose), value):
+            raise InvalidValueError(
+                f"{first} and {name} are one tensor of the network, but differ in the {whose}: pruning "
+                "one of them untied them; give a network in which they are two, by layer.weight = "
+                "nn.Parameter(layer.weight.detach().clone()) of one of them."
+            )
+    return value
+
+
+def _left_over(state: StateDict, known: Collection[str], whose: str) -> list[str]:
+    """Refuse weights that only the state has, and name what else it has."""
+    left = [name for name in state if name not in known]
+    weights = [name for name in left if _is_weight(name, state.entries[name])]
+    if weights:
+        raise InvalidValueError(
+            f"the {whose} has {listed(weights)}, which the network lacks; give two networks of the same "
+            "architecture (a bias that pruning added as zeros in the first)."
+        )
+    # BatchNorm counts batches there, which no output depends on.
+    left = [name for name in left if not name.endswith("num_batches_tracked")]
+    return [f"{listed(left)}, which the network lacks, was left out."] if left else []
+
+
+def _is_weight(name: str, entry: Entry) -> bool:
+    is_called_weight = name.rpartition(".")[2] in ("weight", "bias")
+    return "float" in entry.dtype and (is_called_weight or len(entry.shape) >= 2)
 
 
 def _tensors(network: nn.Module) -> list[tuple[list[str], Tensor]]:
@@ -126,4 +199,10 @@ def _like(tensor: Tensor, given: Any, name: str, whose: str) -> Tensor:
             f"{name} of the {whose} must be finite, but holds NaN or infinity; look for a "
             "diverged training or a damaged file."
         )
-    return value.to(tensor.device, tensor.dtype)
+    held = value.to(tensor.device, tensor.dtype)
+    if held.is_floating_point() and not bool(held.isfinite().all()):
+        raise InvalidValueError(
+            f"{name} of the {whose} is beyond the range of {tensor.dtype}, the network's type; give the "
+            "network as float32."
+        )
+    return held

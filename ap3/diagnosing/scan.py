@@ -9,9 +9,11 @@ import pandas as pd
 from torch import nn
 
 from ap3.diagnosing.damage import Mean, Tally, of_examples
+from ap3.diagnosing.pruned_state import refuse_masks
 from ap3.diagnosing.result import Result
 from ap3.diagnosing.scan_points import ChannelPoints, Points, WeightPoints
 from ap3.errors import InvalidValueError
+from ap3.files.safe_names import listed
 from ap3.machine.progress import counted
 from ap3.networks.batches import checked
 from ap3.networks.logits import device_of, evaluating
@@ -135,6 +137,7 @@ def scan(
     [['0', 0.5, 16], ['0', 1.0, 32], ['2', 0.5, 12], ['2', 1.0, 24]]
     """
     shares = _checked_ratios(ratios)
+    refuse_masks(network)
     pairs = checked(batches, device_of(network))
     if unit == "weights":
         points: Points = WeightPoints(network, layers, shares, mode)
@@ -178,7 +181,7 @@ def scan(
     )
     table["calibration"] = calibrations(table)
     count = tally.mean(points.keys[0], "pd_loss").count
-    remarks = [*_remarks(network), *points.remarks]
+    remarks = [*_remarks(network), *points.remarks, *broken(table, "layer")]
     return Scan(
         table, _verdict(table, count, unit), remarks, network, batches, mode, points.names, unit
     )
@@ -194,6 +197,25 @@ def calibrations(table: pd.DataFrame) -> pd.Series:
     """
     own = table["ap3_gaussian"].where(table["ap3_gaussian"] > 0)
     return table["kl_predictions"] / own
+
+
+def broken(table: pd.DataFrame, column: str) -> list[str]:
+    """Say where pruning makes the network put out what is no number.
+
+    Parameters
+    ----------
+    table
+        With `pd_loss`, infinite there.
+    column
+        Whose entries name the rows.
+    """
+    names = table.loc[np.isinf(table["pd_loss"]), column].unique()
+    if not len(names):
+        return []
+    return [
+        f"{listed(names)}: the logits of some examples are NaN or infinite after pruning; they count "
+        "as wrong answers, and their loss as infinite."
+    ]
 
 
 def _checked_ratios(ratios: Sequence[float]) -> list[float]:
@@ -217,7 +239,9 @@ def _remarks(network: nn.Module) -> list[str]:
 
 def _verdict(table: pd.DataFrame, count: int, unit: str) -> str:
     """Say which layer is most and which least sensitive, at the ratio where they differ most."""
-    spread = table.groupby("ratio")["kl_predictions"].agg(lambda some: some.max() - some.min())
+    finite = table[np.isfinite(table["kl_predictions"])]
+    finite = table if finite.empty else finite
+    spread = finite.groupby("ratio")["kl_predictions"].agg(lambda some: some.max() - some.min())
     ratio = float(spread.index[int(np.argmax(spread.to_numpy()))])
     mine = table[table["ratio"] == ratio].sort_values("kl_predictions")
     if len(mine) == 1:

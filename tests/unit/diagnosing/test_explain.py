@@ -9,7 +9,9 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.utils import prune
 
+from ap3.diagnosing.allocate import allocate
 from ap3.diagnosing.explain import REST, explain
+from ap3.diagnosing.scan import scan
 from ap3.errors import InvalidTypeError, InvalidValueError
 
 
@@ -293,3 +295,34 @@ def test_a_loss_of_accuracy_is_never_called_no_harm():
     found = explain(net, state, [(x, labels)])
     assert found.network["pd_accuracy"] > 1.96 * found.network["pd_accuracy_se"]
     assert "no harm" not in found.verdict
+
+
+class Cosine(nn.Module):
+    """Divides by the length of what its first layer puts out, which may be zero."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 8, bias=False), nn.Linear(8, 3)
+
+    def forward(self, inputs):
+        hidden = self.first(inputs)
+        return self.last(hidden / hidden.norm(dim=1, keepdim=True))
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_logits_that_are_no_numbers_are_damage():
+    torch.manual_seed(0)
+    one, data = Cosine(), [(torch.randn(20, 4), torch.randint(3, (20,)))]
+    other = copy.deepcopy(one)
+    other.first.weight.data.zero_()
+    found = explain(one, other, data)
+    right = float((one(data[0][0]).argmax(1) == data[0][1]).double().mean())
+    assert "NaN or infinite for 20 of 20 examples" in found.verdict
+    assert found.network["pd_loss"] == found.network["kl_predictions"] == np.inf
+    assert found.network["pd_accuracy"] == pytest.approx(right)
+    scanned = scan(one, data, ratios=[0.5, 1.0])
+    assert "first: the logits of some examples are NaN or infinite" in scanned.remarks[-1]
+    assert "pruned by 50%" in scanned.verdict
+    measured = allocate(scanned, 0.1)
+    assert np.isfinite(measured.table["pd_loss"].iloc[0])
+    assert not measured.table.filter(like="predicted").isna().any().any()
