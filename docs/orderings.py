@@ -3,7 +3,8 @@
 The paper's text names, for its figures of AP2 and PD, in which order the curves lie; it prints no
 numbers. This counts in how many pairs of curves AP2 and PD lie in the same order, one pair a
 fine-tuning epoch and trial, with PD as Def. 2.8 has it, the absolute difference of the accuracies,
-and signed, positive where accuracy is lost.
+and signed, positive where accuracy is lost. Pairs of equal PD say nothing and are left out; how many
+that are is printed.
 """
 
 import argparse
@@ -50,12 +51,12 @@ def rows(table: pd.DataFrame) -> Iterator[list[str]]:
                     statement,
                     words,
                     split,
-                    *map(_told, shares),
+                    *(_told(*each) for each in shares),
                 ]
 
 
-def _shares(network: pd.DataFrame, statement: str, pd_column: str) -> pd.Series:
-    """Count, by trial, the share of pairs in which AP2 and PD lie in one order."""
+def _shares(network: pd.DataFrame, statement: str, pd_column: str) -> tuple[pd.Series, float]:
+    """Count, by trial, the share of pairs in which AP2 and PD lie in one order, and equal PDs."""
     what, _, mode = statement.partition(", ")
     curve, others = ("ratio", "mode") if what == "ratios" else ("mode", "ratio")
     chosen = network[network["mode"] == mode] if mode else network[network["mode"].isin(MODES)]
@@ -63,20 +64,24 @@ def _shares(network: pd.DataFrame, statement: str, pd_column: str) -> pd.Series:
         index=["trial", others, "epoch"], columns=curve, values=["ap2", pd_column]
     )
     pairs = list(combinations(curves["ap2"].columns, 2))
-    same = pd.concat(
-        [_rise(curves["ap2"], *pair) * _rise(curves[pd_column], *pair) > 0 for pair in pairs]
-    )
-    return same.groupby("trial").mean()
+    rises = {
+        column: pd.concat([_rise(curves[column], *pair) for pair in pairs])
+        for column in ("ap2", pd_column)
+    }
+    is_told = rises[pd_column] != 0
+    same = (rises["ap2"] * rises[pd_column] > 0)[is_told]
+    return same.groupby("trial").mean(), float((~is_told).mean())
 
 
 def _rise(curves: pd.DataFrame, first: str, second: str) -> pd.Series:
     return curves[second] - curves[first]
 
 
-def _told(shares: pd.Series) -> str:
+def _told(shares: pd.Series, equal: float) -> str:
     if shares.empty:
         return ""
-    return f"{shares.mean():.2f} ({shares.min():.2f}–{shares.max():.2f}, n = {len(shares)})"
+    spread = f"{shares.min():.2f}–{shares.max():.2f}, n = {len(shares)}"
+    return f"{shares.mean():.2f} ({spread}; {equal:.0%} equal)"
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from ap3.pruning.pruned import Origin
 
 RESULTS = Path(__file__).parent / "results"
 SUMMARIES = ("agreement_summary", "contrast_summary", "choice_summary", "baselines")
-ALIASES = ("relative_frobenius", "ap3_gaussian")  # of AP2
+ALIASES = catalogue.SAME_AS_AP2
 LEFT_OUT = {
     "pd": ["train_pd_accuracy", "train_pd_accuracy_signed"],
     "statistic": ["rho"],

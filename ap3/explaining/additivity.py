@@ -32,12 +32,13 @@ def additivity(table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         A row per training, mode, state of BatchNorm and interval of damage (`from`, `to`, nats):
         `pairs`, `wrong` (how many the sum orders otherwise), `variants`, and of the variants in the
-        interval the median of log10 (together ÷ sum).
+        interval the median of log10 (together ÷ sum). Variants without a sum are left out.
     """
     shot = joint(table[table["epoch"] == 0])
     rows = []
     for key, mine in shot.groupby(_KEYS, sort=False):
-        if mine["kl_single_layers"].isna().all():
+        mine = mine[mine["kl_single_layers"].notna()]
+        if mine.empty:
             continue
         damage, total = mine["kl_predictions"].to_numpy(), mine["kl_single_layers"].to_numpy()
         ratios = mine["ratio"].to_numpy()

@@ -2,7 +2,8 @@
 
 A mean over trials has Student's interval. A gain is certain only if its p-value is still below the level
 after Holm's correction, over all measures, networks, epochs and references that are held against the
-same rival by the same PD and kind of pair: those are read together, as one table.
+same rival by the same PD and kind of pair: those are read together, as one table. What is one test under
+two names is counted once: before fine-tuning the control is the baseline, and some measures are AP2.
 """
 
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from ap3.explaining.trial_grids import SIGNED
 from ap3.explaining.trial_intervals import holm, t_interval
 from ap3.explaining.yardsticks import CEILING, LOOKUP, place
 from ap3.latent.vectors import Vector
+from ap3.measuring.catalogue import SAME_AS_AP2
 
 TESTED = ("gain", "over_lookup")
 """Statistics that are tested against zero."""
@@ -65,8 +67,11 @@ def summarise(table: pd.DataFrame, intervals: pd.DataFrame, level: float = LEVEL
     named = of_means.rename(columns={"low": "examples_low", "high": "examples_high"})
     summary = summary.merge(named, how="left", on=[*KEYS, "statistic"])
     summary = summary.assign(holm=np.nan, place=_places(summary), flips=_flips(summary))
+    tests = _tests(summary)
     for rows in _families(summary):
-        summary.loc[rows, "holm"] = holm(summary.loc[rows, "p_value"])
+        once = rows[~tests[rows].duplicated()]
+        corrected = pd.Series(holm(summary.loc[once, "p_value"]), index=tests[once])
+        summary.loc[rows, "holm"] = tests[rows].map(corrected)
     ordered = ["holm", "examples_low", "examples_high", "place", "flips"]
     return summary[[*summary.columns.drop(ordered), *ordered]]
 
@@ -114,6 +119,18 @@ def _flips(summary: pd.DataFrame) -> Vector:
         np.sign(summary["mean"] - chance).to_numpy() * np.sign(turned["mean"] - chance).to_numpy()
     )
     return (sides < 0) & (summary["statistic"] != "decided").to_numpy()
+
+
+def _tests(summary: pd.DataFrame) -> pd.Series:
+    """Give every row the number of its test; rows of one number are one test."""
+    keys = summary[[*KEYS, "statistic"]]
+    first = summary.groupby(["dataset", "model"])["epoch"].transform("min")
+    is_first = summary["epoch"] == first
+    keys = keys.assign(
+        reference=summary["reference"].mask(is_first, "baseline"),
+        measure=summary["measure"].replace(dict.fromkeys(SAME_AS_AP2, "ap2")),
+    )
+    return keys.groupby([*keys.columns], sort=False).ngroup()
 
 
 def _families(summary: pd.DataFrame) -> Iterator[pd.Index]:

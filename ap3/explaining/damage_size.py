@@ -40,7 +40,7 @@ def sizes(table: pd.DataFrame) -> pd.DataFrame:
         A row per training, mode, epoch, state of BatchNorm, measure and `how` (`as it is`, `fitted`):
         `judged` variants, `decades` (median |log10 (foretold ÷ measured)|), and of the fitted ones
         `coverage` (the share within the interval of 90 %) and `width` of the interval in decades.
-        No fitted row where a ratio has fewer than three allocations.
+        No fitted row where one of the three parts, to fit, to gauge and to judge, is empty.
     """
     rows = []
     for key, mine in joint(table).groupby(_KEYS, sort=False):

@@ -130,13 +130,20 @@ def order_differences(
 def order_measures(values: Vector, compared: NDArray[np.int64]) -> Vector:
     """Say of each pair which value of a measure is larger; what differs by rounding is a tie.
 
+    Infinity is larger than all numbers, and as large as infinity.
+
     Examples
     --------
     >>> order_measures(np.array([1.0 + 1e-12, 1.0, 0.5]), np.array([[0, 1], [0, 2]]))
     array([0., 1.])
+    >>> order_measures(np.array([np.inf, 1.0, np.inf]), np.array([[0, 1], [0, 2]]))
+    array([1., 0.])
     """
-    largest = np.fmax.reduce(np.abs(values), axis=-1, initial=0.0, keepdims=True)
-    return order(values, compared, 1e-9 * largest)
+    is_infinite = np.isinf(values)
+    sizes = np.abs(np.where(is_infinite, 0.0, values))
+    largest = np.fmax.reduce(sizes, axis=-1, initial=0.0, keepdims=True)
+    beyond = np.copysign(2 * largest + 1, values)
+    return order(np.where(is_infinite, beyond, values), compared, 1e-9 * largest)
 
 
 def _median(errors: Vector) -> Vector:

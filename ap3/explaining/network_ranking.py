@@ -134,11 +134,17 @@ def _ceilings(
 
 
 def _rho(one: Vector, two: Vector, groups: Vector | None) -> float:
-    if np.isnan(one).any() or np.ptp(one) == 0:
+    if np.isnan(one).any() or _is_constant(one):
         return float("nan")
     if groups is not None:
         return float(partial_correlation(one, two, groups))
     return float(spearman(centred_ranks(one), centred_ranks(two)))
+
+
+def _is_constant(values: Vector) -> bool:
+    """Whether values differ by rounding only."""
+    largest = np.abs(values[np.isfinite(values)]).max(initial=0.0)
+    return bool(np.ptp(values) <= 1e-9 * largest)
 
 
 def with_all_networks(table: pd.DataFrame) -> pd.DataFrame:

@@ -172,6 +172,9 @@ MEASURES: tuple[Measure, ...] = (
 )
 """All measures but those by latent laws of the user's, in the order in which they are shown."""
 
+SAME_AS_AP2 = ("relative_frobenius", "ap3_gaussian")
+"""Columns that order the variants of a layer as AP2 does, exactly."""
+
 YARDSTICKS: tuple[Measure, ...] = (
     Measure("lookup", "look-up of mode, ratio", "other trials"),
     Measure("ceiling", "noise ceiling", "true PDs"),

@@ -19,7 +19,10 @@ def measures(trials=2, seed=0, noise=0.0):
             for epoch in (0, 1, 2):
                 size = 0.001 * epoch + {"control": 0, "lowest": 0.1, "highest": 1.0}[mode] * ratio
                 size *= 1 + 0.01 * trial
-                rows.append(row(trial, mode, ratio, epoch, size + noise * rng.normal(), size))
+                off = noise * rng.normal()
+                if (mode, epoch) == ("control", 0):  # the baseline itself
+                    off = 0.0
+                rows.append(row(trial, mode, ratio, epoch, size + off, size))
     return pd.DataFrame(rows)
 
 

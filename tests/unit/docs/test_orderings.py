@@ -38,7 +38,7 @@ def study(damage):
     [
         (lambda ap2: ap2 / 100, "1.00", "1.00"),
         (lambda ap2: ap2 / 100 - 1, "0.00", "1.00"),  # all gain, the farthest least
-        (lambda ap2: 0.5, "0.00", "0.00"),  # all alike: no order to share
+        (lambda ap2: max(ap2, 0.4) / 100, "1.00", "1.00"),  # some alike, the others in order
     ],
 )
 def test_shares_are_those_of_the_planted_order(orderings, damage, absolute, signed):
@@ -47,8 +47,14 @@ def test_shares_are_those_of_the_planted_order(orderings, damage, absolute, sign
     assert {row[1] for row in found} == {"8 and 9"}
     for *_, first, second in found:
         assert first.startswith(f"{absolute} (")
-        assert first.endswith("n = 2)")
+        assert first.endswith(" equal)")
+        assert "n = 2; " in first
         assert second.startswith(f"{signed} (")
+
+
+def test_equal_pds_order_nothing(orderings):
+    for *_, first, second in orderings.rows(study(lambda ap2: 0.5)):
+        assert first == second == ""
 
 
 def test_epochs_before_fine_tuning_and_the_control_are_left_out(orderings):

@@ -18,10 +18,11 @@ from ap3.explaining.decided_pairs import limits
 from ap3.explaining.example_intervals import example_intervals, symmetric_interval, with_intervals
 from ap3.explaining.rank_counts import centred_ranks, concordance, order, pairs, spearman
 from ap3.explaining.trial_grids import runs_of
+from ap3.explaining.trial_intervals import holm
 from ap3.explaining.yardsticks import CEILING, LOOKUP
 from ap3.explaining.yardsticks import SEES as YARDSTICKS
 from ap3.figures.agreement import draw
-from ap3.measuring.catalogue import SEES
+from ap3.measuring.catalogue import SAME_AS_AP2, SEES
 from ap3.measuring.sampling_noise import Noise
 from ap3.pruning.pruned import Origin
 from ap3.stages.agreement import agreement as stage
@@ -141,6 +142,27 @@ def test_certain_is_what_holms_correction_leaves():
     assert (gains.loc["cosine_distance", "holm"] < 0.05).all()
     others = summary[~summary["statistic"].isin(["gain", "over_lookup"])]
     assert others["p_value"].isna().all()
+
+
+def test_one_test_under_two_names_is_corrected_for_once():
+    """Before fine-tuning the control is the baseline; an alias of AP2 has AP2's gain over the look-up."""
+    made = measures(10, noise=0.1)
+    made["relative_frobenius"] = 2 * made["ap2"]
+    made["ap2_from_control"] = made["ap2"].where(made["epoch"] == 0, made["ap2_from_control"])
+    every = runs(made)
+    summary = summarise(agreement.agreement(every), example_intervals(every))
+    rows = summary[(summary["pd"] == "test_pd_loss_signed") & (summary["among"] == "all")]
+    rows = rows[rows["p_value"].notna() & ~rows["measure"].isin([LOOKUP, CEILING])]
+    for statistic in ("gain", "over_lookup"):
+        mine = rows[rows["statistic"] == statistic]
+        is_again = (mine["epoch"] == 0) & (mine["reference"] == "control")
+        once = mine[~is_again & ~mine["measure"].isin(SAME_AS_AP2)]
+        np.testing.assert_allclose(once["holm"], holm(once["p_value"]))
+        corrected = once.set_index(["epoch", "reference", "measure"])["holm"]
+        for row in mine[is_again].itertuples():
+            measure = "ap2" if row.measure in SAME_AS_AP2 else row.measure
+            assert row.holm == corrected[0, "baseline", measure]
+    assert (rows["measure"] == "relative_frobenius").any()
 
 
 def test_the_control_takes_away_what_all_share():

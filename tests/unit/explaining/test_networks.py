@@ -92,6 +92,25 @@ def test_a_sum_that_is_the_damage_errs_in_no_pair_and_another_in_half():
     assert wrong == pytest.approx(0.5, abs=0.05)
 
 
+def test_variants_without_a_sum_are_in_no_pair():
+    table = planted()
+    table["kl_single_layers"] = np.random.default_rng(5).uniform(size=len(table))
+    whole = additivity.additivity(table)
+    is_gone = table["ratio"] == 0.2
+    table.loc[is_gone, "kl_single_layers"] = np.nan
+    found = additivity.additivity(table)
+    left = additivity.additivity(table[~is_gone])
+    pd.testing.assert_frame_equal(found, left)
+    assert 0 < found["pairs"].sum() < whole["pairs"].sum()
+
+
+def test_a_measure_that_differs_by_rounding_orders_nothing():
+    table = planted(trials=1, models=1)
+    table["ap2"] = 3.0 * (1 + 1e-13 * np.random.default_rng(5).uniform(size=len(table)))
+    ranking = network_ranking.ranking(table)
+    assert ranking.loc[ranking["measure"] == "ap2", "rho"].isna().all()
+
+
 def test_the_size_is_off_by_what_is_planted_and_intervals_cover_as_they_say():
     table = planted(noise=0.2, trials=40, models=1)
     summary = damage_size.summarise(damage_size.sizes(table)).set_index(["measure", "how"])
