@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from ap3.diagnosing import outside
 from ap3.diagnosing.allocations import WAYS, Counts, Layer, Layers, predicted, total_cost
 from ap3.diagnosing.damage import Mean, Tally, of_examples
 from ap3.diagnosing.result import Result
@@ -226,7 +227,8 @@ def allocate(
         table = table.sort_values(_DAMAGE, kind="stable").reset_index(drop=True)
     chosen = str(table["allocation"].iloc[0])
     verdict = _verdict(table, tally, budget, of)
-    return Allocation(table, verdict, _remarks(scan, batches, tally), chosen, counts, scan)
+    remarks = [*_remarks(scan, batches, tally), *_outside(scan, counts[chosen])]
+    return Allocation(table, verdict, remarks, chosen, counts, scan)
 
 
 def _layers(scan: Scan, of: str) -> Layers:
@@ -306,6 +308,16 @@ def _remarks(scan: Scan, batches: Any, tally: Tally | None) -> list[str]:
         f"measured on {where}; the choice is made there, so judge it on others.",
         "predicted_… is the KL of the predictions; single layers say little where it is large.",
         *norms,
+    ]
+
+
+def _outside(scan: Scan, counts: Counts) -> list[str]:
+    """Name weights that are in no layer, with the share of all that really stays."""
+    network = scan.network
+    stay = 1 - sum(counts.values()) / outside.size(network)
+    return [
+        f"{remark} Of all weights, {stay:.1%} stay."
+        for remark in outside.remarks(network, outside.LEFT)
     ]
 
 

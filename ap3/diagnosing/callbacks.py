@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ap3.comparing.layer_names import aligned, layer_of
+from ap3.diagnosing import outside
 from ap3.diagnosing.layer_laws import LayerLaws, columns
 from ap3.errors import InvalidValueError, MissingPackageError
 from ap3.files.lazy_tensors import Entry, StateDict
@@ -53,7 +54,7 @@ class WeightLog:
         self._laws: dict[str, LayerLaws] = {}
 
     def begin(self, network: nn.Module) -> None:
-        """Take a first look: find every layer's baseline, and warn of layers that have none.
+        """Take a first look: find every layer's baseline, and warn of what is not logged.
 
         Parameters
         ----------
@@ -87,6 +88,8 @@ class WeightLog:
                 "of them, and the network's numbers leave them out.",
                 stacklevel=2,
             )
+        for remark in outside.remarks(network, "are not logged"):
+            warnings.warn(remark, stacklevel=2)
 
     def of(self, network: nn.Module) -> Logged:
         """Return numbers by name: `ap3/LAYER/ap2`, and the network's under `ap3/ap2`.

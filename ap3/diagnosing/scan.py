@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from ap3.diagnosing import outside
 from ap3.diagnosing.damage import Mean, Tally, of_examples
 from ap3.diagnosing.result import Result
 from ap3.diagnosing.scan_points import ChannelPoints, Points, WeightPoints
@@ -178,7 +179,7 @@ def scan(
     )
     table["calibration"] = calibrations(table)
     count = tally.mean(points.keys[0], "pd_loss").count
-    remarks = [*_remarks(network), *points.remarks]
+    remarks = [*_remarks(network), *points.remarks, *outside.remarks(network, outside.LEFT)]
     return Scan(
         table, _verdict(table, count, unit), remarks, network, batches, mode, points.names, unit
     )
