@@ -125,18 +125,17 @@ class Allocation(Result):
     def torch_calls(self, way: str | None = None) -> str:
         """Return calls of `torch.nn.utils.prune` that prune `network` alike, to paste.
 
+        Every module that holds a tied weight gets the mask of the first.
+
         Parameters
         ----------
         way
             As `ratios` takes it.
         """
-        lines = ["from torch.nn.utils import prune", ""]
+        lines, weights = ["from torch.nn.utils import prune", ""], _weights(self.scan)
         for layer, count in self._counts(way).items():
-            module, _, parameter = self.scan.names[layer][0].rpartition(".")
             if count:
-                lines.append(
-                    f"prune.l1_unstructured(network.get_submodule({module!r}), {parameter!r}, {count})"
-                )
+                lines += _calls(_holders(self.scan.network, weights[layer]), count)
         return "\n".join(lines) + "\n"
 
     def _counts(self, way: str | None) -> Counts:
@@ -264,6 +263,30 @@ def _layers(scan: Scan, of: str) -> Layers:
 
 def _weights(scan: Scan) -> dict[str, nn.Parameter]:
     return {layer: scan.network.get_parameter(name) for layer, (name,) in scan.names.items()}
+
+
+def _holders(network: nn.Module, weight: nn.Parameter) -> list[tuple[str, str]]:
+    """Name each module that holds a weight once, whatever its names, with the weight's name in it."""
+    return [
+        (path, name)
+        for path, module in network.named_modules()
+        for name, held in module._parameters.items()
+        if held is weight
+    ]
+
+
+def _calls(holders: list[tuple[str, str]], count: int) -> list[str]:
+    """Spell the calls that prune one weight wherever it is held."""
+    (path, name), *others = holders
+    mask = f"{path}.{name}_mask" if path else f"{name}_mask"
+    return [
+        f"prune.l1_unstructured(network.get_submodule({path!r}), {name!r}, {count})",
+        *(
+            f"prune.custom_from_mask(network.get_submodule({other!r}), {its_name!r}, "
+            f"network.get_buffer({mask!r}))"
+            for other, its_name in others
+        ),
+    ]
 
 
 def _pruned(scan: Scan, counts: Counts) -> dict[str, tuple[Tensor, Tensor]]:
