@@ -109,16 +109,19 @@ class WeightLog:
             gone = int((weight == 0).sum())
             total, zeros = total + weight.numel(), zeros + gone
             found[f"ap3/{layer_of(name)}/sparsity"] = gone / weight.numel()
-            for column, value in self._laws_of(name).of(weight).items():
+            for column, value in self._measured(name, weight).items():
                 found[f"ap3/{layer_of(name)}/{column}"] = value
                 sums[column] += value
         found["ap3/sparsity"] = zeros / total if total else np.nan
         return found | {f"ap3/{column}": value for column, value in sums.items()}
 
-    def _laws_of(self, name: str) -> LayerLaws:
+    def _measured(self, name: str, weight: Tensor) -> dict[str, float]:
+        """Measure one layer; NaN where it diverged, which is no reason to stop a training."""
+        if not all(bool(each.isfinite().all()) for each in (weight, self._baseline[name])):
+            return dict.fromkeys(columns(), np.nan)
         if name not in self._laws:
             self._laws[name] = LayerLaws(self._baseline[name])
-        return self._laws[name]
+        return self._laws[name].of(weight)
 
 
 def _weights_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -128,7 +131,8 @@ def _weights_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in state.items():
         whole = name.removesuffix(_ORIGINAL)
         is_weight = "weight" in whole.rpartition(".")[2] and not name.endswith("_mask")
-        if not is_weight or tensor.ndim < 2 or not tensor.is_floating_point():
+        is_layer = is_weight and tensor.ndim >= 2 and tensor.numel() > 0
+        if not is_layer or not tensor.is_floating_point():
             continue
         place = (tensor.data_ptr(), tensor.shape, tensor.stride())
         if place in seen:

@@ -1,5 +1,6 @@
 """The callbacks, driven as the two libraries drive them, by stand-ins with the same methods."""
 
+import math
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -9,6 +10,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from ap3.diagnosing.callbacks import WeightLog, hugging_face_callback, lightning_callback
+from ap3.diagnosing.layer_laws import columns
 from ap3.errors import InvalidValueError, MissingPackageError
 
 
@@ -84,6 +86,33 @@ def test_a_tied_weight_is_counted_once(libraries):
     callback.on_train_epoch_end(SimpleNamespace(current_epoch=0), network)
     assert "ap3/0/ap2" in network.logged[0]
     assert "ap3/2/ap2" not in network.logged[0]
+
+
+def test_a_training_that_diverges_goes_on_and_is_logged_as_nan():
+    network, log = Logging(), WeightLog()
+    log.begin(network)
+    with torch.no_grad():
+        network[0].weight[0, 0], network[0].weight[1] = torch.nan, 0
+    found = log.of(network)
+    assert found["ap3/0/sparsity"] == 4 / 24
+    assert {name for name, value in found.items() if value != value} == {
+        *(f"ap3/0/{column}" for column in columns()),
+        *(f"ap3/{column}" for column in columns()),
+    }
+    late = WeightLog()
+    late.begin(network)
+    with torch.no_grad():
+        network[0].weight.zero_()
+    assert math.isnan(late.of(network)["ap3/0/ap2"])
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # torch's
+def test_a_layer_without_weights_is_left_out():
+    network, log = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 0)), WeightLog()
+    log.begin(network)
+    assert set(log.of(network)) == {
+        f"ap3/{before}{name}" for before in ("", "0/") for name in ("sparsity", *columns())
+    }
 
 
 class Holding(nn.Module):
