@@ -225,7 +225,7 @@ def allocate(
     if tally:
         table = table.sort_values(_DAMAGE, kind="stable").reset_index(drop=True)
     chosen = str(table["allocation"].iloc[0])
-    verdict = _verdict(table, tally, budget, of)
+    verdict = _verdict(table, tally, f"{100 * budget:g} % of the {_unit(scan, of)} left")
     remarks = [*_remarks(scan, batches, tally), *_outside(scan, counts[chosen])]
     return Allocation(table, verdict, remarks, chosen, counts, scan)
 
@@ -344,10 +344,16 @@ def _outside(scan: Scan, counts: Counts) -> list[str]:
     ]
 
 
-def _verdict(table: pd.DataFrame, tally: Tally | None, budget: float, of: str) -> str:
+def _unit(scan: Scan, of: str) -> str:
+    """Name what a budget counts; where the scan saw a part of the network, of which."""
     unit = "weights" if of == "weights" else "multiplications"
+    seen = sum(weight.numel() for weight in _weights(scan).values())
+    return unit if seen == outside.size(scan.network) else f"{unit} of the scanned layers"
+
+
+def _verdict(table: pd.DataFrame, tally: Tally | None, left: str) -> str:
     best = table.iloc[0]
-    head = f"with {100 * budget:g} % of the {unit} left, "
+    head = f"with {left}, "
     if tally is None:
         return f"{head}the calibrated law foretells {best['predicted_calibrated']:.3g} nats."
     parts = [

@@ -69,8 +69,9 @@ class WeightLog:
         now = _weights_of(network.state_dict())
         if not now:
             raise InvalidValueError(
-                f"{type(network).__name__} has no layer to log: no tensor called weight of two "
-                "dimensions or more; train it without this callback."
+                f"{type(network).__name__} has no layer to log (no tensor called weight of two "
+                f"dimensions or more; it has {listed(outside.outside(network)) or 'none of another name'});"
+                " train it without this callback."
             )
         if self._given is None:
             self._given = {name: weight.clone() for name, weight in now.items()}

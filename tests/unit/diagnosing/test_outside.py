@@ -9,9 +9,18 @@ from torch.nn.utils import parametrizations
 
 import ap3
 from ap3.diagnosing.callbacks import WeightLog
+from ap3.errors import InvalidValueError
 from ap3.models.registry import build
 
 NAMES = "0.experts, 2.parametrizations.weight.original0, 2.parametrizations.weight.original1"
+
+
+class Experts(nn.Module):
+    """Experts and nothing else."""
+
+    def __init__(self):
+        super().__init__()
+        self.experts = nn.Parameter(torch.ones(3, 4, 6))
 
 
 class Mixture(nn.Module):
@@ -47,6 +56,7 @@ def test_a_scan_and_an_allocation_say_what_they_leave():
     spread = ap3.allocate(found, 1 / 3)
     zeros = sum(int((t == 0).sum()) for n, t in spread.state().items() if n.endswith("weight"))
     assert zeros == 18
+    assert spread.verdict.startswith("with 33.3333 % of the weights of the scanned layers left, ")
     assert spread.remarks[-1] == f"{left} Of all weights, {116 / 134:.1%} stay."
     some = ap3.allocate(ap3.scan(network(), data(), [0.5], layers="4"), 1 / 3)
     assert some.remarks[-1].endswith(f"Of all weights, {124 / 134:.1%} stay.")
@@ -73,6 +83,8 @@ def test_the_callbacks_warn_of_what_they_do_not_log():
     with pytest.warns(UserWarning, match=f"107 of 134 weights .* and are not logged: {NAMES}."):
         log.begin(net)
     assert log.of(net)["ap3/sparsity"] == 0
+    with pytest.raises(InvalidValueError, match=r"no layer to log .*; it has experts\); train it"):
+        WeightLog().begin(Experts())
 
 
 def test_tokens_and_positions_are_no_layers_and_named():
@@ -87,6 +99,8 @@ def test_nothing_is_said_where_all_weights_are_in_layers():
     with torch.no_grad():
         pruned[0].weight[0], pruned[1].bias[0] = 0, 1
     found = ap3.scan(net, data(), [0.5])
-    said = [*found.remarks, *ap3.allocate(found, 0.5).remarks]
+    spread = ap3.allocate(found, 0.5)
+    assert spread.verdict.startswith("with 50 % of the weights left, ")
+    said = [*found.remarks, *spread.remarks]
     said += ap3.explain(net, pruned, data()).remarks
     assert not any("in no layer" in remark for remark in said)
