@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from ap3.diagnosing import outside
 from ap3.diagnosing.allocations import WAYS, Counts, Layer, Layers, predicted, total_cost
 from ap3.diagnosing.damage import Mean, Tally, of_examples
 from ap3.diagnosing.result import Result
@@ -124,18 +125,17 @@ class Allocation(Result):
     def torch_calls(self, way: str | None = None) -> str:
         """Return calls of `torch.nn.utils.prune` that prune `network` alike, to paste.
 
+        Every module that holds a tied weight gets the mask of the first.
+
         Parameters
         ----------
         way
             As `ratios` takes it.
         """
-        lines = ["from torch.nn.utils import prune", ""]
+        lines, weights = ["from torch.nn.utils import prune", ""], _weights(self.scan)
         for layer, count in self._counts(way).items():
-            module, _, parameter = self.scan.names[layer][0].rpartition(".")
             if count:
-                lines.append(
-                    f"prune.l1_unstructured(network.get_submodule({module!r}), {parameter!r}, {count})"
-                )
+                lines += _calls(_holders(self.scan.network, weights[layer]), count)
         return "\n".join(lines) + "\n"
 
     def _counts(self, way: str | None) -> Counts:
@@ -225,8 +225,8 @@ def allocate(
     if tally:
         table = table.sort_values(_DAMAGE, kind="stable").reset_index(drop=True)
     chosen = str(table["allocation"].iloc[0])
-    verdict = _verdict(table, tally, budget, of)
-    remarks = _remarks(scan, batches, tally)
+    verdict = _verdict(table, tally, f"{100 * budget:g} % of the {_unit(scan, of)} left")
+    remarks = [*_remarks(scan, batches, tally), *_outside(scan, counts[chosen])]
     remarks += broken(table, "allocation") if tally else []
     return Allocation(table, verdict, remarks, chosen, counts, scan)
 
@@ -264,6 +264,30 @@ def _layers(scan: Scan, of: str) -> Layers:
 
 def _weights(scan: Scan) -> dict[str, nn.Parameter]:
     return {layer: scan.network.get_parameter(name) for layer, (name,) in scan.names.items()}
+
+
+def _holders(network: nn.Module, weight: nn.Parameter) -> list[tuple[str, str]]:
+    """Name each module that holds a weight once, whatever its names, with the weight's name in it."""
+    return [
+        (path, name)
+        for path, module in network.named_modules()
+        for name, held in module._parameters.items()
+        if held is weight
+    ]
+
+
+def _calls(holders: list[tuple[str, str]], count: int) -> list[str]:
+    """Spell the calls that prune one weight wherever it is held."""
+    (path, name), *others = holders
+    mask = f"{path}.{name}_mask" if path else f"{name}_mask"
+    return [
+        f"prune.l1_unstructured(network.get_submodule({path!r}), {name!r}, {count})",
+        *(
+            f"prune.custom_from_mask(network.get_submodule({other!r}), {its_name!r}, "
+            f"network.get_buffer({mask!r}))"
+            for other, its_name in others
+        ),
+    ]
 
 
 def _pruned(scan: Scan, counts: Counts) -> dict[str, tuple[Tensor, Tensor]]:
@@ -311,10 +335,26 @@ def _remarks(scan: Scan, batches: Any, tally: Tally | None) -> list[str]:
     ]
 
 
-def _verdict(table: pd.DataFrame, tally: Tally | None, budget: float, of: str) -> str:
+def _outside(scan: Scan, counts: Counts) -> list[str]:
+    """Name weights that are in no layer, with the share of all that really stays."""
+    network = scan.network
+    stay = 1 - sum(counts.values()) / outside.size(network)
+    return [
+        f"{remark} Of all weights, {stay:.1%} stay."
+        for remark in outside.remarks(network, outside.LEFT)
+    ]
+
+
+def _unit(scan: Scan, of: str) -> str:
+    """Name what a budget counts; where the scan saw a part of the network, of which."""
     unit = "weights" if of == "weights" else "multiplications"
+    seen = sum(weight.numel() for weight in _weights(scan).values())
+    return unit if seen == outside.size(scan.network) else f"{unit} of the scanned layers"
+
+
+def _verdict(table: pd.DataFrame, tally: Tally | None, left: str) -> str:
     best = table.iloc[0]
-    head = f"with {100 * budget:g} % of the {unit} left, "
+    head = f"with {left}, "
     if tally is None:
         return f"{head}the calibrated law foretells {best['predicted_calibrated']:.3g} nats."
     parts = [

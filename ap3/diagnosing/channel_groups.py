@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from ap3.config.seeds import derive
 from ap3.errors import InvalidValueError, MissingPackageError
@@ -160,7 +161,8 @@ def channel_groups(network: nn.Module, batch: Batch) -> tuple[list[ChannelGroup]
     Raises
     ------
     UserError
-        If torch-pruning is not installed, or cannot follow the network.
+        If torch-pruning is not installed or cannot follow the network, or a layer's weights are
+        computed from other tensors.
 
     Examples
     --------
@@ -170,11 +172,38 @@ def channel_groups(network: nn.Module, batch: Batch) -> tuple[list[ChannelGroup]
     >>> group.name, group.count, group.names
     ('0', 4, ('0.weight', '0.bias', '1.weight', '1.bias', '3.weight'))
     """
+    _refuse_computed(network)
     with evaluating(network):
         before = first_logits(network, batch)
         found = _Traced(network, batch).groups()
         kept = [one for one in found if one.parts and _is_proved(network, batch, one, before)]
     return kept, [group.name for group in found if group not in kept]
+
+
+def _refuse_computed(network: nn.Module) -> None:
+    """Refuse layers whose weights are no parameters, such as masked or normalised ones."""
+    for path, module in network.named_modules():
+        for name in ("weight", "bias") if isinstance(module, _WIDE) else ():
+            if name not in module._parameters:
+                raise InvalidValueError(
+                    f"channels are removed from weights that are parameters, but the {name} of {path} is "
+                    f"computed from other tensors; {_remedy(module, name)} first."
+                )
+
+
+def _remedy(module: nn.Module, name: str) -> str:
+    """Say what makes a parameter again of what a module computes."""
+    if is_parametrized(module, name):
+        call = "parametrize.remove_parametrizations"
+    elif f"{name}_mask" in module._buffers:
+        call = "prune.remove"
+    elif f"{name}_g" in module._parameters:
+        call = "remove_weight_norm"
+    elif f"{name}_orig" in module._parameters:
+        call = "remove_spectral_norm"
+    else:
+        return "make it a parameter"
+    return f"call torch.nn.utils.{call}(module, {name!r}) on each such layer"
 
 
 class _Traced:

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from ap3.diagnosing import outside
 from ap3.diagnosing.damage import QUANTITIES, Mean, Tally, of_examples, of_first_order, spelled
 from ap3.diagnosing.layer_laws import LayerLaws, columns
 from ap3.diagnosing.pruned_state import Pruned, changes
@@ -140,7 +141,8 @@ def explain(network: nn.Module, pruned: Pruned, batches: Iterable[Any]) -> Expla
                 tally.add(key, {"gauss_newton": of_first_order(before, change)})
             if key == next(reversed(groups), None):
                 tally.add(_WHOLE, {"gauss_newton": of_first_order(before, first_order)})
-    return _explanation(network, tally, layers, groups, [*remarks, *_norms(network, rest)])
+    remarks = [*remarks, *_norms(network, rest), *_outside(network, rest)]
+    return _explanation(network, tally, layers, groups, remarks)
 
 
 def _judge(
@@ -232,6 +234,13 @@ def _norms(network: nn.Module, rest: Tensors) -> list[str]:
             f"{REST} has their part."
         ]
     return ["BatchNorm: running statistics as in the baseline, not estimated again after pruning."]
+
+
+def _outside(network: nn.Module, rest: Tensors) -> list[str]:
+    """Name what could be weights and has no part in the sums over layers."""
+    more = {name: tensor.numel() for name, tensor in rest.items() if tensor.ndim >= 2}
+    fate = f"have no part in sparsity, AP2 and AP3 (what changed of them is in {REST})"
+    return outside.remarks(network, fate, more)
 
 
 def _verdict(

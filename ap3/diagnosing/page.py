@@ -151,7 +151,8 @@ def _advice_on(found: Explanation) -> str:
     name = str(first["layer"])
     if name == REST:
         return (
-            "Most is done outside the layers: look at biases, norms and running statistics first."
+            "Most is done outside the layers: look first at biases, norms, running statistics, and weights "
+            "that a remark says are in no layer."
         )
     return (
         f"Prune less of {name} ({first['sparsity']:.0%} of it is zero) and more of the layers at the end "

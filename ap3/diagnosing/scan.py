@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from ap3.diagnosing import outside
 from ap3.diagnosing.damage import Mean, Tally, of_examples
 from ap3.diagnosing.pruned_state import refuse_masks
 from ap3.diagnosing.result import Result
@@ -181,7 +182,8 @@ def scan(
     )
     table["calibration"] = calibrations(table)
     count = tally.mean(points.keys[0], "pd_loss").count
-    remarks = [*_remarks(network), *points.remarks, *broken(table, "layer")]
+    said = [*outside.remarks(network, outside.LEFT), *broken(table, "layer")]
+    remarks = [*_remarks(network), *points.remarks, *said]
     return Scan(
         table, _verdict(table, count, unit), remarks, network, batches, mode, points.names, unit
     )

@@ -1,8 +1,8 @@
 """Which layers of a network may be pruned, and which of them a study chooses.
 
-A layer is a weight: a parameter of two or more dimensions whose own name holds `weight`, as linear
-and convolutional layers, embeddings and attention's projections have. A weight that is tied, one
-tensor under several names, is one layer under its first name.
+A layer is a weight: a parameter of two or more dimensions, with a number in it at least, whose own
+name holds `weight`, as linear and convolutional layers, embeddings and attention's projections have.
+A weight that is tied, one tensor under several names, is one layer under its first name.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ def full_names(model: nn.Module) -> dict[str, str]:
     return {
         name.removesuffix(_SUFFIX): name
         for name, parameter in model.named_parameters()  # a tied one only by its first name
-        if parameter.ndim >= 2 and "weight" in name.rpartition(".")[2]
+        if parameter.ndim >= 2 and parameter.numel() > 0 and "weight" in name.rpartition(".")[2]
     }
 
 

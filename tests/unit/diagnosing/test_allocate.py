@@ -219,6 +219,38 @@ def test_tied_weights_are_pruned_under_all_names():
     assert int((state["0.weight"] == 0).sum()) == 18
 
 
+class Tied(nn.Module):
+    """A weight that two layers hold, one of which has two names."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last, self.head = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 4)
+        self.last.weight, self.again = self.first.weight, self.first
+
+    def forward(self, x):
+        return self.head(self.again(torch.tanh(self.last(torch.tanh(self.first(x))))))
+
+
+def test_pasted_calls_give_the_state_where_a_weight_is_tied():
+    found = ap3.allocate(ap3.scan(Tied(), data()), 0.5)
+    pasted, loaded = Tied(), Tied()
+    exec(found.torch_calls(), {"network": pasted})
+    loaded.load_state_dict(found.state())
+    [(x, _), *_] = data()
+    assert found.counts[found.chosen]["first"] > 0
+    assert torch.equal(pasted(x), loaded(x))
+
+
+def test_a_tied_weight_of_equal_magnitudes_gets_one_mask():
+    net = Tied()
+    with torch.no_grad():
+        net.first.weight.copy_(net.first.weight.sign())
+    exec(ap3.allocate(ap3.scan(net, data()), 0.3).torch_calls("uniform"), {"network": net})
+    assert int((net.first.weight == 0).sum()) == 25
+    assert torch.equal(net.first.weight, net.last.weight)
+
+
 def test_nothing_measured_and_mistakes():
     scanned = ap3.scan(network(), iter(data()))
     found = ap3.allocate(scanned, 0.2, measure=False)

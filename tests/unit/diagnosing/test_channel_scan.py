@@ -10,6 +10,7 @@ import torch.nn.functional as F
 import torch_pruning
 from small_data import batches
 from torch import nn
+from torch.nn.utils import prune
 from torchvision.models import shufflenet_v2_x0_5
 
 from ap3.diagnosing.allocate import allocate
@@ -248,6 +249,31 @@ def test_a_weight_counts_once_where_a_layer_reads_and_makes_the_same_channels():
             for n, mask in zip(group.names, gone, strict=True)
         )
         assert square == pytest.approx(ap2, rel=1e-12)
+
+
+def masked(layer, name="weight"):
+    return prune.l1_unstructured(layer, name, 0.4)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (masked, r"weight of 0 .* torch.nn.utils.prune.remove\(module, 'weight'\)"),
+        (lambda it: masked(it, "bias"), r"bias of 0 .*\.prune.remove\(module, 'bias'\)"),
+        (nn.utils.weight_norm, r"torch.nn.utils.remove_weight_norm\(module, 'weight'\)"),
+        (nn.utils.spectral_norm, r"torch.nn.utils.remove_spectral_norm\(module, 'weight'\)"),
+        (
+            nn.utils.parametrizations.weight_norm,
+            r"parametrize.remove_parametrizations\(module, 'weight'\)",
+        ),
+    ],
+)
+def test_weights_that_are_computed_are_refused_with_the_remedy(change, sentence):
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 5))
+    change(net[0])
+    with pytest.raises(InvalidValueError, match=sentence):
+        scan(net, batches((6, 3)), [0.5], unit="channels")
 
 
 def test_mistakes_are_one_sentence(monkeypatch):

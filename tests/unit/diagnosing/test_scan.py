@@ -71,6 +71,21 @@ def test_uses_count_the_multiplications_of_a_weight():
         assert name in ("conv_proj", "heads.head") or value == 17  # patches and the class token
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # torch's
+def test_layers_without_weights_are_left_out():
+    class Widening(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.none, self.some = nn.Linear(0, 5), nn.Linear(6, 5)
+
+        def forward(self, x):
+            return self.some(x) + self.none(x[:, :0])
+
+    assert set(scan(Widening(), batches((9, 6)), [0.5]).table["layer"]) == {"some"}
+    with pytest.raises(InvalidValueError, match="matches none of the network's: some"):
+        scan(Widening(), batches((9, 6)), [0.5], layers="none")
+
+
 def test_layers_modes_and_output():
     net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 5))
     found = scan(net, iter(batches((9, 6))), [0.5], layers="2", mode="highest")
