@@ -81,12 +81,15 @@ def refuse_masks(network: nn.Module) -> None:
     UserError
         If `torch.nn.utils.prune` hangs on one of its modules.
     """
-    if prune.is_pruned(network):
-        raise InvalidValueError(
-            "the network carries masks of torch.nn.utils.prune, beside weights that are not those in "
-            "use; make them permanent first: prune.remove(module, 'weight') of each pruned module of a "
-            "copy."
-        )
+    for path, module in network.named_modules():
+        for hook in module._forward_pre_hooks.values():
+            if isinstance(hook, prune.BasePruningMethod):
+                name = hook._tensor_name
+                raise InvalidValueError(
+                    f"the {name} of {path or 'the network'} is computed from a mask at every call, so that "
+                    f"its parameter is not what is in use; call torch.nn.utils.prune.remove(module, {name!r}) "
+                    "on each such layer of a copy first."
+                )
 
 
 def load(network: nn.Module, checkpoint: Pruned, whose: str = "checkpoint") -> list[str]:

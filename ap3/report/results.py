@@ -44,8 +44,8 @@ _OPTIONAL = {
     "agreement": ((*_MEASURE, "trial", "epoch", "reference", "pd", "among"), ("agreement",)),
     "contrast_summary": ((*_MEASURE, "epoch", "ratio", "mode", "other"), ("n", "mean", "sd")),
     "within_summary": (
-        (*_MEASURE, "epoch", "reference", "pd", "among", "sees", "statistic"),
-        ("n", "mean", "low", "high", "gain"),
+        (*_MEASURE, "epoch", "reference", "pd", "sees", "statistic"),
+        ("among", "n", "mean", "low", "high", "gain"),
     ),
     "layers_summary": (("dataset", "model", "trial", "layer", "depth"), ("n", "rho", "larger")),
 }
@@ -83,7 +83,7 @@ class Results:
         study = read_study(folder / SETTINGS)
         first = "variants" if study.over_layers else "measures"
         row = _NETWORK_ROW if study.over_layers else csv_tables.ROW
-        wanted = _OF_NETWORKS if study.over_layers else _SUMMARIES | _there(folder)
+        wanted = _OF_NETWORKS if study.over_layers else _SUMMARIES | _there(folder, study)
         numbers = (*_COUNTS, *COMPARED)
         measures = csv_tables.read_all([_path(folder, first)], *row, *_COUNTS, values=numbers)
         summaries = {
@@ -100,8 +100,12 @@ class Results:
         return cls(study, {"measures": measures} | summaries, drawn, records)
 
 
-def _there(folder: Path) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    return {name: of for name, of in _OPTIONAL.items() if _path(folder, name).exists()}
+def _there(folder: Path, study: Study) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Choose what the study has; what an earlier configuration left in its folder is not its own."""
+    others = set() if study.random_masks else {"within_summary"}
+    others |= set() if study.settings["finetuning"]["scope"] == "all" else {"layers_summary"}
+    mine = {name: of for name, of in _OPTIONAL.items() if name not in others}
+    return {name: of for name, of in mine.items() if _path(folder, name).exists()}
 
 
 def _path(folder: Path, table: str) -> Path:
@@ -121,10 +125,18 @@ def _names(log: Path) -> set[str]:
     return {*stem.parts, *(part.rpartition(".")[0] for part in stem.parts)}
 
 
+def _is_of(study: Study, log: Path) -> bool:
+    """Whether a log is of a pair and a trial that the study still has: `DATA/NETWORK/trialN/logs/…`."""
+    place = log.parts[:-2]
+    pairs = {tuple(map(folder_name, pair)) for pair in study.pairs}
+    trials = {f"trial{trial}" for trial in study.trials}
+    return place[:2] in {(), *pairs} and set(place[2:]) <= trials
+
+
 def _records(folder: Path, study: Study) -> Iterator[Record]:
     """Read the logs of the study, and of the data and weights that it shares with others."""
     shared = {folder_name(name) for pair in study.pairs for name in pair}
-    logs = sorted(folder.rglob("*.log"))
+    logs = [log for log in sorted(folder.rglob("*.log")) if _is_of(study, log.relative_to(folder))]
     for log in sorted((folder.parent / "logs").rglob("*.log")):
         names = _names(log.relative_to(folder.parent))
         logs += [log] if names & shared else []

@@ -1,5 +1,6 @@
 """Stage `evaluate`: every variant of a network over the data, its PD beside all measures of it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -72,7 +73,6 @@ def evaluate(
     from ap3.pruning import allocated
     from ap3.pruning.network_layers import layer_weights
     from ap3.pruning.pruned import Origin
-    from ap3.study.code_digest import code_digest
     from ap3.study.provenance import network_digest
     from ap3.training.batch_norm import SETTINGS
     from ap3.training.outcomes import write_outcomes
@@ -101,7 +101,10 @@ def evaluate(
             settings=[batch_norm, df, groups, examples, asdict(scales), law, channels_last],
             recipe=recipe and asdict(recipe),
             arithmetic=[where.type, threads, precision],
-            code=[code_digest("ap3.stages.evaluate"), network_digest(identity.model)],
+            code=[
+                _code({*(law or ()), *(each.mode for each in variants)}),
+                network_digest(identity.model),
+            ],
         )
         resume = Resume(out.with_suffix(".kept.safetensors"), key, "variant")
         found = evaluator.measure(variants, recipe, resume)
@@ -114,3 +117,13 @@ def evaluate(
     csv_tables.write(layers, out.with_suffix(".layers.csv"))
     csv_tables.write(single, out.with_suffix(".single.csv"))
     write_outcomes(out.with_suffix(".outcomes.safetensors"), found.outcomes)
+
+
+def _code(named: Iterable[str]) -> str:
+    """Digest the stage with what is imported by name: laws, and modes and laws of the user's own."""
+    from ap3.config.user_code import is_own, module_of
+    from ap3.measuring.catalogue import law_modules
+    from ap3.study.code_digest import code_digest
+
+    own = sorted({module_of(name) for name in named if is_own(name)})
+    return code_digest("ap3.stages.evaluate", *law_modules(), *own)

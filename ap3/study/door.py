@@ -22,6 +22,7 @@ from ap3.study.provenance import (
     library_versions,
     network_digest,
     page_digest,
+    weights_digest,
 )
 from ap3.study.settings import read_studies
 
@@ -51,5 +52,6 @@ __all__ = [
     "read_caption",
     "read_studies",
     "take_results_lock",
+    "weights_digest",
     "yaml_surprises",
 ]

@@ -5,6 +5,8 @@ imports: the digests of a network and of a data set start at the one that a job 
 """
 
 import json
+import os
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import yaml
 from ap3 import datasets
 from ap3.config import user_code
 from ap3.figures import descriptions
+from ap3.files.storage import digest_of
 from ap3.models.names import FACTORIES
 from ap3.study.code_digest import code_digest, digest
 
@@ -43,11 +46,33 @@ def dataset_digest(name: str) -> str:
 
 
 def _files_in(folder: Path) -> list[tuple[str, int, int]]:
-    found = ((file, file.stat()) for file in sorted(folder.rglob("*")) if file.is_file())
+    found = ((file, file.stat()) for file in sorted(_walked(folder)) if file.is_file())
     return [
         (file.relative_to(folder).as_posix(), about.st_size, about.st_mtime_ns)
         for file, about in found
     ]
+
+
+def _walked(folder: Path) -> Iterator[Path]:
+    """Go through all files, in linked folders too, as decoding does; each folder once."""
+    seen = set[str]()
+    for place, inside, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            inside.clear()
+            continue
+        seen.add(real)
+        yield from (Path(place, name) for name in names)
+
+
+def weights_digest(path: str) -> str:
+    """Digest a user's file of weights: what it holds, since an older one may take its place.
+
+    Parameters
+    ----------
+    path
+        Of the file; empty, or of a file that is not there, adds nothing.
+    """
+    return digest_of(Path(path)) if path and Path(path).is_file() else ""
 
 
 def content_digest(*paths: Path) -> str:

@@ -89,8 +89,21 @@ class Study:
         for role, network in self.networks.items():
             for slot in network.get("data", self.settings["data"]):
                 pair = (self.roles.data_set(slot, self.name), network["model"])
-                places.setdefault(pair, (slot, role))
+                first = places.setdefault(pair, (slot, role))
+                if self._asked(*first) != self._asked(slot, role):
+                    raise InvalidValueError(
+                        f"{pair[1]} on {pair[0]} stands twice in the study {self.name!r} with different "
+                        f"settings: as {first[1]} on {first[0]} and as {role} on {slot}; a study trains "
+                        "a network on a data set in one way: put the other into a study of its own."
+                    )
         return places
+
+    def _asked(self, slot: str, role: str) -> tuple[Any, ...]:
+        """Say what is asked of a place: images, recipe, size and weights."""
+        entry, network = self.settings["data"][slot], self.networks[role]
+        examples = None if isinstance(entry, str) else entry.get("examples")
+        size = network.get("image_size", self.settings["image_size"])
+        return examples, self._recipe(slot, role), size, network["weights"]
 
     def image_size(self, dataset: str, model: str) -> int | None:
         """Return the input size of a pair's network, in pixels; None leaves it to its weights."""
@@ -110,7 +123,9 @@ class Study:
 
     def recipe(self, dataset: str, model: str) -> dict[str, Any]:
         """How the baseline of a pair is trained: options of `ap3 baseline`."""
-        slot, role = self._places[dataset, model]
+        return self._recipe(*self._places[dataset, model])
+
+    def _recipe(self, slot: str, role: str) -> dict[str, Any]:
         network = self.networks[role]
         own = {key: network[key] for key in ("epochs", "learning_rate")}
         entry = self.settings["data"][slot]

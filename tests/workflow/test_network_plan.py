@@ -22,9 +22,12 @@ def plan(tmp_path):
     )
     (tmp_path / WEIGHTS).touch()
 
-    def run(model: str) -> tuple[int, str]:
+    def run(model: str, **changes: dict) -> tuple[int, str]:
+        study = own(model)
+        for part, keys in changes.items():
+            study["own"][part] |= keys
         (tmp_path / "own.yaml").write_text(
-            yaml.safe_dump({"study": "own", "studies": own(model)}), encoding="utf-8"
+            yaml.safe_dump({"study": "own", "studies": study}), encoding="utf-8"
         )
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         options = ["--directory", str(tmp_path), "--configfile", "config.yaml", "own.yaml"]
@@ -66,6 +69,15 @@ def test_weights_from_a_file_and_a_part_of_the_data_reach_every_stage(plan):
     assert "--data results/data/digits.500.safetensors" in tune
     (cut,) = commands(printed, "subset")
     assert "--data results/data/digits.safetensors --examples 500" in cut
+
+
+def test_random_masks_of_an_own_network_are_tuned_by_its_recipe(plan):
+    masks = {"modes": ["lowest", "random"], "random_masks": 3}
+    status, printed = plan("own_networks:tiny", pruning=masks, finetuning={"scope": "head"})
+    assert status == 0, printed
+    (draws,) = commands(printed, "draws")
+    assert "--masks 3" in draws
+    assert "--epochs 1" in draws
 
 
 def commands(printed: str, stage: str) -> list[str]:

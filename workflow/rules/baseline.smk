@@ -36,7 +36,7 @@ rule baseline:
         precision=option("precision"),
         device=DEVICE,
         code=code_of("baseline"),
-        network=network_code,
+        network=lambda w: network_code(w) + weights_code(w),
         libraries=door.library_versions(),
     message:
         "Train {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"

@@ -53,6 +53,7 @@ if workflow.is_main_process:
 NETWORK_TABLES = ["variants", "sensitivity", "ranking", "ranking_summary"]
 NETWORK_TABLES += ["additivity_summary", "size_summary"]
 NETWORK_FIGURES = ["sensitivity", "prediction"]
+FIGURE_KINDS = ["pdf", "png"]
 
 RUN = "results/{study}/{dataset}/{model}/trial{trial}"
 
@@ -250,6 +251,12 @@ def network_code(wildcards):
     return NETWORKS[name_of(wildcards, "model")]
 
 
+def weights_code(wildcards):
+    """A params entry that changes when the user's own file of weights does, whatever its date."""
+    weights = study_of(wildcards).weights(*pair_of(wildcards))
+    return door.weights_digest(weights) if door.is_file(weights) else ""
+
+
 def images_of(wildcards):
     """The decoded data set that a job uses, or the part of it that its study takes."""
     return images_at(study_of(wildcards), *pair_of(wildcards))
@@ -443,11 +450,12 @@ def products(study):
         return expand(
             [
                 "results/{study}/tables/{table}.csv",
-                "results/{study}/figures/{figure}.pdf",
+                "results/{study}/figures/{figure}.{kind}",
             ],
             study=study.name,
             table=NETWORK_TABLES,
             figure=NETWORK_FIGURES,
+            kind=FIGURE_KINDS,
         ) + [f"results/{study.name}/settings.json"]
     tables = ["measures", "summary", "baselines", "bounds", "bounds_summary"]
     if study.settings["finetuning"]["scope"] == "all":
@@ -463,7 +471,10 @@ def products(study):
             table=tables + EXPLAINED + [f"{table}_summary" for table in EXPLAINED],
         )
         + expand(
-            "results/{study}/figures/{figure}.pdf", study=study.name, figure=figures
+            "results/{study}/figures/{figure}.{kind}",
+            study=study.name,
+            figure=figures,
+            kind=FIGURE_KINDS,
         )
         + [f"results/{study.name}/settings.json"]
     )

@@ -32,7 +32,7 @@ for study in LAST_LAYER:
         params:
             variants=" ".join(quote(str(variant)) for variant in study.variants),
             masks=options({"masks": study.random_masks}),
-            recipe=lambda w: options(study_of(w).finetuning_recipe(w.dataset, w.model)),
+            recipe=lambda w: options(study_of(w).finetuning_recipe(*pair_of(w))),
             views=lambda w, input: options({"views": input.get("views") or None}),
             latent=latent(*LAWS, "examples"),
             laws=" ".join(

@@ -13,8 +13,9 @@ from ap3.pruning import allocated
 from ap3.pruning.pruned import Origin
 from ap3.stages.allocations import allocations
 from ap3.stages.baseline import baseline
-from ap3.stages.evaluate import evaluate
+from ap3.stages.evaluate import _code, evaluate
 from ap3.stages.ranking import ranking
+from ap3.study import code_digest
 from ap3.training.outcomes import BASELINE, read_outcomes, write_outcomes
 
 ORIGIN = Origin("blobs", "small_resnet", 1, 0)
@@ -234,3 +235,16 @@ def test_outcomes_of_other_variants_are_refused(folder, tmp_path):
     write_outcomes(tmp_path / "evaluated.outcomes.safetensors", kept)
     with pytest.raises(UserError, match="outcomes of the test images lack those of 'baseline'"):
         ranking([tmp_path / "evaluated.csv"], tmp_path / "tables", tmp_path / "figures")
+
+
+def test_an_edited_law_or_criterion_of_the_users_own_takes_up_nothing_kept(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    found = set()
+    for scale in (1, 3):
+        (tmp_path / "own_kept.py").write_text(f"SCALE = {scale}\n", encoding="utf-8")
+        for remembered in vars(code_digest).values():
+            if hasattr(remembered, "cache_clear"):
+                remembered.cache_clear()
+        found.add(_code({"lowest", "own_kept:law"}))
+    assert len(found) == 2
+    assert _code({"lowest"}) not in found

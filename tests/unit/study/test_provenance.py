@@ -1,5 +1,7 @@
 """What results are made from: networks, data sets, libraries, descriptions of figures."""
 
+import os
+
 import pytest
 
 import ap3.study.code_digest as code_digest
@@ -85,3 +87,27 @@ def test_of_descriptions_and_style_sheets_the_content_counts(tmp_path, name, fir
         return provenance.content_digest(tmp_path / name)
 
     assert digest_of(first) == digest_of(same) != digest_of(other)
+
+
+def test_images_in_linked_folders_count(tmp_path):
+    store, pictures = tmp_path / "store", tmp_path / "pictures"
+    (store / "heron").mkdir(parents=True)
+    pictures.mkdir()
+    (store / "heron/1.png").write_bytes(b"one")
+    (pictures / "train").symlink_to(store)
+    (store / "heron/again").symlink_to(store)  # a circle ends
+    before = provenance.dataset_digest(f"folder:{pictures}")
+    assert provenance.dataset_digest(f"folder:{pictures}") == before
+    (store / "heron/2.png").write_bytes(b"two")
+    assert provenance.dataset_digest(f"folder:{pictures}") != before
+
+
+def test_weights_of_an_older_date_are_other_weights(tmp_path):
+    path = tmp_path / "start.pt"
+    digests = []
+    for content in (b"first", b"other"):
+        path.write_bytes(content)
+        os.utime(path, (0, 0))
+        digests.append(provenance.weights_digest(str(path)))
+    assert len(set(digests)) == 2
+    assert provenance.weights_digest(str(tmp_path / "none.pt")) == ""

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,17 @@ def test_a_place_that_is_given_goes_before_any():
     assert demo.roles.data_set("large_images", "fig05") == "fashion-mnist"
     assert demo.examples("digits", "small_vgg") == 500
     assert demo.examples("fashion-mnist", "small_vgg") is None
+
+
+def test_a_pair_that_is_asked_for_in_two_ways_is_refused():
+    data = {
+        "ten_classes": {"dataset": "digits", "examples": 300},
+        "hundred_classes": {"dataset": "digits", "examples": 600},
+    }
+    demo = read_studies(CONFIG, SCHEMA)["demo"]
+    with pytest.raises(
+        UserError, match=r"small_alexnet on digits stands twice in the study 'demo'"
+    ):
+        _ = replace(demo, settings=demo.settings | {"data": data}).pairs
+    data["hundred_classes"]["examples"] = 300
+    assert replace(demo, settings=demo.settings | {"data": data}).pairs == demo.pairs
