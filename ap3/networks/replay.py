@@ -11,10 +11,10 @@ used by a module that does not hold it, the whole network is computed from then 
 
 import importlib
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -32,21 +32,23 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 @dataclass(eq=False)
 class _Call:
-    """One call of a submodule: when it began and ended, within which other, and what it returned."""
+    """One call of a submodule: when it began and ended, within which other, and what it returned.
+
+    `number` counts the calls of this module, from 0.
+    """
 
     module: nn.Module
+    number: int
     begin: int
-    within: int | None
+    within: "_Call | None"
     end: int = -1
     output: Any = None
     version: int = -1
 
-
-@dataclass(eq=False)
-class _Recording:
-    """The calls of one batch, in the order in which they began."""
-
-    calls: list[_Call] = field(default_factory=list)
+    @property
+    def place(self) -> tuple[nn.Module, int]:
+        """The same of a batch that has other lengths, and so another number of calls before."""
+        return self.module, self.number
 
 
 class Replay:
@@ -75,7 +77,7 @@ class Replay:
     def __init__(self, network: nn.Module) -> None:
         self.network = network
         self._owners = _owners(network)
-        self._mutated: set[int] | None = None
+        self._mutated: set[tuple[nn.Module, int]] = set()
         self._tried: dict[frozenset[str], bool] = {}
         self._batch: Batch | None = None
         self._before: Tensor | None = None
@@ -89,16 +91,11 @@ class Replay:
         UserError
             If the network refuses the batch, or returns no logits.
         """
-        self._batch, self._calls = batch, []
-        logits = self._recorded(batch)
-        if self._mutated is None:
-            changed = {
-                place for place, one in enumerate(self._calls) if _version(one) != one.version
-            }
-            self._mutated = changed
-            if changed:
-                self._calls = []
-                logits = self._recorded(batch)
+        self._batch = batch
+        logits, changed = self._recorded(batch)
+        while changed:  # what is changed in place afterwards has to be copied when it is returned
+            self._mutated |= changed
+            logits, changed = self._recorded(batch)
         self._before = logits
         return logits
 
@@ -185,24 +182,24 @@ class Replay:
             raise RuntimeError("record a batch first")
         return self._batch, self._before
 
-    def _recorded(self, batch: Batch) -> Tensor:
-        calls, running = self._calls, list[int]()
-        mutated = self._mutated or set()
+    def _recorded(self, batch: Batch) -> tuple[Tensor, set[tuple[nn.Module, int]]]:
+        """Record a batch; return the logits, and the places changed in place that were not copied."""
+        calls, running, numbers = list[_Call](), list[_Call](), Counter[nn.Module]()
         clock = 0
 
         def begin(module: nn.Module, _: Any) -> None:
             nonlocal clock
             clock += 1
-            calls.append(_Call(module, clock, running[-1] if running else None))
-            running.append(len(calls) - 1)
+            calls.append(_Call(module, numbers[module], clock, running[-1] if running else None))
+            numbers[module] += 1
+            running.append(calls[-1])
 
         def end(module: nn.Module, _: Any, output: Any) -> None:
             nonlocal clock
             clock += 1
-            place = running.pop()
-            one = calls[place]
+            one = running.pop()
             one.end = clock
-            one.output = _cloned(output) if place in mutated else output
+            one.output = _cloned(output) if one.place in self._mutated else output
             one.version = _version(one)
 
         hooks = []
@@ -211,22 +208,23 @@ class Replay:
                 if module is not self.network:
                     hooks.append(module.register_forward_pre_hook(begin, prepend=True))
                     hooks.append(module.register_forward_hook(end))
-            return first_logits(self.network, batch)
+            logits = first_logits(self.network, batch)
         finally:
             for hook in hooks:
                 hook.remove()
+        self._calls = calls
+        return logits, {one.place for one in calls if _version(one) != one.version}
 
     @contextmanager
     def _replayed(self, names: frozenset[str]) -> Iterator[None]:
         """Let the submodules that end before any of `names` is used return what they returned."""
         first = min((self._first_use(name) for name in names), default=0)
         ready: dict[nn.Module, list[Any]] = defaultdict(list)
-        for place, one in enumerate(self._calls):
+        for one in self._calls:
             is_done = 0 <= one.end < first
             around = one.within
-            if is_done and not (around is not None and 0 <= self._calls[around].end < first):
-                is_mutated = place in (self._mutated or ())
-                ready[one.module].append((one.output, is_mutated))
+            if is_done and not (around is not None and 0 <= around.end < first):
+                ready[one.module].append((one.output, one.place in self._mutated))
         kept = {module: module.__dict__.get("forward") for module in ready}
         try:
             for module, outputs in ready.items():

@@ -89,6 +89,41 @@ def test_every_layer_changed_alone_gives_what_the_whole_network_gives(name):
         assert torch.equal(value, before[key])
 
 
+class Unrolled(nn.Module):
+    """Calls its cell once for each step, and then changes in place what a layer returned."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.one = nn.GRUCell(4, 6), nn.Linear(6, 6)
+        self.two, self.head = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        state = x.new_zeros(len(x), 6)
+        for step in x.unbind(1):
+            state = self.cell(step, state)
+        state = self.one(state)
+        state += self.two(state)
+        return self.head(state)
+
+
+@pytest.mark.parametrize("lengths", [(4, 7, 5), (7, 4)])
+def test_what_is_changed_in_place_is_found_whatever_the_number_of_calls_before(lengths):
+    torch.manual_seed(0)
+    network = Unrolled().double()
+    weight = network.head.weight.detach()
+    with evaluating(network):
+        runs = Replay(network)
+        for length in lengths:
+            data = batches((5, length, 4), 3, 1, torch.float64)
+            [batch] = checked(data, CPU)
+            runs.record(batch)
+            whole = functional_call(network, {"head.weight": weight / 2}, batch.inputs)
+            for _ in range(2):
+                torch.testing.assert_close(runs.call({"head.weight": weight / 2}), whole)
+            found = runs.linear_change({"head.weight": weight}, {"head.weight": -weight / 2})
+            torch.testing.assert_close(found, whole - network(*batch.inputs))
+
+
 class Counted(nn.Linear):
     calls = 0
 
