@@ -5,15 +5,16 @@ some weights are changed, the submodules that were done before the first of thes
 what they returned then; all that follows is computed. So the cost of changing one layer is that of
 the layers behind it, in any module that calls its parts one after the other: no graph is traced.
 
-The first batch tries every set of changed weights both ways. Where they differ, as when a weight is
-used by a module that does not hold it, the whole network is computed from then on.
+The first batch on which a set of weights matters tries it both ways, with every element of them
+changed. Where they differ, as when a weight is used by a module that does not hold it, the whole
+network is computed from then on.
 """
 
 import importlib
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -28,6 +29,8 @@ from ap3.networks.running_statistics import NAMES, RunningStatistics
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 """Layers whose weights hold input channels first."""
+
+_NO_MEMORY = (MemoryError, torch.OutOfMemoryError)
 
 
 @dataclass(eq=False)
@@ -79,6 +82,7 @@ class Replay:
         self._owners = _owners(network)
         self._mutated: set[tuple[nn.Module, int]] = set()
         self._tried: dict[frozenset[str], bool] = {}
+        self._idle: set[frozenset[str]] = set()
         self._batch: Batch | None = None
         self._before: Tensor | None = None
         self._calls: list[_Call] = []
@@ -91,7 +95,7 @@ class Replay:
         UserError
             If the network refuses the batch, or returns no logits.
         """
-        self._batch = batch
+        self._batch, self._idle = batch, set()
         logits, changed = self._recorded(batch)
         while changed:  # what is changed in place afterwards has to be copied when it is returned
             self._mutated |= changed
@@ -107,17 +111,9 @@ class Replay:
         changed
             Parameters or buffers by their full names, as `named_parameters` has them.
         """
-        batch, before = self._held()
-        names = frozenset(changed)
-        if self._tried.get(names) is False:
+        batch, _ = self._held()
+        with self._replayed_if_same(frozenset(changed)):
             return call(self.network, batch, changed)
-        with self._replayed(names):
-            logits = call(self.network, batch, changed)
-        if names not in self._tried:
-            whole = call(self.network, batch, changed)
-            self._tried[names] = is_same = _agree(logits, whole, before)
-            return logits if is_same else whole
-        return logits
 
     def linear_change(self, changed: Tensors, change: Tensors) -> Tensor:
         """Return JΔ, the change of the logits to first order, of the recorded batch: (N, C).
@@ -138,14 +134,11 @@ class Replay:
             return call(self.network, batch, given)
 
         _import_rules()
-        if names not in self._tried:
-            self.call({name: weight + change[name] for name, weight in changed.items()})
         point, tangent = (dict(changed),), (dict(change),)
         with ExitStack() as stack:
             if any(name.endswith(NAMES) for name in names):
                 stack.enter_context(RunningStatistics())
-            if self._tried.get(names) is not False:
-                stack.enter_context(self._replayed(names))
+            stack.enter_context(self._replayed_if_same(names))
             return torch.func.jvp(logits, point, tangent)[1]
 
     def uses(self, name: str) -> float:
@@ -214,6 +207,36 @@ class Replay:
                 hook.remove()
         self._calls = calls
         return logits, {one.place for one in calls if _version(one) != one.version}
+
+    def _replayed_if_same(self, names: frozenset[str]) -> AbstractContextManager[None]:
+        """Replay what comes before any of `names`, if that is known to give what the network gives."""
+        if names not in self._tried and names not in self._idle:
+            self._try(names)
+        return self._replayed(names) if self._tried.get(names) else nullcontext()
+
+    def _try(self, names: frozenset[str]) -> None:
+        """Compare both ways to the logits, for a change of `names` that leaves no element as it is.
+
+        Of a change to be measured, some uses may see nothing: a table of which no row that is looked
+        up was pruned. Where no use does, as of an expert that was not called, nothing is learned, and
+        this batch is computed whole.
+        """
+        batch, before = self._held()
+        held = dict(_tensors(self.network))
+        try:
+            probe = {name: _shaken(held[name]) for name in names}
+            whole = call(self.network, batch, probe)
+            if not _differ(whole, before):
+                self._idle.add(names)
+                return
+            with self._replayed(names):
+                replayed = call(self.network, batch, probe)
+        except _NO_MEMORY:
+            raise
+        except Exception:  # whatever a network objects to in such weights is no reason to stop
+            self._tried[names] = False
+        else:
+            self._tried[names] = _agree(replayed, whole, before)
 
     @contextmanager
     def _replayed(self, names: frozenset[str]) -> Iterator[None]:
@@ -318,8 +341,29 @@ def _import_rules() -> None:
         importlib.import_module("torch._decomp.decompositions_for_jvp")
 
 
+def _shaken(tensor: Tensor) -> Tensor:
+    """Raise every element by up to half of their mean magnitude, so that no variance turns negative.
+
+    Whole numbers stay: they may be places in a table.
+    """
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return tensor
+    generator = torch.Generator(tensor.device).manual_seed(0)
+    shares = torch.rand(tensor.shape, generator=generator, device=tensor.device)
+    size = float(tensor.detach().abs().double().mean()) or 1.0
+    return tensor.detach() + ((0.25 + shares / 4) * size).to(tensor.dtype)
+
+
+def _rounding(logits: Tensor) -> float:
+    return 64 * torch.finfo(logits.dtype).eps * float(logits.abs().max())
+
+
+def _differ(one: Tensor, other: Tensor) -> bool:
+    """Whether logits differ by more than rounding."""
+    return not float((one - other).abs().max()) <= _rounding(other)
+
+
 def _agree(replayed: Tensor, whole: Tensor, before: Tensor) -> bool:
     """Whether two ways to the same logits differ by rounding only."""
-    rounding = 64 * torch.finfo(whole.dtype).eps * float(whole.abs().max())
     effect = float((whole - before).abs().max())
-    return float((replayed - whole).abs().max()) <= max(rounding, 1e-4 * effect)
+    return float((replayed - whole).abs().max()) <= max(_rounding(whole), 1e-4 * effect)
