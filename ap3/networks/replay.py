@@ -10,10 +10,8 @@ changed. Where they differ, as when a weight is used by a module that does not h
 network is computed from then on.
 """
 
-import importlib
-import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import prod
@@ -24,13 +22,12 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from ap3.networks.batches import Batch
+from ap3.networks.first_order import NO_MEMORY, FirstOrder
 from ap3.networks.logits import Tensors, call, first_logits
 from ap3.networks.running_statistics import NAMES, RunningStatistics
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 """Layers whose weights hold input channels first."""
-
-_NO_MEMORY = (MemoryError, torch.OutOfMemoryError)
 
 
 @dataclass(eq=False)
@@ -83,6 +80,7 @@ class Replay:
         self._mutated: set[tuple[nn.Module, int]] = set()
         self._tried: dict[frozenset[str], bool] = {}
         self._idle: set[frozenset[str]] = set()
+        self._first_orders: dict[frozenset[str], FirstOrder] = defaultdict(FirstOrder)
         self._batch: Batch | None = None
         self._before: Tensor | None = None
         self._calls: list[_Call] = []
@@ -118,7 +116,7 @@ class Replay:
     def linear_change(self, changed: Tensors, change: Tensors) -> Tensor:
         """Return JΔ, the change of the logits to first order, of the recorded batch: (N, C).
 
-        One forward-mode pass, exact for any differentiable network.
+        One forward-mode pass where that can be had and is right; `derivative` says so.
 
         Parameters
         ----------
@@ -127,19 +125,29 @@ class Replay:
         change
             Δ, of the same names and shapes.
         """
-        batch, _ = self._held()
+        batch, before = self._held()
         names = frozenset(changed)
+        if not names:
+            return torch.zeros_like(before)
 
-        def logits(given: dict[str, Tensor]) -> Tensor:
+        def logits(given: Tensors) -> Tensor:
             return call(self.network, batch, given)
 
-        _import_rules()
-        point, tangent = (dict(changed),), (dict(change),)
         with ExitStack() as stack:
             if any(name.endswith(NAMES) for name in names):
                 stack.enter_context(RunningStatistics())
             stack.enter_context(self._replayed_if_same(names))
-            return torch.func.jvp(logits, point, tangent)[1]
+            return self._first_orders[names].of(logits, changed, change, before)
+
+    def derivative(self, names: Iterable[str]) -> str:
+        """Say how `linear_change` found what it gave for some weights, as `FirstOrder.way`.
+
+        Parameters
+        ----------
+        names
+            All that changed.
+        """
+        return self._first_orders[frozenset(names)].way
 
     def uses(self, name: str) -> float:
         """Count how often one weight is multiplied for an example of the recorded batch.
@@ -231,7 +239,7 @@ class Replay:
                 return
             with self._replayed(names):
                 replayed = call(self.network, batch, probe)
-        except _NO_MEMORY:
+        except NO_MEMORY:
             raise
         except Exception:  # whatever a network objects to in such weights is no reason to stop
             self._tried[names] = False
@@ -332,13 +340,6 @@ def _cloned(output: Any) -> Any:
 def _version(one: _Call) -> int:
     """Count the changes in place of what a call returned."""
     return sum(part._version for part in tree_leaves(one.output) if isinstance(part, Tensor))
-
-
-def _import_rules() -> None:
-    """Import torch's rules for forward mode, which warn of a way that torch itself still takes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        importlib.import_module("torch._decomp.decompositions_for_jvp")
 
 
 def _shaken(tensor: Tensor) -> Tensor:
