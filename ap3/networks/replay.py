@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from math import prod
+from math import nan, prod
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from ap3.networks.batches import Batch
 from ap3.networks.first_order import NO_MEMORY, FirstOrder
 from ap3.networks.logits import Tensors, call, first_logits
+from ap3.networks.multiplications import multiplications
 from ap3.networks.running_statistics import NAMES, RunningStatistics
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -81,6 +82,7 @@ class Replay:
         self._tried: dict[frozenset[str], bool] = {}
         self._idle: set[frozenset[str]] = set()
         self._first_orders: dict[frozenset[str], FirstOrder] = defaultdict(FirstOrder)
+        self._counts: dict[int, float] | None = None
         self._batch: Batch | None = None
         self._before: Tensor | None = None
         self._calls: list[_Call] = []
@@ -93,7 +95,7 @@ class Replay:
         UserError
             If the network refuses the batch, or returns no logits.
         """
-        self._batch, self._idle = batch, set()
+        self._batch, self._idle, self._counts = batch, set(), None
         logits, changed = self._recorded(batch)
         while changed:  # what is changed in place afterwards has to be copied when it is returned
             self._mutated |= changed
@@ -150,10 +152,10 @@ class Replay:
         return self._first_orders[frozenset(names)].way
 
     def uses(self, name: str) -> float:
-        """Count how often one weight is multiplied for an example of the recorded batch.
+        """Count how often one weight is multiplied for an example of the recorded batch, on average.
 
-        That is the number of places or tokens that its layer puts out, or of those that a transposed
-        convolution reads, over all of its calls.
+        0 for what is only looked up in, such as an embedding, and for what this batch does not use;
+        NaN if it cannot be told.
 
         Parameters
         ----------
@@ -161,22 +163,32 @@ class Replay:
             Full name of a weight.
         """
         batch, _ = self._held()
+        if self._counts is None:
+            self._counts = multiplications(self.network, batch)
         weight = self.network.get_parameter(name)
+        if id(weight) in self._counts:
+            return self._counts[id(weight)] / weight.numel() / len(batch.labels)
+        return self._uses_by_outputs(name, weight, len(batch.labels))
+
+    def _uses_by_outputs(self, name: str, weight: Tensor, count: int) -> float:
+        """Take the places or tokens that the layer puts out, of a weight that no product takes as it is.
+
+        Those that a transposed convolution reads count instead.
+        """
+        called = {one.module for one in self._calls}
+        around = {
+            (chain[0], next((module for module in chain if module in called), None))
+            for chain in self._owners[name]
+            if chain
+        }
+        if not around:
+            return nan
         total = 0.0
-        for chain in self._owners[name]:
-            called = {one.module for one in self._calls}
-            around = next((module for module in chain if module in called), None)
+        for _, module in around:
             for one in self._calls:
-                if one.module is around:
-                    outputs = [part for part in tree_leaves(one.output) if isinstance(part, Tensor)]
-                    # Attention holds the weights of its projections beside those of its modules.
-                    is_holder = around is chain[0] and name.endswith(".weight")
-                    width = len(weight) if is_holder else outputs[0].shape[-1]
-                    if isinstance(around, TRANSPOSED):
-                        total += _read_places(around, outputs[0])
-                    else:
-                        total += outputs[0].numel() / len(batch.labels) / width
-        return total or 1.0
+                if one.module is module:
+                    total += _places(module, weight, one.output, count)
+        return total
 
     def _held(self) -> tuple[Batch, Tensor]:
         if self._batch is None or self._before is None:
@@ -278,6 +290,18 @@ class Replay:
             called = [begins[module] for module in chain if module in begins]
             uses.append(called[0] if called else 0)
         return min(uses, default=0)
+
+
+def _places(layer: nn.Module, weight: Tensor, output: Any, count: int) -> float:
+    """Count the places for an example in what one call put out."""
+    first = next(part for part in tree_leaves(output) if isinstance(part, Tensor))
+    if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
+        return 0.0
+    if isinstance(layer, TRANSPOSED):
+        return _read_places(layer, first)
+    is_matrix = weight.ndim == 2 or isinstance(layer, nn.MultiheadAttention | nn.RNNBase)
+    width = first.shape[-1] if is_matrix else len(weight)
+    return first.numel() / count / width
 
 
 def _read_places(layer: Any, output: Tensor) -> float:
