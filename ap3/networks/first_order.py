@@ -75,7 +75,7 @@ class FirstOrder:
     def _may_stay(
         self, found: Tensor, logits: Logits, point: Tensors, change: Tensors, before: Tensor
     ) -> bool:
-        """Compare a derivative with the difference, until there was a batch that the change moves."""
+        """Compare a derivative with the difference, until there was a batch where that is smooth."""
         if self._is_checked:
             return True
         sides = _attempt(_sides, logits, point, change)
@@ -85,7 +85,7 @@ class FirstOrder:
         difference, spread = (after - earlier) / 2, after + earlier
         if _is_wrong(found * _step(point), difference, spread):
             return False
-        self._is_checked = bool(difference.any())
+        self._is_checked = float(difference.norm()) > 2 * float(spread.norm())
         return True
 
 

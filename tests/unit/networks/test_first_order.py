@@ -131,6 +131,16 @@ def test_a_batch_that_the_change_does_not_move_leaves_the_check_to_the_next():
     assert order.way == DIFFERENCE
 
 
+def test_a_batch_at_a_kink_leaves_the_check_to_the_next():
+    def logits_of(x):
+        return lambda given: (given["a"] - x).relu() + (given["a"] - x).detach().relu()
+
+    point, change, order = {"a": torch.ones(1, 3)}, {"a": torch.ones(1, 3)}, FirstOrder()
+    for x in (1.0, 0.5):
+        found = order.of(logits_of(x), point, change, logits_of(x)(point))
+    torch.testing.assert_close(found, torch.full((1, 3), 2.0), rtol=1e-4, atol=1e-4)
+
+
 def test_an_operation_that_only_a_later_batch_meets():
     point, order = {"a": torch.ones(1, 3)}, FirstOrder()
     ways = []
