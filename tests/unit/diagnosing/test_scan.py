@@ -115,3 +115,15 @@ def test_uses_are_averaged_over_all_examples(order):
     }
     [remark] = [remark for remark in found.remarks if "cannot be told" in remark]
     assert "weight_scale" in remark
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
+def test_a_weight_that_is_computed_at_every_call_is_left_as_it_was():
+    net = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3))
+    nn.utils.weight_norm(net[0])
+    prune.l1_unstructured(net[1], "weight", 0.3)
+    before = [module.weight.detach().clone() for module in net]
+    layers = ["0.weight_g", "1.weight_orig"]
+    scan(net, [(torch.randn(5, 4), torch.randint(3, (5,)))], [0.5], layers)
+    for module, weight in zip(net, before, strict=True):
+        assert torch.equal(module.weight, weight)
