@@ -293,10 +293,13 @@ class Replay:
 
 
 def _places(layer: nn.Module, weight: Tensor, output: Any, count: int) -> float:
-    """Count the places for an example in what one call put out."""
-    first = next(part for part in tree_leaves(output) if isinstance(part, Tensor))
+    """Count the places for an example in what one call put out; NaN of what holds no tensor."""
     if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
         return 0.0
+    tensors = (part for part in tree_leaves(output) if isinstance(part, Tensor) and part.ndim)
+    first = next(tensors, None)
+    if first is None:
+        return nan
     if isinstance(layer, TRANSPOSED):
         return _read_places(layer, first)
     is_matrix = weight.ndim == 2 or isinstance(layer, nn.MultiheadAttention | nn.RNNBase)

@@ -191,3 +191,23 @@ def test_recurrent_weights_are_used_at_every_step():
     found = uses(Recurrent(), torch.randn(6, 7, 4))
     assert found.pop("head") == 1
     assert set(found.values()) == {7}
+
+
+def test_a_masked_weight_in_a_layer_that_returns_an_object_of_its_own_is_untold():
+    class Result:
+        def __init__(self, values):
+            self.values = values
+
+    class Inner(nn.Linear):
+        def forward(self, x):
+            return Result(super().forward(x))
+
+    class Outer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = prune.l1_unstructured(Inner(4, 3), "weight", 0.5)
+
+        def forward(self, x):
+            return self.inner(x).values
+
+    assert isnan(uses(Outer(), torch.randn(5, 4))["inner.weight_orig"])
