@@ -18,6 +18,7 @@ from ap3.diagnosing.result import Result
 from ap3.diagnosing.scan import Scan, broken
 from ap3.errors import InvalidTypeError, InvalidValueError
 from ap3.files import storage
+from ap3.files.safe_names import listed
 from ap3.latent.vectors import to_numpy
 from ap3.machine.progress import counted
 from ap3.networks.batches import checked
@@ -169,7 +170,8 @@ def allocate(
         Share of the scanned layers' weights (or FLOPs) that may stay, above 0 and below 1: of 0.2 a
         fifth stays and 80 % are pruned.
     of
-        `weights` or `flops`: multiplications with a weight, per example.
+        `weights` or `flops`: multiplications with a weight, per example. What is not multiplied, such as
+        embeddings, saves none of these and is left whole.
     batches
         To measure on; those of the scan if None.
     measure
@@ -183,8 +185,8 @@ def allocate(
     Raises
     ------
     UserError
-        If the budget is none, the scan is of another mode or unit, or its batches can be gone through once
-        only.
+        If the budget is none, the scan is of another mode or unit or of nothing that is multiplied (of
+        FLOPs), or its batches can be gone through once only.
 
     Examples
     --------
@@ -201,23 +203,30 @@ def allocate(
         raise InvalidValueError(
             f"the budget is {budget!r}, but must be the share that stays, above 0 and below 1."
         )
-    amount = (1 - budget) * total_cost(layers)
+    costly = {name: layer for name, layer in layers.items() if layer.cost > 0}
+    if not costly:
+        raise InvalidValueError(
+            "no weight of the layers scanned is multiplied, as embeddings are looked up in; allocate "
+            "with of='weights'."
+        )
+    amount = (1 - budget) * total_cost(costly)
     if of == "weights":
         amount = round(amount)
-    counts = {way: spread(layers, amount) for way, spread in WAYS.items()}
+    counts = {
+        way: dict.fromkeys(layers, 0) | spread(costly, amount) for way, spread in WAYS.items()
+    }
     tally = (
         _measured(scan, counts, scan.batches if batches is None else batches) if measure else None
     )
     rows = []
-    flops = scan.table.drop_duplicates("layer").set_index("layer")["uses"]
+    flops = scan.table.drop_duplicates("layer").set_index("layer")["uses"].to_dict()
     for way, mine in counts.items():
         left = {layer: layers[layer].size - count for layer, count in mine.items()}
         whole = {layer: layers[layer].size for layer in mine}
         row: dict[str, Any] = {
             "allocation": way,
             "weights_left": sum(left.values()) / sum(whole.values()),
-            "flops_left": sum(left[layer] * flops[layer] for layer in mine)
-            / sum(whole[layer] * flops[layer] for layer in mine),
+            "flops_left": _share(left, whole, flops),
             **predicted(layers, mine, amount / total_cost(layers)),
         }
         rows.append(row | (tally.columns(way, MEASURED) if tally else {}))
@@ -228,7 +237,15 @@ def allocate(
     verdict = _verdict(table, tally, f"{100 * budget:g} % of the {_unit(scan, of)} left")
     remarks = [*_remarks(scan, batches, tally), *_outside(scan, counts[chosen])]
     remarks += broken(table, "allocation") if tally else []
+    if free := [name for name in layers if name not in costly]:
+        remarks.append(f"left whole, since none of its weights is multiplied: {listed(free)}.")
     return Allocation(table, verdict, remarks, chosen, counts, scan)
+
+
+def _share(left: Counts, whole: Counts, cost: Mapping[str, float]) -> float:
+    """Share of the cost that is left; NaN of no cost."""
+    total = sum(whole[layer] * cost[layer] for layer in whole)
+    return sum(left[layer] * cost[layer] for layer in left) / total if total else np.nan
 
 
 def _layers(scan: Scan, of: str) -> Layers:

@@ -17,6 +17,7 @@ from ap3.files.safe_names import listed
 from ap3.latent.vectors import Vector
 from ap3.machine.progress import counted
 from ap3.networks.batches import Batch, checked
+from ap3.networks.first_order import DIFFERENCE, NONE
 from ap3.networks.layers import parameters
 from ap3.networks.logits import Tensors, device_of, evaluating
 from ap3.networks.replay import Replay
@@ -141,7 +142,8 @@ def explain(network: nn.Module, pruned: Pruned, batches: Iterable[Any]) -> Expla
                 tally.add(key, {"gauss_newton": of_first_order(before, change)})
             if key == next(reversed(groups), None):
                 tally.add(_WHOLE, {"gauss_newton": of_first_order(before, first_order)})
-    remarks = [*remarks, *_norms(network, rest), *_outside(network, rest)]
+    said = [*_norms(network, rest), *_outside(network, rest), *_derivatives(runs, groups)]
+    remarks = [*remarks, *said]
     return _explanation(network, tally, layers, groups, remarks)
 
 
@@ -152,10 +154,33 @@ def _judge(
 
 
 def _first_order(runs: Replay, network: nn.Module, group: Tensors) -> Tensor:
-    """JΔ of what changes among floating-point tensors."""
+    """JΔ of what changes among tensors of real or complex numbers."""
     held = dict(network.named_parameters()) | dict(network.named_buffers())
-    point = {name: held[name].detach() for name, new in group.items() if new.is_floating_point()}
+    point = {name: held[name].detach() for name in _differentiable(group)}
     return runs.linear_change(point, {name: group[name] - weight for name, weight in point.items()})
+
+
+def _differentiable(group: Tensors) -> list[str]:
+    return [name for name, new in group.items() if new.is_floating_point() or new.is_complex()]
+
+
+def _derivatives(runs: Replay, groups: Mapping[str, Tensors]) -> list[str]:
+    """Name the layers whose first order is no derivative by torch."""
+    ways = {key: runs.derivative(_differentiable(group)) for key, group in groups.items()}
+    found = []
+    for way, sentence in ((DIFFERENCE, _BY_DIFFERENCES), (NONE, _NOT_FOUND)):
+        if mine := [key for key, its in ways.items() if its == way]:
+            found.append(sentence.format(listed(mine)))
+    return found
+
+
+_BY_DIFFERENCES = (
+    "gauss_newton of {} is by differences in the network's precision: torch's derivatives fail there, or "
+    "are not what a small change of the weights does."
+)
+_NOT_FOUND = (
+    "gauss_newton of {} cannot be had: the network has no derivative there, nor differences."
+)
 
 
 def _explanation(

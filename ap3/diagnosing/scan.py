@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import chain
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,8 @@ class Scan(Result):
     ----------
     table
         `layer` (of coupled layers the first), `weights`, `ratio`, `pruned` (how many weights), `uses`
-        (how often a weight is multiplied for one example: multiplications are weights × uses), AP2,
+        (how often a weight is multiplied for one example, on average over all: multiplications are
+        weights × uses; 0 for embeddings, which are looked up in, and for what the data do not use), AP2,
         AP3 in nats, and of this pruning `pd_loss` (nats), `pd_accuracy`, `kl_predictions`, `slope`,
         `flips`, each with its standard error under `…_se`. `calibration` is a_l, KL of predictions ÷
         AP3 Gaussian.
@@ -148,7 +150,7 @@ def scan(
         points = ChannelPoints(network, layers, shares, mode, first)
     else:
         raise InvalidValueError(f"the unit must be weights or channels, but is {unit!r}.")
-    tally, uses = Tally(), dict[str, float]()
+    tally, uses, examples = Tally(), dict.fromkeys(points.names, 0.0), 0
     with evaluating(network):
         runs = Replay(network)
 
@@ -162,10 +164,14 @@ def scan(
         for batch, key in counted(steps(), "prunings", total):
             if key is None:
                 before = runs.record(batch)
-                uses = uses or {layer: points.uses(runs, layer) for layer in points.names}
+                examples += len(batch.labels)
+                for layer in uses:
+                    uses[layer] += points.uses(runs, layer) * len(batch.labels)
             else:
                 after = runs.call(points.changed(key))
                 tally.add(key, of_examples(before, after, batch.labels))
+    untold = [layer for layer, total in uses.items() if isnan(total)]
+    uses |= dict.fromkeys(untold, float(examples))
     table = pd.DataFrame(
         [
             {
@@ -173,7 +179,7 @@ def scan(
                 "weights": points.sizes[layer],
                 "ratio": ratio,
                 "pruned": points.counts[layer, ratio],
-                "uses": uses[layer],
+                "uses": uses[layer] / examples,
                 **points.laws[layer, ratio],
                 **tally.columns((layer, ratio)),
             }
@@ -183,10 +189,16 @@ def scan(
     table["calibration"] = calibrations(table)
     count = tally.mean(points.keys[0], "pd_loss").count
     said = [*outside.remarks(network, outside.LEFT), *broken(table, "layer")]
+    said += [_UNTOLD.format(listed(untold))] if untold else []
     remarks = [*_remarks(network), *points.remarks, *said]
     return Scan(
         table, _verdict(table, count, unit), remarks, network, batches, mode, points.names, unit
     )
+
+
+_UNTOLD = (
+    "how often a weight of {} is multiplied cannot be told; `uses` takes it for once an example."
+)
 
 
 def calibrations(table: pd.DataFrame) -> pd.Series:

@@ -55,7 +55,7 @@ class Points(Protocol):
         ...
 
     def uses(self, runs: Replay, layer: str) -> float:
-        """Count how often a weight is multiplied for an example of the recorded batch."""
+        """Count how often a weight is multiplied for an example of the recorded batch; NaN if untold."""
         ...
 
 

@@ -33,8 +33,10 @@ def device_of(network: nn.Module) -> torch.device:
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Put a network into evaluation mode, without gradients, for the length of a `with` block.
 
-    Every module's own mode is put back. Attention and LSTMs are computed in the way that has a
-    forward-mode derivative, so that all numbers of one analysis come from one way.
+    Every module's own mode is put back, and what modules compute from their parameters at each call
+    and hold, such as a masked weight: the last call may have been with others. Attention and LSTMs are
+    computed in the way that has a forward-mode derivative, so that all numbers of one analysis come from
+    one way.
 
     Examples
     --------
@@ -47,6 +49,12 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     (True, False, True)
     """
     modes = [(module, module.training) for module in network.modules()]
+    computed = [
+        (module, name, tensor)
+        for module in network.modules()
+        for name, tensor in module.__dict__.items()
+        if isinstance(tensor, Tensor)
+    ]
     onednn: Any = torch.backends.mkldnn
     fast, uses_onednn = torch.backends.mha.get_fastpath_enabled(), onednn.enabled
     torch.backends.mha.set_fastpath_enabled(False)
@@ -61,6 +69,8 @@ def evaluating(network: nn.Module) -> Iterator[None]:
         onednn.enabled = uses_onednn
         for module, mode in modes:
             module.training = mode
+        for module, name, tensor in computed:
+            module.__dict__[name] = tensor
 
 
 def call(network: nn.Module, batch: Batch, changed: Tensors | None = None) -> Tensor:

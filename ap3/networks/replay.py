@@ -5,17 +5,16 @@ some weights are changed, the submodules that were done before the first of thes
 what they returned then; all that follows is computed. So the cost of changing one layer is that of
 the layers behind it, in any module that calls its parts one after the other: no graph is traced.
 
-The first batch tries every set of changed weights both ways. Where they differ, as when a weight is
-used by a module that does not hold it, the whole network is computed from then on.
+The first batch on which a set of weights matters tries it both ways, with every element of them
+changed. Where they differ, as when a weight is used by a module that does not hold it, the whole
+network is computed from then on.
 """
 
-import importlib
-import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from math import prod
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from math import nan, prod
 from typing import Any
 
 import torch
@@ -23,7 +22,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from ap3.networks.batches import Batch
+from ap3.networks.first_order import NO_MEMORY, FirstOrder
 from ap3.networks.logits import Tensors, call, first_logits
+from ap3.networks.multiplications import multiplications
 from ap3.networks.running_statistics import NAMES, RunningStatistics
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -32,21 +33,23 @@ TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 @dataclass(eq=False)
 class _Call:
-    """One call of a submodule: when it began and ended, within which other, and what it returned."""
+    """One call of a submodule: when it began and ended, within which other, and what it returned.
+
+    `number` counts the calls of this module, from 0.
+    """
 
     module: nn.Module
+    number: int
     begin: int
-    within: int | None
+    within: "_Call | None"
     end: int = -1
     output: Any = None
     version: int = -1
 
-
-@dataclass(eq=False)
-class _Recording:
-    """The calls of one batch, in the order in which they began."""
-
-    calls: list[_Call] = field(default_factory=list)
+    @property
+    def place(self) -> tuple[nn.Module, int]:
+        """The same of a batch that has other lengths, and so another number of calls before."""
+        return self.module, self.number
 
 
 class Replay:
@@ -75,8 +78,11 @@ class Replay:
     def __init__(self, network: nn.Module) -> None:
         self.network = network
         self._owners = _owners(network)
-        self._mutated: set[int] | None = None
+        self._mutated: set[tuple[nn.Module, int]] = set()
         self._tried: dict[frozenset[str], bool] = {}
+        self._idle: set[frozenset[str]] = set()
+        self._first_orders: dict[frozenset[str], FirstOrder] = defaultdict(FirstOrder)
+        self._counts: dict[int, float] | None = None
         self._batch: Batch | None = None
         self._before: Tensor | None = None
         self._calls: list[_Call] = []
@@ -89,16 +95,11 @@ class Replay:
         UserError
             If the network refuses the batch, or returns no logits.
         """
-        self._batch, self._calls = batch, []
-        logits = self._recorded(batch)
-        if self._mutated is None:
-            changed = {
-                place for place, one in enumerate(self._calls) if _version(one) != one.version
-            }
-            self._mutated = changed
-            if changed:
-                self._calls = []
-                logits = self._recorded(batch)
+        self._batch, self._idle, self._counts = batch, set(), None
+        logits, changed = self._recorded(batch)
+        while changed:  # what is changed in place afterwards has to be copied when it is returned
+            self._mutated |= changed
+            logits, changed = self._recorded(batch)
         self._before = logits
         return logits
 
@@ -110,22 +111,14 @@ class Replay:
         changed
             Parameters or buffers by their full names, as `named_parameters` has them.
         """
-        batch, before = self._held()
-        names = frozenset(changed)
-        if self._tried.get(names) is False:
+        batch, _ = self._held()
+        with self._replayed_if_same(frozenset(changed)):
             return call(self.network, batch, changed)
-        with self._replayed(names):
-            logits = call(self.network, batch, changed)
-        if names not in self._tried:
-            whole = call(self.network, batch, changed)
-            self._tried[names] = is_same = _agree(logits, whole, before)
-            return logits if is_same else whole
-        return logits
 
     def linear_change(self, changed: Tensors, change: Tensors) -> Tensor:
         """Return JΔ, the change of the logits to first order, of the recorded batch: (N, C).
 
-        One forward-mode pass, exact for any differentiable network.
+        One forward-mode pass where that can be had and is right; `derivative` says so.
 
         Parameters
         ----------
@@ -134,28 +127,35 @@ class Replay:
         change
             Δ, of the same names and shapes.
         """
-        batch, _ = self._held()
+        batch, before = self._held()
         names = frozenset(changed)
+        if not names:
+            return torch.zeros_like(before)
 
-        def logits(given: dict[str, Tensor]) -> Tensor:
+        def logits(given: Tensors) -> Tensor:
             return call(self.network, batch, given)
 
-        _import_rules()
-        if names not in self._tried:
-            self.call({name: weight + change[name] for name, weight in changed.items()})
-        point, tangent = (dict(changed),), (dict(change),)
         with ExitStack() as stack:
             if any(name.endswith(NAMES) for name in names):
                 stack.enter_context(RunningStatistics())
-            if self._tried.get(names) is not False:
-                stack.enter_context(self._replayed(names))
-            return torch.func.jvp(logits, point, tangent)[1]
+            stack.enter_context(self._replayed_if_same(names))
+            return self._first_orders[names].of(logits, changed, change, before)
+
+    def derivative(self, names: Iterable[str]) -> str:
+        """Say how `linear_change` found what it gave for some weights, as `FirstOrder.way`.
+
+        Parameters
+        ----------
+        names
+            All that changed.
+        """
+        return self._first_orders[frozenset(names)].way
 
     def uses(self, name: str) -> float:
-        """Count how often one weight is multiplied for an example of the recorded batch.
+        """Count how often one weight is multiplied for an example of the recorded batch, on average.
 
-        That is the number of places or tokens that its layer puts out, or of those that a transposed
-        convolution reads, over all of its calls.
+        0 for what is only looked up in, such as an embedding, and for what this batch does not use;
+        NaN if it cannot be told.
 
         Parameters
         ----------
@@ -163,46 +163,56 @@ class Replay:
             Full name of a weight.
         """
         batch, _ = self._held()
+        if self._counts is None:
+            self._counts = multiplications(self.network, batch)
         weight = self.network.get_parameter(name)
+        if id(weight) in self._counts:
+            return self._counts[id(weight)] / weight.numel() / len(batch.labels)
+        return self._uses_by_outputs(name, weight, len(batch.labels))
+
+    def _uses_by_outputs(self, name: str, weight: Tensor, count: int) -> float:
+        """Take the places or tokens that the layer puts out, of a weight that no product takes as it is.
+
+        Those that a transposed convolution reads count instead.
+        """
+        called = {one.module for one in self._calls}
+        around = {
+            (chain[0], next((module for module in chain if module in called), None))
+            for chain in self._owners[name]
+            if chain
+        }
+        if not around:
+            return nan
         total = 0.0
-        for chain in self._owners[name]:
-            called = {one.module for one in self._calls}
-            around = next((module for module in chain if module in called), None)
+        for _, module in around:
             for one in self._calls:
-                if one.module is around:
-                    outputs = [part for part in tree_leaves(one.output) if isinstance(part, Tensor)]
-                    # Attention holds the weights of its projections beside those of its modules.
-                    is_holder = around is chain[0] and name.endswith(".weight")
-                    width = len(weight) if is_holder else outputs[0].shape[-1]
-                    if isinstance(around, TRANSPOSED):
-                        total += _read_places(around, outputs[0])
-                    else:
-                        total += outputs[0].numel() / len(batch.labels) / width
-        return total or 1.0
+                if one.module is module:
+                    total += _places(module, weight, one.output, count)
+        return total
 
     def _held(self) -> tuple[Batch, Tensor]:
         if self._batch is None or self._before is None:
             raise RuntimeError("record a batch first")
         return self._batch, self._before
 
-    def _recorded(self, batch: Batch) -> Tensor:
-        calls, running = self._calls, list[int]()
-        mutated = self._mutated or set()
+    def _recorded(self, batch: Batch) -> tuple[Tensor, set[tuple[nn.Module, int]]]:
+        """Record a batch; return the logits, and the places changed in place that were not copied."""
+        calls, running, numbers = list[_Call](), list[_Call](), Counter[nn.Module]()
         clock = 0
 
         def begin(module: nn.Module, _: Any) -> None:
             nonlocal clock
             clock += 1
-            calls.append(_Call(module, clock, running[-1] if running else None))
-            running.append(len(calls) - 1)
+            calls.append(_Call(module, numbers[module], clock, running[-1] if running else None))
+            numbers[module] += 1
+            running.append(calls[-1])
 
         def end(module: nn.Module, _: Any, output: Any) -> None:
             nonlocal clock
             clock += 1
-            place = running.pop()
-            one = calls[place]
+            one = running.pop()
             one.end = clock
-            one.output = _cloned(output) if place in mutated else output
+            one.output = _cloned(output) if one.place in self._mutated else output
             one.version = _version(one)
 
         hooks = []
@@ -211,22 +221,53 @@ class Replay:
                 if module is not self.network:
                     hooks.append(module.register_forward_pre_hook(begin, prepend=True))
                     hooks.append(module.register_forward_hook(end))
-            return first_logits(self.network, batch)
+            logits = first_logits(self.network, batch)
         finally:
             for hook in hooks:
                 hook.remove()
+        self._calls = calls
+        return logits, {one.place for one in calls if _version(one) != one.version}
+
+    def _replayed_if_same(self, names: frozenset[str]) -> AbstractContextManager[None]:
+        """Replay what comes before any of `names`, if that is known to give what the network gives."""
+        if names not in self._tried and names not in self._idle:
+            self._try(names)
+        return self._replayed(names) if self._tried.get(names) else nullcontext()
+
+    def _try(self, names: frozenset[str]) -> None:
+        """Compare both ways to the logits, for a change of `names` that leaves no element as it is.
+
+        Of a change to be measured, some uses may see nothing: a table of which no row that is looked
+        up was pruned. Where no use does, as of an expert that was not called, nothing is learned, and
+        this batch is computed whole.
+        """
+        batch, before = self._held()
+        held = dict(_tensors(self.network))
+        try:
+            probe = {name: _shaken(held[name]) for name in names}
+            whole = call(self.network, batch, probe)
+            if not _differ(whole, before):
+                self._idle.add(names)
+                return
+            with self._replayed(names):
+                replayed = call(self.network, batch, probe)
+        except NO_MEMORY:
+            raise
+        except Exception:  # whatever a network objects to in such weights is no reason to stop
+            self._tried[names] = False
+        else:
+            self._tried[names] = _agree(replayed, whole, before)
 
     @contextmanager
     def _replayed(self, names: frozenset[str]) -> Iterator[None]:
         """Let the submodules that end before any of `names` is used return what they returned."""
         first = min((self._first_use(name) for name in names), default=0)
         ready: dict[nn.Module, list[Any]] = defaultdict(list)
-        for place, one in enumerate(self._calls):
+        for one in self._calls:
             is_done = 0 <= one.end < first
             around = one.within
-            if is_done and not (around is not None and 0 <= self._calls[around].end < first):
-                is_mutated = place in (self._mutated or ())
-                ready[one.module].append((one.output, is_mutated))
+            if is_done and not (around is not None and 0 <= around.end < first):
+                ready[one.module].append((one.output, one.place in self._mutated))
         kept = {module: module.__dict__.get("forward") for module in ready}
         try:
             for module, outputs in ready.items():
@@ -249,6 +290,21 @@ class Replay:
             called = [begins[module] for module in chain if module in begins]
             uses.append(called[0] if called else 0)
         return min(uses, default=0)
+
+
+def _places(layer: nn.Module, weight: Tensor, output: Any, count: int) -> float:
+    """Count the places for an example in what one call put out; NaN of what holds no tensor."""
+    if isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
+        return 0.0
+    tensors = (part for part in tree_leaves(output) if isinstance(part, Tensor) and part.ndim)
+    first = next(tensors, None)
+    if first is None:
+        return nan
+    if isinstance(layer, TRANSPOSED):
+        return _read_places(layer, first)
+    is_matrix = weight.ndim == 2 or isinstance(layer, nn.MultiheadAttention | nn.RNNBase)
+    width = first.shape[-1] if is_matrix else len(weight)
+    return first.numel() / count / width
 
 
 def _read_places(layer: Any, output: Tensor) -> float:
@@ -313,15 +369,29 @@ def _version(one: _Call) -> int:
     return sum(part._version for part in tree_leaves(one.output) if isinstance(part, Tensor))
 
 
-def _import_rules() -> None:
-    """Import torch's rules for forward mode, which warn of a way that torch itself still takes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        importlib.import_module("torch._decomp.decompositions_for_jvp")
+def _shaken(tensor: Tensor) -> Tensor:
+    """Raise every element by up to half of their mean magnitude, so that no variance turns negative.
+
+    Whole numbers stay: they may be places in a table.
+    """
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return tensor
+    generator = torch.Generator(tensor.device).manual_seed(0)
+    shares = torch.rand(tensor.shape, generator=generator, device=tensor.device)
+    size = float(tensor.detach().abs().double().mean()) or 1.0
+    return tensor.detach() + ((0.25 + shares / 4) * size).to(tensor.dtype)
+
+
+def _rounding(logits: Tensor) -> float:
+    return 64 * torch.finfo(logits.dtype).eps * float(logits.abs().max())
+
+
+def _differ(one: Tensor, other: Tensor) -> bool:
+    """Whether logits differ by more than rounding."""
+    return not float((one - other).abs().max()) <= _rounding(other)
 
 
 def _agree(replayed: Tensor, whole: Tensor, before: Tensor) -> bool:
     """Whether two ways to the same logits differ by rounding only."""
-    rounding = 64 * torch.finfo(whole.dtype).eps * float(whole.abs().max())
     effect = float((whole - before).abs().max())
-    return float((replayed - whole).abs().max()) <= max(rounding, 1e-4 * effect)
+    return float((replayed - whole).abs().max()) <= max(_rounding(whole), 1e-4 * effect)

@@ -268,3 +268,26 @@ def test_nothing_measured_and_mistakes():
         ap3.allocate(ap3.scan(network(), data(), [0.5], mode="random"), 0.5)
     with pytest.raises(InvalidValueError, match="must be one of calibrated"):
         found.ratios("best")
+
+
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.body, self.head = nn.Embedding(9, 4), nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, words):
+        return self.head(self.body(self.table(words)).mean(1))
+
+
+def test_what_is_not_multiplied_is_left_whole_for_flops():
+    torch.manual_seed(0)
+    data = [(torch.randint(9, (20, 5)), torch.randint(3, (20,)))]
+    net = Words()
+    found = ap3.allocate(ap3.scan(net, data, [0.3, 0.6]), 0.5, of="flops")
+    assert all(counts["table"] == 0 for counts in found.counts.values())
+    assert found.table["flops_left"].between(0.5, 0.53).all()
+    assert any("left whole" in remark and "table" in remark for remark in found.remarks)
+    only = ap3.scan(net, data, [0.3, 0.6], layers="table")
+    assert ap3.allocate(only, 0.5).table["flops_left"].isna().all()
+    with pytest.raises(InvalidValueError, match="no weight of the layers scanned is multiplied"):
+        ap3.allocate(only, 0.5, of="flops")

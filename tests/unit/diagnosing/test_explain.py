@@ -326,3 +326,51 @@ def test_logits_that_are_no_numbers_are_damage():
     measured = allocate(scanned, 0.1)
     assert np.isfinite(measured.table["pd_loss"].iloc[0])
     assert not measured.table.filter(like="predicted").isna().any().any()
+
+
+class Detached(nn.Module):
+    """Its first layer's tangent is lost on the way."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(5, 6), nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.two(self.one(x).detach().sin())
+
+
+def test_a_first_order_by_differences_is_said():
+    torch.manual_seed(0)
+    net = Detached().double()
+    state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    state["one.weight"][:3] *= 0.99
+    state["two.weight"][:2] *= 0.99
+    found = explain(net, state, batches())
+    table = found.table.set_index("layer")
+    for layer in ("one", "two"):  # a small change, whose KL is of second order
+        assert table["gauss_newton"][layer] == pytest.approx(
+            table["kl_predictions"][layer], rel=0.02
+        )
+    [remark] = [remark for remark in found.remarks if "by differences" in remark]
+    assert "of one is" in remark
+
+
+def test_complex_weights_and_whole_numbers_have_a_first_order_or_none():
+    class Spectral(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one = nn.Parameter(torch.randn(5, 4, dtype=torch.complex128))
+            self.head = nn.Linear(4, 4).double()
+            self.register_buffer("order", torch.arange(4))
+
+        def forward(self, x):
+            return self.head((x.to(self.one.dtype) @ self.one).abs()[:, self.order])
+
+    torch.manual_seed(0)
+    net = Spectral()
+    for name in ("one", "order"):
+        state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+        state[name] = state[name] * 1.01 if name == "one" else state[name].flip(0)
+        found = explain(net, state, batches()).network
+        wanted = found["kl_predictions"] if name == "one" else 0.0
+        assert found["gauss_newton"] == pytest.approx(wanted, rel=0.05)

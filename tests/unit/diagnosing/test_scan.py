@@ -101,3 +101,44 @@ def test_layers_modes_and_output():
             scan(net, batches((9, 6)), given)
     with pytest.raises(InvalidValueError, match="matches none"):
         scan(net, batches((9, 6)), layers="conv*")
+
+
+class Tokens(nn.Module):
+    """Takes sequences of any length; scales by a weight that nothing multiplies as a matrix."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.body, self.head = nn.Embedding(9, 4), nn.Linear(4, 6), nn.Linear(6, 3)
+        self.weight_scale = nn.Parameter(torch.ones(1, 6))
+
+    def forward(self, words):
+        return self.head((self.body(self.table(words)) * self.weight_scale).mean(1))
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_uses_are_averaged_over_all_examples(order):
+    torch.manual_seed(0)
+    data = [
+        (torch.randint(9, (n, length)), torch.randint(3, (n,))) for n, length in ((3, 4), (9, 40))
+    ]
+    found = scan(Tokens(), data[::order], [0.5])
+    assert dict(zip(found.table["layer"], found.table["uses"], strict=True)) == {
+        "weight_scale": 1,
+        "table": 0,
+        "body": (3 * 4 + 9 * 40) / 12,
+        "head": 1,
+    }
+    [remark] = [remark for remark in found.remarks if "cannot be told" in remark]
+    assert "weight_scale" in remark
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`:FutureWarning")
+def test_a_weight_that_is_computed_at_every_call_is_left_as_it_was():
+    net = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3))
+    for module in net:
+        nn.utils.weight_norm(module)
+    before = [module.weight.detach().clone() for module in net]
+    layers = ["0.weight_g", "1.weight_g"]
+    scan(net, [(torch.randn(5, 4), torch.randint(3, (5,)))], [0.5], layers)
+    for module, weight in zip(net, before, strict=True):
+        assert torch.equal(module.weight, weight)

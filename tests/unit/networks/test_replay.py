@@ -52,6 +52,30 @@ class Recurrent(nn.Module):
         return self.head(self.act(self.step(self.act(x)) + x))
 
 
+class TiedTable(nn.Module):
+    """Looks words up in its head's weight, which no module tells of."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 4), nn.Linear(4, 8)
+
+    def forward(self, words):
+        return self.head(self.body(F.embedding(words, self.head.weight)))
+
+
+class Expert(nn.Module):
+    """Calls a layer only where an example is large, and uses its weight once more."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.one, self.head = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        if x.max() > 10:
+            x = self.one(self.body(F.linear(x, self.one.weight)))
+        return self.head(x)
+
+
 NETWORKS = {
     "resnet18": (lambda: build("resnet18", 5, 32), (3, 3, 32, 32)),
     "small_vgg": (lambda: build("small_vgg", 5, 16), (3, 3, 16, 16)),
@@ -89,6 +113,84 @@ def test_every_layer_changed_alone_gives_what_the_whole_network_gives(name):
         assert torch.equal(value, before[key])
 
 
+class Unrolled(nn.Module):
+    """Calls its cell once for each step, and then changes in place what a layer returned."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.one = nn.GRUCell(4, 6), nn.Linear(6, 6)
+        self.two, self.head = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        state = x.new_zeros(len(x), 6)
+        for step in x.unbind(1):
+            state = self.cell(step, state)
+        state = self.one(state)
+        state += self.two(state)
+        return self.head(state)
+
+
+@pytest.mark.parametrize("lengths", [(4, 7, 5), (7, 4)])
+def test_what_is_changed_in_place_is_found_whatever_the_number_of_calls_before(lengths):
+    torch.manual_seed(0)
+    network = Unrolled().double()
+    weight = network.head.weight.detach()
+    with evaluating(network):
+        runs = Replay(network)
+        for length in lengths:
+            data = batches((5, length, 4), 3, 1, torch.float64)
+            [batch] = checked(data, CPU)
+            runs.record(batch)
+            whole = functional_call(network, {"head.weight": weight / 2}, batch.inputs)
+            for _ in range(2):
+                torch.testing.assert_close(runs.call({"head.weight": weight / 2}), whole)
+            found = runs.linear_change({"head.weight": weight}, {"head.weight": -weight / 2})
+            torch.testing.assert_close(found, whole - network(*batch.inputs))
+
+
+def without(weight, rows):
+    return weight.detach().index_fill(0, torch.tensor(rows), 0.0)
+
+
+def test_a_change_that_one_use_does_not_see_settles_nothing():
+    torch.manual_seed(0)
+    words = [torch.zeros(3, dtype=torch.long), torch.arange(3)]
+    network = TiedTable()
+    changed = {"head.weight": without(network.head.weight, [2])}
+    with evaluating(network):
+        runs = Replay(network)
+        for batch in checked([(some, [0, 1, 2]) for some in words], CPU):
+            runs.record(batch)
+            whole = functional_call(network, changed, batch.inputs)
+            torch.testing.assert_close(runs.call(changed), whole)
+
+
+def test_weights_that_a_batch_does_not_use_settle_nothing():
+    torch.manual_seed(0)
+    network = Expert()
+    x = torch.randn(3, 4)
+    changed = {"one.weight": without(network.one.weight, [0, 1])}
+    with evaluating(network):
+        runs = Replay(network)
+        for batch in checked([(x, [0, 1, 2]), (x + 20, [0, 1, 2])], CPU):
+            runs.record(batch)
+            whole = functional_call(network, changed, batch.inputs)
+            torch.testing.assert_close(runs.call(changed), whole)
+
+
+def test_a_change_of_nothing_settles_nothing():
+    torch.manual_seed(0)
+    network = TiedInTheMiddle()
+    with evaluating(network):
+        runs = Replay(network)
+        [batch] = checked(batches((3, 4), 3, 1), CPU)
+        runs.record(batch)
+        for factor in (1.0, 0.5):
+            changed = {"three.weight": network.three.weight * factor}
+            whole = functional_call(network, changed, batch.inputs)
+            torch.testing.assert_close(runs.call(changed), whole)
+
+
 class Counted(nn.Linear):
     calls = 0
 
@@ -107,7 +209,7 @@ def test_only_what_follows_a_changed_layer_is_computed():
             Counted.calls = 0
             runs.call({"3.weight": network[3].weight * 2})
             counts.append(Counted.calls)
-    assert counts == [2 + 5, 2]  # the first batch tries both ways
+    assert counts == [2 + 5 + 2, 2]  # the first batch tries both ways
 
 
 @pytest.mark.parametrize("name", ["small_resnet", "small_vit", "hidden tie", "small_vgg"])
