@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ap3.errors import InvalidValueError
 from ap3.networks.batches import Batch
 from ap3.networks.first_order import NO_MEMORY, FirstOrder
 from ap3.networks.logits import Tensors, call, first_logits
@@ -50,6 +51,10 @@ class _Call:
     def place(self) -> tuple[nn.Module, int]:
         """The same of a batch that has other lengths, and so another number of calls before."""
         return self.module, self.number
+
+
+_CHANCE = 0.01
+"""Share of the largest logit by which two calls may differ."""
 
 
 class Replay:
@@ -93,10 +98,13 @@ class Replay:
         Raises
         ------
         UserError
-            If the network refuses the batch, or returns no logits.
+            If the network refuses the batch, returns no logits, or others at every call.
         """
+        is_first = self._batch is None
         self._batch, self._idle, self._counts = batch, set(), None
         logits, changed = self._recorded(batch)
+        if is_first:
+            _refuse_chance(logits, call(self.network, batch))
         while changed:  # what is changed in place afterwards has to be copied when it is returned
             self._mutated |= changed
             logits, changed = self._recorded(batch)
@@ -358,6 +366,16 @@ def _returning(outputs: list[Any], forward: Callable[..., Any]) -> Callable[...,
         return _cloned(output) if is_mutated else output
 
     return replayed
+
+
+def _refuse_chance(logits: Tensor, again: Tensor) -> None:
+    """Refuse a network that draws random numbers; sums in another order differ far less."""
+    apart = float((again - logits).abs().max())
+    if not apart <= _CHANCE * float(logits.abs().max()):
+        raise InvalidValueError(
+            f"the network's logits of one batch differ by up to {apart:.3g} from call to call, in evaluation "
+            "mode; take chance out of it, for instance by F.dropout(x, p, self.training)."
+        )
 
 
 def _cloned(output: Any) -> Any:

@@ -142,3 +142,13 @@ def test_a_weight_that_is_computed_at_every_call_is_left_as_it_was():
     scan(net, [(torch.randn(5, 4), torch.randint(3, (5,)))], [0.5], layers)
     for module, weight in zip(net, before, strict=True):
         assert torch.equal(module.weight, weight)
+
+
+def test_a_network_that_draws_is_refused():
+    class Noisy(nn.Linear):
+        def forward(self, inputs):
+            return super().forward(F.dropout(inputs, 0.5))
+
+    torch.manual_seed(0)
+    with pytest.raises(InvalidValueError, match=r"differ by up to .* from call to call"):
+        scan(Noisy(4, 5), batches((6, 4)), [0.5])
