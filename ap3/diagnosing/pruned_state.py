@@ -10,7 +10,7 @@ from torch.nn.utils import prune
 
 from ap3.errors import InvalidTypeError, InvalidValueError
 from ap3.files import state_dicts
-from ap3.files.lazy_tensors import Entry, StateDict
+from ap3.files.lazy_tensors import StateDict
 from ap3.files.safe_names import listed
 
 Pruned = nn.Module | Mapping[str, Any] | str | PathLike[str]
@@ -47,6 +47,10 @@ def changes(
     refuse_masks(network)
     own = network.state_dict().keys()
     state, said = _state(pruned, own, whose)
+    holders = {path for path, module in network.named_modules() if hasattr(module, "weight")}
+    holders |= (
+        {name.rpartition(".")[0] for name in state} if isinstance(pruned, nn.Module) else set()
+    )
     found: dict[str, Tensor] = {}
     missing, known = [], set[str]()
     for names, tensor in _tensors(network):
@@ -64,7 +68,7 @@ def changes(
             "architecture (what was removed as zeros; `ap3.compare` takes networks that became "
             "smaller)."
         )
-    said = [*said, *_left_over(state, known | own, whose)]
+    said = [*said, *_left_over(state, known | own, holders, whose)]
     return found, [f"{whose}: {remark}" for remark in said]
 
 
@@ -143,36 +147,49 @@ def _state(pruned: Pruned, own: Collection[str], whose: str) -> tuple[StateDict,
 
 
 def _one(tensor: Tensor, state: StateDict, names: list[str], whose: str) -> Tensor:
-    """Take a tensor that the state may hold under several names."""
-    first, *others = names
-    value = _like(tensor, state[first], first, whose)
-    for name in others:
-        if not torch.equal(_like(tensor, state[name], name, whose), value):
+    """Take a tensor that the state may hold under several names: the most precise, if all agree."""
+    given = {name: _values(state, name) for name in names}
+    finest = min(names, key=lambda name: _rounding(given[name]))
+    for name in set(names) - {finest}:
+        coarse = max(given[finest], given[name], key=_rounding).dtype
+        if not torch.equal(given[finest].to(coarse), given[name].to(coarse)):
+            first, second = sorted((finest, name), key=names.index)
             raise InvalidValueError(
-                f"{first} and {name} are one tensor of the network, but differ in the {whose}: pruning "
+                f"{first} and {second} are one tensor of the network, but differ in the {whose}: pruning "
                 "one of them untied them; give a network in which they are two, by layer.weight = "
                 "nn.Parameter(layer.weight.detach().clone()) of one of them."
             )
-    return value
+    return _like(tensor, given[finest], names[0], whose)
 
 
-def _left_over(state: StateDict, known: Collection[str], whose: str) -> list[str]:
-    """Refuse weights that only the state has, and name what else it has."""
+def _rounding(tensor: Tensor) -> float:
+    return torch.finfo(tensor.dtype).eps if tensor.is_floating_point() else 0.0
+
+
+def _left_over(
+    state: StateDict, known: Collection[str], holders: Collection[str], whose: str
+) -> list[str]:
+    """Refuse weights that the state gives to layers of the network, and name what else it has."""
     left = [name for name in state if name not in known]
-    weights = [name for name in left if _is_weight(name, state.entries[name])]
+    weights = [name for name in left if _is_of(holders, name) and bool(_values(state, name).any())]
     if weights:
         raise InvalidValueError(
             f"the {whose} has {listed(weights)}, which the network lacks; give two networks of the same "
-            "architecture (a bias that pruning added as zeros in the first)."
+            "architecture: where pruning added a bias, the first with a bias of zeros."
         )
     # BatchNorm counts batches there, which no output depends on.
     left = [name for name in left if not name.endswith("num_batches_tracked")]
     return [f"{listed(left)}, which the network lacks, was left out."] if left else []
 
 
-def _is_weight(name: str, entry: Entry) -> bool:
-    is_called_weight = name.rpartition(".")[2] in ("weight", "bias")
-    return "float" in entry.dtype and (is_called_weight or len(entry.shape) >= 2)
+def _is_of(holders: Collection[str], name: str) -> bool:
+    layer, _, last = name.rpartition(".")
+    return last in ("weight", "bias") and layer in holders
+
+
+def _values(state: StateDict, name: str) -> Tensor:
+    value = torch.as_tensor(state[name]).detach()
+    return value if value.layout == torch.strided else value.to_dense()
 
 
 def _tensors(network: nn.Module) -> list[tuple[list[str], Tensor]]:
@@ -187,10 +204,7 @@ def _tensors(network: nn.Module) -> list[tuple[list[str], Tensor]]:
     return list(found.values())
 
 
-def _like(tensor: Tensor, given: Any, name: str, whose: str) -> Tensor:
-    value = torch.as_tensor(given).detach()
-    if value.layout != torch.strided:
-        value = value.to_dense()
+def _like(tensor: Tensor, value: Tensor, name: str, whose: str) -> Tensor:
     if value.shape != tensor.shape:
         raise InvalidValueError(
             f"{name} has shape {tuple(value.shape)} in the {whose} and {tuple(tensor.shape)} in "

@@ -1,4 +1,4 @@
-"""ONNX files: the initialisers and constants of the graph by name, which are a network's weights."""
+"""ONNX files: the initialisers of the graph by name, and constants that layers take: a network's weights."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -68,26 +68,39 @@ def read(path: Path) -> dict[str, Entry]:
             f"{path} holds sparse initialisers, which are not read; write its weights as dense ones, or "
             "as safetensors."
         )
-    named = [*((_text(t.name), t) for t in model.graph.initializer), *_constants(model.graph.node)]
+    named = [
+        *((_text(t.name), t) for t in model.graph.initializer),
+        *_constants(model.graph.node, onnx),
+    ]
     tensors = dict(named)
     if len(tensors) < len(named) or not tensors:
         raise InvalidFileError(
             f"{path} is no ONNX file with weights (its graph has "
-            f"{'two initialisers of one name' if tensors else 'no initialisers'}); export the network "
+            f"{'two tensors of one name' if tensors else 'no initialisers'}); export the network "
             "with its parameters."
         )
     entries = {name: _entry(name, tensor, path, onnx) for name, tensor in named}
     return _with_scales(entries, model.graph.node, path)
 
 
-def _constants(nodes: Any) -> Iterator[tuple[str, Any]]:
+def _constants(nodes: Any, onnx: ModuleType) -> Iterator[tuple[str, Any]]:
     """Yield the weights that some exporters write as nodes, each with the name of its output."""
     used = {_text(name) for node in nodes if node.op_type in _WEIGHTED for name in node.input}
     for node in nodes:
         name = _text(node.output[0]) if node.op_type == "Constant" and node.output else ""
         for attribute in node.attribute if name in used else ():
-            if attribute.name == "value":
+            if (
+                attribute.name == "value"
+                and len(attribute.t.dims)
+                and _is_weight(attribute.t, onnx)
+            ):
                 yield name, attribute.t
+
+
+def _is_weight(tensor: Any, onnx: ModuleType) -> bool:
+    """Whether a constant is of numbers or of codes, and not of places."""
+    kind = onnx.TensorProto.DataType.Name(tensor.data_type)
+    return kind in _TYPES and kind not in ("BOOL", "INT32", "INT64")
 
 
 def _with_scales(entries: dict[str, Entry], nodes: Any, path: Path) -> dict[str, Entry]:
@@ -101,6 +114,9 @@ def _with_scales(entries: dict[str, Entry], nodes: Any, path: Path) -> dict[str,
         axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
         if name != codes and name not in entries:
             entries[name] = entries.pop(codes)
+        if len(inputs) == 2 and name in entries:  # by ONNX the zero point is 0 then
+            zero = Entry((1,), lambda: torch.zeros(1, dtype=torch.int32), "int32")
+            entries[f"{name}_zero_point"] = zero
         for end, part in parts:
             if part in entries and name in entries:
                 entries[name + end] = _along(entries[part], axis, len(entries[name].shape))

@@ -29,9 +29,10 @@ _SCALES = (
     "[]scale",
     "[]scales",
 )
+_ENDS_OF_ZERO_POINTS = ("_zero_point", ".zero_point")
 _ZERO_POINTS = ("{}_zero_point", "{}.zero_point", "[]zero_point")
 _MAY_BE_SCALE = re.compile(r"(?!input|output|act|[kv]_).*(scal|amax)")
-_MAY_BE_ZERO_POINT = re.compile(r"(?!input|output|act|[kv]_).*(zero|offset)")
+_MAY_BE_ZERO_POINTS = ("zero", "zeros", "zero_points", "qzero", "qzeros", "offset", "zp", "shift")
 _BITSANDBYTES_SCALE = "[]SCB"
 _PACKED = {
     "qweight": "GPTQ or AWQ",
@@ -67,20 +68,23 @@ def dequantised(entries: dict[str, Entry]) -> tuple[dict[str, Entry], list[str]]
     """
     _refuse_packed(entries)
     entries, names = dict(entries), list[str]()
-    possible = _named_like(entries, _MAY_BE_SCALE)
-    zeros = _named_like(entries, _MAY_BE_ZERO_POINT)
+    possible = _may_be_scales(entries)
     for name, codes in list(entries.items()):
         if name not in entries or len(codes.shape) < 2 or codes.dtype not in _CODES:
+            continue
+        if name.endswith(_ENDS_OF_ZERO_POINTS):
             continue
         scale_name = _first(entries, name, (*_SCALES, _BITSANDBYTES_SCALE))
         if scale_name is None:
             entries[name] = _without_scale(name, entries, possible)
             continue
-        zero_name = _first(entries, name, _ZERO_POINTS)
+        # What a layer puts out may have a scale and a zero point there, too.
+        is_own = scale_name.startswith(name)
+        zero_name = _first(entries, name, _ZERO_POINTS[:2] if is_own else _ZERO_POINTS)
         scale, zero = entries.pop(scale_name), entries.pop(zero_name) if zero_name else None
         divisor = 127.0 if scale_name.endswith("SCB") else 1.0
         entries[name] = _weights(name, codes, scale, zero, divisor)
-        if zero is None and (problem := _zero_point_missing(name, codes, entries, zeros)):
+        if zero is None and (problem := _zero_point_missing(name, codes, entries)):
             entries[name] = replace(entries[name], problem=problem)
         names.append(name)
     said = f"{listed(names)} were dequantised with the scales beside them." if names else ""
@@ -100,12 +104,12 @@ def _refuse_packed(entries: dict[str, Entry]) -> None:
             raise InvalidFileError(f"{safe(name)} holds packed four-bit floats (MXFP4); {_UNPACK}.")
 
 
-def _named_like(entries: dict[str, Entry], pattern: re.Pattern[str]) -> dict[str, list[str]]:
-    """Group what a pattern finds by all modules around it, each as the beginning of its name."""
+def _may_be_scales(entries: dict[str, Entry]) -> dict[str, list[str]]:
+    """Group what may be a scale by all modules around it, each as the beginning of its name."""
     found: dict[str, list[str]] = {}
     for name in entries:
         for dot in re.finditer(r"\.", name):
-            if pattern.match(name, dot.end()):
+            if _MAY_BE_SCALE.match(name, dot.end()):
                 found.setdefault(name[: dot.end()], []).append(name)
     return found
 
@@ -124,12 +128,12 @@ def _without_scale(name: str, entries: dict[str, Entry], possible: dict[str, lis
     return replace(codes, problem=problem)
 
 
-def _zero_point_missing(
-    name: str, codes: Entry, entries: dict[str, Entry], zeros: dict[str, list[str]]
-) -> str:
+def _zero_point_missing(name: str, codes: Entry, entries: dict[str, Entry]) -> str:
     """Refuse codes whose zero point stands beside them by an unknown name, or nowhere at all."""
     layer = name[: name.rfind(".") + 1]
-    beside = [each.removeprefix(layer) for each in zeros.get(layer, ()) if each in entries]
+    beginnings = (layer, f"{name}_", f"{name}.", f"{layer}weight_", f"{layer}weight.")
+    named = (begin + end for begin in beginnings for end in _MAY_BE_ZERO_POINTS)
+    beside = [each.removeprefix(layer) for each in dict.fromkeys(named) if each in entries]
     if beside:
         return (
             f"{name} holds codes of type {codes.dtype}, and {listed(beside)} beside it may be their "

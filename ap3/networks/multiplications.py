@@ -8,6 +8,7 @@ attention's joint projection every part counts by its own tokens.
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -38,7 +39,7 @@ def multiplications(network: nn.Module, batch: Batch) -> dict[int, float]:
     """Count the multiplications of every parameter over one batch, by its `id`.
 
     A parameter that is only looked up in, or not touched, has 0. One that no product takes as it is,
-    such as the masked or normalised weight's, is left out.
+    such as the masked or normalised weight's, or that shares memory with another, is left out.
 
     Parameters
     ----------
@@ -66,7 +67,8 @@ def multiplications(network: nn.Module, batch: Batch) -> dict[int, float]:
     return {
         id(parameter): watch.counts[id(parameter)]
         for parameter in network.parameters()
-        if id(parameter) in watch.counts or id(parameter) not in watch.touched
+        if id(parameter) not in watch.shared
+        and (id(parameter) in watch.counts or id(parameter) not in watch.touched)
     }
 
 
@@ -82,6 +84,13 @@ class _Watch(TorchDispatchMode):
             (parameter.data_ptr(), parameter.numel() * parameter.element_size(), id(parameter))
             for parameter in network.parameters()
         )
+        # Of two parameters in one memory nobody can tell which an operation takes.
+        self.shared = {
+            key
+            for one, other in pairwise(self._spans)
+            if one[1] and other[0] < one[0] + one[1]
+            for key in (one[2], other[2])
+        }
 
     def __torch_dispatch__(
         self,

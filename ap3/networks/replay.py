@@ -374,7 +374,8 @@ def _refuse_chance(logits: Tensor, again: Tensor) -> None:
     if not apart <= _CHANCE * float(logits.abs().max()):
         raise InvalidValueError(
             f"the network's logits of one batch differ by up to {apart:.3g} from call to call, in evaluation "
-            "mode; take chance out of it, for instance by F.dropout(x, p, self.training)."
+            "mode; take chance out of it, for instance by F.dropout(x, p, self.training), and let it leave its "
+            "input as it is."
         )
 
 

@@ -87,15 +87,26 @@ def test_masks_that_the_network_applies_itself_are_data_like_others():
 def test_weights_that_only_the_pruned_network_has_are_refused():
     with pytest.raises(UserError, match=r"has 0.bias, which the network lacks"):
         changes(network(bias=False), network())
+    changes(network(bias=False), network(bias=False).state_dict() | {"0.bias": torch.zeros(8)})
     longer = nn.Sequential(*network(), nn.Linear(3, 3))
     with pytest.raises(UserError, match=r"has 3.weight, 3.bias, which the network lacks"):
         changes(network(), longer)
 
 
-def test_what_else_only_a_state_has_is_named():
-    state = network().state_dict() | {"rotary.inv_freq": torch.ones(3)}
+@pytest.mark.parametrize(
+    "name", ["rotary.inv_freq", "criterion.weight", "attn.bias", "ema.0.weight", "attn_mask"]
+)
+def test_what_else_only_a_state_has_is_named(name):
+    state = network().state_dict() | {name: torch.ones(3, 3)}
     _, remarks = changes(network(), state)
-    assert remarks == ["pruned network: rotary.inv_freq, which the network lacks, was left out."]
+    assert remarks == [f"pruned network: {name}, which the network lacks, was left out."]
+
+
+def test_a_tied_weight_in_two_precisions_is_one():
+    one = Tied()
+    state = one.state_dict()
+    state["embedding.weight"] = state["embedding.weight"].bfloat16()
+    assert changes(one, state) == ({}, [])
 
 
 def test_prefixes_on_both_sides_are_the_same_names():

@@ -182,8 +182,17 @@ def test_codes_without_their_zero_point_are_refused(dtype, beside, sentence):
         state["fc.weight"]
 
 
-def test_zero_points_of_activations_are_not_those_of_weights():
-    beside = {"fc.weight_scale": torch.ones(1), "fc.input_zero_point": torch.ones(1)}
+@pytest.mark.parametrize(
+    "name",
+    ["input_zero_point", "a_zero_point", "bias_zero_point", "conv_offset.weight", "zero_point"],
+)
+def test_zero_points_of_others_are_not_those_of_weights(name):
+    """The scale and the zero point of what a layer puts out stand there, too."""
+    beside = {
+        "fc.weight_scale": torch.ones(1),
+        f"fc.{name}": torch.ones(1),
+        "fc.scale": torch.ones(1),
+    }
     state = plain({"fc.weight": torch.ones(2, 8, dtype=torch.int8), **beside})
     torch.testing.assert_close(state["fc.weight"], torch.ones(2, 8))
 

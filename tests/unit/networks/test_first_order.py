@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ap3.networks.batches import checked
+from ap3.networks.batches import Batch, checked
 from ap3.networks.first_order import DIFFERENCE, FORWARD, NONE, REVERSE, FirstOrder
 from ap3.networks.logits import evaluating
 from ap3.networks.replay import Replay
@@ -165,3 +165,21 @@ def test_what_cannot_be_had_is_no_number_and_never_zero():
     found = order.of(logits, {"a": torch.ones(2)}, {"a": torch.ones(2)}, torch.ones(1, 3))
     assert found.isnan().all()
     assert order.way == NONE
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_chance_among_few_logits_rejects_no_derivative(dtype):
+    """One example with two classes: what kinks and rounding do may cancel in a difference."""
+    torch.manual_seed(1)
+    layers = [part for _ in range(4) for part in (nn.Linear(16, 16), nn.ReLU())]
+    network = nn.Sequential(*layers, nn.Linear(16, 2)).to(dtype)
+    runs = Replay(network.eval())
+    names = [name for name, weight in network.named_parameters() if weight.ndim == 2]
+    changes = {name: 1e-5 * torch.randn_like(network.get_parameter(name)) for name in names}
+    with torch.no_grad():
+        for example in torch.randn(40, 1, 16).to(dtype):
+            runs.record(Batch((example,), {}, torch.zeros(1, dtype=torch.long), 1))
+            for name in names:
+                point = {name: network.get_parameter(name).detach()}
+                runs.linear_change(point, {name: changes[name]})
+    assert {runs.derivative([name]) for name in names} == {"forward mode"}

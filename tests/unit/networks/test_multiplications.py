@@ -9,9 +9,10 @@ from torch import nn
 from torch.nn.utils import prune
 from torch.utils.flop_counter import FlopCounterMode
 
-from ap3.networks.batches import checked
+from ap3.networks.batches import Batch, checked
 from ap3.networks.layers import parameters
 from ap3.networks.logits import evaluating
+from ap3.networks.multiplications import multiplications
 from ap3.networks.replay import Replay
 
 CPU = torch.device("cpu")
@@ -211,3 +212,16 @@ def test_a_masked_weight_in_a_layer_that_returns_an_object_of_its_own_is_untold(
             return self.inner(x).values
 
     assert isnan(uses(Outer(), torch.randn(5, 4))["inner.weight_orig"])
+
+
+def test_two_parameters_in_one_memory_are_counted_by_their_layers():
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    network[2].weight.data = network[0].weight.data
+    batch = Batch((torch.ones(5, 4),), {}, torch.zeros(5, dtype=torch.long), 1)
+    counts = multiplications(network, batch)
+    assert id(network[0].weight) not in counts
+    assert id(network[2].weight) not in counts
+    with torch.no_grad():
+        runs = Replay(network.eval())
+        runs.record(batch)
+        assert [runs.uses(name) for name in ("0.weight", "2.weight")] == [1.0, 1.0]
