@@ -1,6 +1,6 @@
 """A study: which networks on which data, how they are trained, pruned, fine-tuned and measured."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -89,14 +89,21 @@ class Study:
         for role, network in self.networks.items():
             for slot in network.get("data", self.settings["data"]):
                 pair = (self.roles.data_set(slot, self.name), network["model"])
-                first = places.setdefault(pair, (slot, role))
-                if self._asked(*first) != self._asked(slot, role):
-                    raise InvalidValueError(
-                        f"{pair[1]} on {pair[0]} stands twice in the study {self.name!r} with different "
-                        f"settings: as {first[1]} on {first[0]} and as {role} on {slot}; a study trains "
-                        "a network on a data set in one way: put the other into a study of its own."
-                    )
+                places.setdefault(pair, (slot, role))
         return places
+
+    def doubled(self) -> Iterator[str]:
+        """Name the pairs of which two places ask different things, in sentences."""
+        for role, network in self.networks.items():
+            for slot in network.get("data", self.settings["data"]):
+                dataset, model = self.roles.data_set(slot, self.name), network["model"]
+                first = self._places[dataset, model]
+                if self._asked(*first) != self._asked(slot, role):
+                    yield (
+                        f"studies.{self.name} has {model} on {dataset} twice and in two ways, as "
+                        f"{first[1]} on {first[0]} and as {role} on {slot}; a study trains a network on "
+                        "a data set in one way: put the other into a study of its own."
+                    )
 
     def _asked(self, slot: str, role: str) -> tuple[Any, ...]:
         """Say what is asked of a place: images, recipe, size and weights."""
@@ -258,7 +265,7 @@ def _unknown_names(study: Study) -> list[str]:
         if figure not in descriptions.names():
             known = ", ".join(descriptions.names())
             wrong.append(f"{where}.figures names {figure!r}, but must name some of {known}.")
-    return wrong or _impossible_figures(study, where)
+    return wrong or [*study.doubled(), *_impossible_figures(study, where)]
 
 
 def _unfit(study: Study, where: str) -> list[str]:

@@ -118,7 +118,25 @@ def reconciled(config: dict[str, Any]) -> dict[str, Any]:
             study.pop("figures", None)
         else:
             pruning.pop("allocation", None)
+        _ask_once(study)
     return config
+
+
+def _ask_once(study: dict[str, Any]) -> None:
+    """Let every pair of data set and network be asked for in one way."""
+    entries: dict[str, Any] = {}
+    for slot, entry in study["data"].items():
+        name = entry if isinstance(entry, str) else entry["dataset"]
+        study["data"][slot] = entries.setdefault(name, entry)
+    networks: dict[str, Any] = {}
+    others = study["networks"].get("others", {})
+    for group in ({k: v for k, v in study["networks"].items() if k != "others"}, others):
+        for network in group.values():
+            first = networks.setdefault(network["model"], network)
+            place = {key: network[key] for key in ("data",) if key in network}
+            mine = {key: value for key, value in first.items() if key != "data"} | place
+            network.clear()
+            network.update(mine)
 
 
 likely = from_schema(_planned(), _planned()).map(reconciled).flatmap(named)

@@ -1,5 +1,4 @@
 import copy
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -176,10 +175,10 @@ def test_a_pair_that_is_asked_for_in_two_ways_is_refused():
         "ten_classes": {"dataset": "digits", "examples": 300},
         "hundred_classes": {"dataset": "digits", "examples": 600},
     }
-    demo = read_studies(CONFIG, SCHEMA)["demo"]
+    config = broken(["data"], data | {"large_images": "digits"})
     with pytest.raises(
-        UserError, match=r"small_alexnet on digits stands twice in the study 'demo'"
+        UserError, match=r"studies.demo has small_alexnet on digits twice and in two"
     ):
-        _ = replace(demo, settings=demo.settings | {"data": data}).pairs
-    data["hundred_classes"]["examples"] = 300
-    assert replace(demo, settings=demo.settings | {"data": data}).pairs == demo.pairs
+        read_studies(config, SCHEMA)
+    same = broken(["data"], dict.fromkeys([*data, "large_images"], data["ten_classes"]))
+    assert read_studies(same, SCHEMA)["demo"].pairs == read_studies(CONFIG, SCHEMA)["demo"].pairs
