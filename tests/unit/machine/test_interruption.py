@@ -41,7 +41,7 @@ def test_a_stage_that_is_stopped_says_so_and_goes_on_afterwards(folder, number):
         time.sleep(0.05)
     stopped.send_signal(number)
     _, said = stopped.communicate(timeout=60)
-    assert stopped.returncode == 130
+    assert stopped.returncode == 130, said
     assert said.strip() == (
         "ap3: interrupted; nothing is half-written, and the same command makes what is missing."
     )
