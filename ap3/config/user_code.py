@@ -5,7 +5,7 @@ Naming something so runs the code of its module: it is the user's own, in the co
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +27,17 @@ def is_own(name: str) -> bool:
     (True, False, False)
     """
     return ":" in name and not name.startswith(_OTHERS)
+
+
+def own_modules(names: Iterable[str]) -> list[str]:
+    """Name the modules of the user's own functions among `names`.
+
+    Examples
+    --------
+    >>> own_modules(["lowest", "my_scores:crit"])
+    ['my_scores']
+    """
+    return [module_of(name) for name in names if is_own(name)]
 
 
 def is_folder(name: str) -> bool:

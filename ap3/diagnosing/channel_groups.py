@@ -181,7 +181,7 @@ def channel_groups(network: nn.Module, batch: Batch) -> tuple[list[ChannelGroup]
 
 
 def _refuse_computed(network: nn.Module) -> None:
-    """Refuse layers whose weights are no parameters, such as masked or normalised ones."""
+    """Refuse layers whose weights are no parameters, such as normalised ones; a scan took no masks."""
     for path, module in network.named_modules():
         for name in ("weight", "bias") if isinstance(module, _WIDE) else ():
             if name not in module._parameters:
@@ -195,8 +195,6 @@ def _remedy(module: nn.Module, name: str) -> str:
     """Say what makes a parameter again of what a module computes."""
     if is_parametrized(module, name):
         call = "parametrize.remove_parametrizations"
-    elif f"{name}_mask" in module._buffers:
-        call = "prune.remove"
     elif f"{name}_g" in module._parameters:
         call = "remove_weight_norm"
     elif f"{name}_orig" in module._parameters:

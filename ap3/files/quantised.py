@@ -29,8 +29,8 @@ _SCALES = (
     "[]scale",
     "[]scales",
 )
-_ENDS_OF_ZERO_POINTS = ("_zero_point", ".zero_point")
-_ZERO_POINTS = ("{}_zero_point", "{}.zero_point", "[]zero_point")
+_OWN_ZERO_POINTS = ("{}_zero_point", "{}.zero_point")
+_ZERO_POINTS = (*_OWN_ZERO_POINTS, "[]zero_point")
 _MAY_BE_SCALE = re.compile(r"(?!input|output|act|[kv]_).*(scal|amax)")
 _MAY_BE_ZERO_POINTS = ("zero", "zeros", "zero_points", "qzero", "qzeros", "offset", "zp", "shift")
 _BITSANDBYTES_SCALE = "[]SCB"
@@ -72,7 +72,7 @@ def dequantised(entries: dict[str, Entry]) -> tuple[dict[str, Entry], list[str]]
     for name, codes in list(entries.items()):
         if name not in entries or len(codes.shape) < 2 or codes.dtype not in _CODES:
             continue
-        if name.endswith(_ENDS_OF_ZERO_POINTS):
+        if name.endswith(tuple(part.removeprefix("{}") for part in _OWN_ZERO_POINTS)):
             continue
         scale_name = _first(entries, name, (*_SCALES, _BITSANDBYTES_SCALE))
         if scale_name is None:
@@ -80,7 +80,7 @@ def dequantised(entries: dict[str, Entry]) -> tuple[dict[str, Entry], list[str]]
             continue
         # What a layer puts out may have a scale and a zero point there, too.
         is_own = scale_name.startswith(name)
-        zero_name = _first(entries, name, _ZERO_POINTS[:2] if is_own else _ZERO_POINTS)
+        zero_name = _first(entries, name, _OWN_ZERO_POINTS if is_own else _ZERO_POINTS)
         scale, zero = entries.pop(scale_name), entries.pop(zero_name) if zero_name else None
         divisor = 127.0 if scale_name.endswith("SCB") else 1.0
         entries[name] = _weights(name, codes, scale, zero, divisor)

@@ -121,9 +121,9 @@ def evaluate(
 
 def _code(named: Iterable[str]) -> str:
     """Digest the stage with what is imported by name: laws, and modes and laws of the user's own."""
-    from ap3.config.user_code import is_own, module_of
+    from ap3.config.user_code import own_modules
     from ap3.measuring.catalogue import law_modules
     from ap3.study.code_digest import code_digest
 
-    own = sorted({module_of(name) for name in named if is_own(name)})
+    own = own_modules(sorted(named))
     return code_digest("ap3.stages.evaluate", *law_modules(), *own)

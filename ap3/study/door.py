@@ -1,7 +1,7 @@
 """All that the workflow takes from the library, in one place."""
 
 from ap3 import datasets
-from ap3.config.user_code import folder_name, is_folder, is_own, module_of
+from ap3.config.user_code import folder_name, is_folder, own_modules
 from ap3.config.yaml_text import surprises as yaml_surprises
 from ap3.errors import UserError
 from ap3.figures.descriptions import describe as describe_figure
@@ -42,12 +42,11 @@ __all__ = [
     "folder_name",
     "is_file",
     "is_folder",
-    "is_own",
     "law_modules",
     "library_versions",
     "measure_modules",
-    "module_of",
     "network_digest",
+    "own_modules",
     "page_digest",
     "read_caption",
     "read_studies",

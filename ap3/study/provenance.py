@@ -7,6 +7,7 @@ imports: the digests of a network and of a data set start at the one that a job 
 import json
 import os
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -64,15 +65,16 @@ def _walked(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in names)
 
 
+@cache  # of hundreds of megabytes, and asked for by every trial
 def weights_digest(path: str) -> str:
     """Digest a user's file of weights: what it holds, since an older one may take its place.
 
     Parameters
     ----------
     path
-        Of the file; empty, or of a file that is not there, adds nothing.
+        Of the file; of one that is not there it is empty.
     """
-    return digest_of(Path(path)) if path and Path(path).is_file() else ""
+    return digest_of(Path(path)) if Path(path).is_file() else ""
 
 
 def content_digest(*paths: Path) -> str:

@@ -17,6 +17,9 @@ from ap3.models.names import NO_WEIGHTS, are_known, is_known
 Pair = tuple[str, str]
 """A data set and a network, by name."""
 
+Place = tuple[str, str]
+"""A data slot and the role of a network."""
+
 _RECIPE = ("epochs", "learning_rate", "weight_decay")
 
 
@@ -83,38 +86,40 @@ class Study:
         return list(self._places)
 
     @cached_property
-    def _places(self) -> dict[Pair, tuple[str, str]]:
-        """Where each pair stands: its data slot and its role, the first if there are several."""
-        places: dict[Pair, tuple[str, str]] = {}
+    def _places(self) -> dict[Pair, Place]:
+        """Where each pair stands, the first place if there are several."""
+        places: dict[Pair, Place] = {}
+        for pair, place in self._stands():
+            places.setdefault(pair, place)
+        return places
+
+    def _stands(self) -> Iterator[tuple[Pair, Place]]:
+        """Go through all places: each pair with its data slot and its role."""
         for role, network in self.networks.items():
             for slot in network.get("data", self.settings["data"]):
-                pair = (self.roles.data_set(slot, self.name), network["model"])
-                places.setdefault(pair, (slot, role))
-        return places
+                yield (self.roles.data_set(slot, self.name), network["model"]), (slot, role)
 
     def doubled(self) -> Iterator[str]:
         """Name the pairs of which two places ask different things, in sentences."""
-        for role, network in self.networks.items():
-            for slot in network.get("data", self.settings["data"]):
-                dataset, model = self.roles.data_set(slot, self.name), network["model"]
-                first = self._places[dataset, model]
-                if self._asked(*first) != self._asked(slot, role):
-                    yield (
-                        f"studies.{self.name} has {model} on {dataset} twice and in two ways, as "
-                        f"{first[1]} on {first[0]} and as {role} on {slot}; a study trains a network on "
-                        "a data set in one way: put the other into a study of its own."
-                    )
+        for pair, place in self._stands():
+            first = self._places[pair]
+            if self._asked(*first) != self._asked(*place):
+                yield (
+                    f"studies.{self.name} has {pair[1]} on {pair[0]} twice and in two ways, as "
+                    f"{first[1]} on {first[0]} and as {place[1]} on {place[0]}; a study trains a network "
+                    "on a data set in one way: put the other into a study of its own."
+                )
 
     def _asked(self, slot: str, role: str) -> tuple[Any, ...]:
         """Say what is asked of a place: images, recipe, size and weights."""
-        entry, network = self.settings["data"][slot], self.networks[role]
-        examples = None if isinstance(entry, str) else entry.get("examples")
-        size = network.get("image_size", self.settings["image_size"])
-        return examples, self._recipe(slot, role), size, network["weights"]
+        weights = self.networks[role]["weights"]
+        return self._examples(slot), self._recipe(slot, role), self._image_size(role), weights
 
     def image_size(self, dataset: str, model: str) -> int | None:
         """Return the input size of a pair's network, in pixels; None leaves it to its weights."""
-        _, role = self._places[dataset, model]
+        return self._image_size(self._places[dataset, model][1])
+
+    def _image_size(self, role: str) -> int | None:
         return self.networks[role].get("image_size", self.settings["image_size"])
 
     def weights(self, dataset: str, model: str) -> str:
@@ -124,7 +129,9 @@ class Study:
 
     def examples(self, dataset: str, model: str) -> int | None:
         """Return how many training images a pair uses; None for all."""
-        slot, _ = self._places[dataset, model]
+        return self._examples(self._places[dataset, model][0])
+
+    def _examples(self, slot: str) -> int | None:
         entry = self.settings["data"][slot]
         return None if isinstance(entry, str) else entry.get("examples")
 

@@ -17,7 +17,7 @@ rule allocations:
     params:
         what=allocation_options,
         code=lambda w: code_of(
-            "allocations", *own_modules(setting("pruning", "modes")(w))
+            "allocations", *door.own_modules(setting("pruning", "modes")(w))
         ),
         network=network_code,
         model=named("model"),

@@ -241,11 +241,6 @@ def code_of(stage, *others):
     return door.code_digest(f"ap3.stages.{stage}", *others)
 
 
-def own_modules(names):
-    """The modules of the user's own functions among `names`."""
-    return [door.module_of(name) for name in names if door.is_own(name)]
-
-
 def network_code(wildcards):
     """A params entry that changes when what builds the job's network does."""
     return NETWORKS[name_of(wildcards, "model")]

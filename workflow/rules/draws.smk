@@ -43,8 +43,8 @@ for study in LAST_LAYER:
             code=code_of(
                 "draws",
                 *door.measure_modules(),
-                *own_modules(study.settings["pruning"]["modes"]),
-                *own_modules(study.settings["latent"]["own"]),
+                *door.own_modules(study.settings["pruning"]["modes"]),
+                *door.own_modules(study.settings["latent"]["own"]),
             ),
             libraries=door.library_versions(),
         message:

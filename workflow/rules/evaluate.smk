@@ -35,8 +35,8 @@ rule evaluate:
         code=lambda w: code_of(
             "evaluate",
             *door.law_modules(),
-            *own_modules(setting("latent", "own")(w)),
-            *own_modules(setting("pruning", "modes")(w)),
+            *door.own_modules(setting("latent", "own")(w)),
+            *door.own_modules(setting("pruning", "modes")(w)),
         ),
         network=network_code,
         model=named("model"),

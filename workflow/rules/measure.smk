@@ -37,7 +37,7 @@ for study in LAST_LAYER:
             code=code_of(
                 "measure",
                 *door.measure_modules(),
-                *own_modules(study.settings["latent"]["own"]),
+                *door.own_modules(study.settings["latent"]["own"]),
             ),
         message:
             "Measure {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"

@@ -26,7 +26,7 @@ for study in LAST_LAYER:
                 {"features": input.get("features") or None}
             ),
             examples=latent("examples") if study.looks_at_data else "",
-            code=code_of("prune", *own_modules(study.settings["pruning"]["modes"])),
+            code=code_of("prune", *door.own_modules(study.settings["pruning"]["modes"])),
         message:
             "Prune {wildcards.model} on {wildcards.dataset}, trial {wildcards.trial}"
         shell:
