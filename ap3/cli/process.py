@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 from typing import NoReturn
 
+from ap3.cli import handing_over
 from ap3.errors import SystemRefusedError, UserError
 from ap3.machine import interruption
 
@@ -21,11 +22,11 @@ def main() -> None:
     and again, and take them apart one by one at the end: a third of the time of a short stage.
     """
     gc.set_threshold(100_000, 20, 100)
-    _open_streams()
+    open_streams()
     _end(run())
 
 
-def _open_streams() -> None:
+def open_streams() -> None:
     """Take the places of standard streams that are closed, before a file of ours gets their number.
 
     What is said to a closed standard error is lost; what is printed to a closed standard output is
@@ -58,7 +59,8 @@ def run() -> int:
     """Run the command line and return its exit status; what goes wrong ends in one sentence."""
     try:
         with interruption.signals():
-            return _typed()
+            elsewhere = handing_over.run_elsewhere()
+            return _typed() if elsewhere is None else elsewhere
     except UserError as error:
         return _complain(str(error), error.status)
     except BrokenPipeError:

@@ -1,0 +1,197 @@
+"""What a warm process runs is what the command would have done by itself: words, files, status, end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import psutil
+import pytest
+from small_data import blobs
+
+from ap3.cli.handing_over import PLACE
+from ap3.training.resume import SECONDS
+
+STAGE = [sys.executable, "-c", "from ap3.cli import main; main()"]
+
+
+SERVE = [sys.executable, "-P", "-c", "from ap3.cli import warm_process; warm_process.main()"]
+
+
+@contextmanager
+def served(place):
+    """Start a warm process at `place`, and end it."""
+    with subprocess.Popen([*SERVE, str(place)], stdin=subprocess.PIPE) as process:
+        while not place.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        yield process
+        process.stdin.close()
+        assert process.wait(60) == 0
+    assert not place.parent.exists()
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """Give a warm process and the place of its socket."""
+    place = tmp_path_factory.mktemp("warm") / "socket"
+    with served(place) as process:
+        yield psutil.Process(process.pid), place
+
+
+@pytest.fixture
+def folder(tmp_path):
+    blobs().save(tmp_path / "data.safetensors")
+    return tmp_path
+
+
+def environment(place, **others):
+    return os.environ | {PLACE: str(place), SECONDS: "0"} | others
+
+
+def run(folder, place, *arguments, **others):
+    return subprocess.run(
+        [*STAGE, *arguments],
+        cwd=folder,
+        env=environment(place, **others),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+
+
+def training(epochs):
+    command = ["baseline", "--data", "data.safetensors", "--model", "small_vgg"]
+    command += ["--image-size", "16", "--epochs", str(epochs), "--batch-size", "20"]
+    command += ["--learning-rate", "0.01", "--device", "cpu"]
+    return [*command, "--checkpoint", "c.safetensors", "--history", "h.csv"]
+
+
+@contextmanager
+def started(folder, place, **options):
+    """Give a long training once it has kept an epoch; kill it."""
+    others = options.pop("others", {})
+    with subprocess.Popen(
+        [*STAGE, *training(5000)],
+        cwd=folder,
+        env=environment(place, **others),
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    ) as process:
+        try:
+            while not (folder / "c.resume.safetensors").exists():
+                assert process.poll() is None
+                time.sleep(0.05)
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version"],
+        ["prune", "lowest-0.5", "--checkpoint", "none.safetensors", "--out", "p.safetensors"],
+        ["prune"],
+        ["baseline", "--data", "data.safetensors", "--model", "no_such_network"],
+    ],
+)
+def test_words_and_status_are_the_same(folder, warm, arguments):
+    alone, here = (run(folder, place, *arguments) for place in ("", warm[1]))
+    assert (here.returncode, here.stdout, here.stderr) == (
+        alone.returncode,
+        alone.stdout,
+        alone.stderr,
+    )
+
+
+def test_files_have_the_same_bits(folder, warm):
+    made = []
+    for place in ("", warm[1]):
+        done = run(folder, place, *training(2))
+        assert done.returncode == 0, done.stderr
+        names = ("c.safetensors", "h.csv")
+        made.append([(folder / name).read_bytes() for name in names])
+        for name in names:
+            (folder / name).unlink()
+    assert made[0] == made[1]
+
+
+def test_it_runs_in_a_fork(folder, warm):
+    with started(folder, warm[1]) as process:
+        (fork,) = warm[0].children()
+        assert fork.cwd() == str(folder)
+        assert not psutil.Process(process.pid).children()
+    fork.wait(60)
+    assert not (folder / "c.safetensors").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_passed_on(folder, warm, number):
+    with started(folder, warm[1]) as process:
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.strip()) == (
+        130,
+        "ap3: interrupted; nothing is half-written, and the same command makes what is missing.",
+    )
+    assert not warm[0].children()
+
+
+def test_a_fork_that_is_killed_kills_whoever_asked(folder, warm):
+    with started(folder, warm[1]) as process:
+        (fork,) = warm[0].children()
+        fork.kill()
+        assert process.wait(60) == -signal.SIGKILL
+
+
+def test_a_signal_that_is_ignored_stays_so(folder, warm):
+    def ignore():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    with started(folder, warm[1], preexec_fn=ignore) as process:
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.terminate()
+        assert process.wait(60) == 130
+
+
+@pytest.mark.parametrize("others", [{"PYTHONPATH": "elsewhere"}, {PLACE: "/no/such/socket"}])
+def test_a_command_that_it_does_not_suit_runs_by_itself(folder, warm, others):
+    with started(folder, warm[1], others=others) as process:
+        assert not warm[0].children()
+        process.terminate()
+        assert process.wait(60) == 130
+
+
+def test_a_closed_output_is_a_closed_output(folder, warm):
+    done = subprocess.run(
+        [*STAGE, "--version"],
+        cwd=folder,
+        env=environment(warm[1]),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: os.close(1),
+    )
+    assert done.returncode == 3
+    assert done.stderr == "ap3: standard output is closed; give it a place, such as > FILE.\n"
+
+
+@pytest.mark.parametrize("way", ["the end of standard input", "SIGTERM"])
+def test_it_ends_once_its_stages_have(folder, tmp_path_factory, way):
+    place = tmp_path_factory.mktemp("warm") / "socket"
+    with served(place) as process, started(folder, place) as stage:
+        if way == "SIGTERM":
+            process.terminate()
+        else:
+            process.stdin.close()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        assert stage.poll() is None
+        assert run(folder, place, "--version").returncode == 0  # by itself
+        stage.terminate()
+        assert stage.wait(60) == 130

@@ -1,0 +1,38 @@
+# A process that has imported the libraries, from which the stages of a large run start at once.
+# Needs: CARD. Gives: start_warm_process; no rules.
+
+import sys
+import tempfile
+
+# Jobs that repay importing everything once; an updated figure or two is quicker without.
+ENOUGH_JOBS = 8
+
+SERVE = "from ap3.cli import warm_process; warm_process.main()"
+
+WARM = "AP3_WARM"  # names its socket to the stages; set and empty, the user wants none
+
+
+def start_warm_process():
+    """Start it for jobs on this machine and in this environment; it ends with this process.
+
+    Not with a card: what has looked for one hands it to no process that forks from it.
+    """
+    if (
+        WARM in os.environ
+        or CARD
+        or sys.platform != "linux"
+        or workflow.non_local_exec
+        or workflow.deployment_settings.deployment_method
+        or len(list(workflow.dag.needrun_jobs())) < ENOUGH_JOBS
+    ):
+        return
+    place = Path(tempfile.mkdtemp(prefix="ap3-"), "socket")
+    os.environ[WARM] = str(place)
+    # What a stage takes of threads it sets itself; a library's own would wait busily in every fork.
+    one = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    subprocess.Popen(
+        [sys.executable, "-P", "-c", SERVE, str(place)],
+        env=os.environ | one,
+        stdin=subprocess.PIPE,  # whose end tells it to end
+        stderr=subprocess.DEVNULL,
+    )
