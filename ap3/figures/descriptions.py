@@ -123,13 +123,20 @@ def describe(figure: str | Path, changes: Mapping[str, Any] | None = None) -> De
     """
     path = Path(figure)
     if path.suffix not in (".yaml", ".yml"):
-        return _parse(path.name, _packaged(str(figure)), changes or {})
+        return (
+            _parse(path.name, _packaged(str(figure)), changes) if changes else _plain(str(figure))
+        )
     try:
         return _parse(path.stem, path.read_text(encoding="utf-8"), changes or {})
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidFileError(
             f"the figure description {path} cannot be read ({error}); correct the path or the file."
         ) from error
+
+
+@cache  # a plan asks for each of them in every study
+def _plain(name: str) -> Description:
+    return _parse(name, _packaged(name), {})
 
 
 def _packaged(name: str) -> str:

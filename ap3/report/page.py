@@ -1,6 +1,7 @@
 """The page: the parts of the report in one HTML file that asks for nothing else."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
@@ -24,8 +25,9 @@ _FILTERED = ("model", "data set", "metric", "PD")  # the labels that figures are
 def render(results: Results) -> str:
     """Return the page of a study as HTML."""
     study = results.study
-    figures = counted(results.figures.items(), "figures")
-    cards = [card(name, png, study) for name, png in figures]
+    with ThreadPoolExecutor() as pool:  # Pillow lets others run while it works
+        made = pool.map(lambda figure: card(*figure, study), results.figures.items())
+        cards = list(counted(made, "figures", len(results.figures)))
     environment = Environment(
         loader=PackageLoader("ap3.report", "."),
         autoescape=select_autoescape(["html"]),

@@ -110,9 +110,14 @@ def _code(module: str) -> _Code:
     }
     wordless = frozenset({"print"} | {bound for bound, *_ in silent})
     # The packages around a module run before it. What they import for others is not followed.
-    packages = [_spell(_parsed(around), frozenset({"print"})) for around in _around(module)]
+    packages = [_package_text(around) for around in _around(module)]
     parts = [_spell(tree, wordless), *map(str, sorted(others)), *sorted({*packages} - {_NOTHING})]
     return _Code(";".join(parts), tuple(sorted(followed)))
+
+
+@cache  # the same few lie around all modules
+def _package_text(package: str) -> str:
+    return _spell(_parsed(package), frozenset({"print"}))
 
 
 def _imports(tree: ast.Module, module: str) -> Iterator[tuple[str, str, str]]:
