@@ -26,6 +26,7 @@ from measuring import conditions, write_ratios
 ROOT = Path(__file__).parents[1]
 PARTS = ("ap3", "workflow", "profiles", "envs", "Snakefile", "config.yaml")
 CORES = 2
+EACH_BY_ITSELF = {"AP3_WARM": ""}  # stages start in processes of their own
 
 # Stands in for `ap3` in the copy: runs it, and notes when, how long it imported, and how large it was.
 SHIM = """\
@@ -82,18 +83,20 @@ class Copy:
         text = SHIM.format(python=sys.executable, ap3=ap3, records=self.records)
         (programs / "ap3").write_text(text, encoding="utf-8")
         (programs / "ap3").chmod(0o755)
-        path = (
-            f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        )
-        self.environment = os.environ | {"PATH": path, "PYTHONPATH": str(self.folder)}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self.plain = os.environ | {"PATH": path, "PYTHONPATH": str(self.folder)}
+        noted = {"PATH": f"{programs}{os.pathsep}{path}", **EACH_BY_ITSELF}
+        self.noted = self.plain | noted
 
-    def snakemake(self, *arguments: str) -> tuple[float, float, str]:
-        """Run Snakemake; returns when it began, how long it took, and what it said."""
+    def snakemake(
+        self, *arguments: str, environment: dict[str, str] | None = None
+    ) -> tuple[float, float, str]:
+        """Run Snakemake, its jobs noted; returns when it began, how long it took, and what it said."""
         start = time.time()
         done = subprocess.run(
             ["snakemake", "--cores", str(CORES), *arguments],
             cwd=self.folder,
-            env=self.environment,
+            env=environment or self.noted,
             capture_output=True,
             text=True,
             encoding="utf-8",
@@ -109,6 +112,19 @@ class Copy:
             Job(**json.loads(line))
             for line in self.records.read_text(encoding="utf-8").splitlines()
         ]
+
+
+def warm(copy: Copy, target: str) -> float:
+    """Run the whole demo by itself and from a warm process; print both and return their ratio."""
+    seconds = []
+    for own in (EACH_BY_ITSELF, {}):
+        shutil.rmtree(copy.folder / "results")
+        shutil.rmtree(copy.folder / ".snakemake")
+        seconds.append(copy.snakemake(target, environment=copy.plain | own)[1])
+    print(
+        f"  {target} anew, each stage by itself {seconds[0]:.1f} s, from a warm process {seconds[1]:.1f} s"
+    )
+    return seconds[0] / seconds[1]
 
 
 def main() -> None:
@@ -129,6 +145,7 @@ def main() -> None:
             **repeated(copy, options.target, options.repeats),
         }
         print(added_ratio(copy, options.target))
+        figures["warm_over_cold_demo"] = warm(copy, options.target)
     write_ratios(options.json, figures)
 
 

@@ -84,7 +84,8 @@ def symmetric_interval(
     >>> low, high
     (array([0.5]), array([1.5]))
     """
-    off = np.abs(resampled - estimate[..., np.newaxis])
+    # As exact as the resampled statistics: of single precision, their order is found in half the time.
+    off = np.abs(resampled - estimate[..., np.newaxis].astype(resampled.dtype))
     known = np.isfinite(off).sum(axis=-1)
     half = np.full(estimate.shape, np.nan)
     for number in np.unique(known[known > 0]):

@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -26,7 +27,8 @@ def render(results: Results) -> str:
     """Return the page of a study as HTML."""
     study = results.study
     with ThreadPoolExecutor() as pool:  # Pillow lets others run while it works
-        made = pool.map(lambda figure: card(*figure, study), results.figures.items())
+        each = partial(card, study=study)
+        made = pool.map(each, results.figures, results.figures.values())
         cards = list(counted(made, "figures", len(results.figures)))
     environment = Environment(
         loader=PackageLoader("ap3.report", "."),

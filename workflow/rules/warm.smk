@@ -9,6 +9,15 @@ ENOUGH_JOBS = 8
 
 SERVE = "from ap3.cli import warm_process; warm_process.main()"
 
+# What a stage takes of threads it sets itself; a library's own would wait busily in every fork. The
+# memory of one large array is kept for the next, for which the system would have to clear it again.
+LIBRARY_SETTINGS = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**28),
+    "MALLOC_TRIM_THRESHOLD_": str(2**28),
+}
+
 WARM = "AP3_WARM"  # names its socket to the stages; set and empty, the user wants none
 
 
@@ -28,11 +37,9 @@ def start_warm_process():
         return
     place = Path(tempfile.mkdtemp(prefix="ap3-"), "socket")
     os.environ[WARM] = str(place)
-    # What a stage takes of threads it sets itself; a library's own would wait busily in every fork.
-    one = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     subprocess.Popen(
         [sys.executable, "-P", "-c", SERVE, str(place)],
-        env=os.environ | one,
+        env=os.environ | LIBRARY_SETTINGS,
         stdin=subprocess.PIPE,  # whose end tells it to end
         stderr=subprocess.DEVNULL,
     )
