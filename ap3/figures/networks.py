@@ -126,7 +126,7 @@ def draw_prediction(table: pd.DataFrame) -> Figure:
                         gid=f"{place.get_gid()}/{column}",
                         rasterized=True,
                     )
-            ends = [_LEAST, measured.max() * 1.5]
+            ends = [measured.min() / 1.5, measured.max() * 1.5]
             place.plot(ends, ends, color="0.4", linewidth=0.6, linestyle=":")
             place.set_xlabel("foretold, nats")
             place.set_ylabel("PD of the test loss, nats")
