@@ -31,7 +31,7 @@ def test_the_catalogs_file_says_how_it_is_used():
         for path in (ROOT / "workflow/rules").glob("*.smk")
         if "conda:" in path.read_text(encoding="utf-8")
     }
-    assert deployment["conda"] == (with_conda == used - {"common.smk", "studies.smk"})
+    assert deployment["conda"] == (with_conda == used - {"common.smk", "studies.smk", "warm.smk"})
 
 
 def test_an_issue_template_is_a_form():

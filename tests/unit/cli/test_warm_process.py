@@ -78,7 +78,7 @@ def started(folder, place, **options):
         cwd=folder,
         env=environment(place, **others),
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         **options,
     ) as process:
         try:
@@ -174,7 +174,7 @@ def test_a_closed_output_is_a_closed_output(folder, warm):
         cwd=folder,
         env=environment(warm[1]),
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         preexec_fn=lambda: os.close(1),
     )
     assert done.returncode == 3
