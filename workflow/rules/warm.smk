@@ -36,10 +36,12 @@ def start_warm_process():
     ):
         return
     place = Path(tempfile.mkdtemp(prefix="ap3-"), "socket")
+    atexit.register(shutil.rmtree, place.parent, ignore_errors=True)
     os.environ[WARM] = str(place)
-    subprocess.Popen(
+    global WARM_PROCESS  # which ends with the last reference to its standard input
+    WARM_PROCESS = subprocess.Popen(
         [sys.executable, "-P", "-c", SERVE, str(place)],
         env=os.environ | LIBRARY_SETTINGS,
-        stdin=subprocess.PIPE,  # whose end tells it to end
+        stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )

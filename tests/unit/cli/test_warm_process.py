@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,9 +22,10 @@ SERVE = [sys.executable, "-P", "-c", "from ap3.cli import warm_process; warm_pro
 
 
 @contextmanager
-def served(place):
+def served(place, **others):
     """Start a warm process at `place`, and end it."""
-    with subprocess.Popen([*SERVE, str(place)], stdin=subprocess.PIPE) as process:
+    command = [*SERVE, str(place)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | others) as process:
         while not place.exists():
             assert process.poll() is None
             time.sleep(0.01)
@@ -45,6 +47,11 @@ def warm(tmp_path_factory):
 def folder(tmp_path):
     blobs().save(tmp_path / "data.safetensors")
     return tmp_path
+
+
+def answers(place):
+    with socket.socket(socket.AF_UNIX) as line:
+        return line.connect_ex(str(place)) == 0
 
 
 def environment(place, **others):
@@ -193,5 +200,69 @@ def test_it_ends_once_its_stages_have(folder, tmp_path_factory, way):
             process.wait(0.5)
         assert stage.poll() is None
         assert run(folder, place, "--version").returncode == 0  # by itself
+        stage.terminate()
+        assert stage.wait(60) == 130
+
+
+TALKATIVE = """
+from torch import nn
+
+class Talkative(nn.Sequential):
+    def forward(self, images):
+        print("words")
+        return 1 / 0
+
+def build(classes, size):
+    return Talkative(nn.Flatten(), nn.Linear(3 * size * size, classes))
+"""
+
+
+def test_what_was_said_before_a_defect_is_not_lost(folder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("warm") / "socket"
+    (folder / "talkative.py").write_text(TALKATIVE, encoding="utf-8")
+    own = {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+    asked = ["talkative:build" if word == "small_vgg" else word for word in training(1)]
+    with served(place, **own):
+        alone, here = (run(folder, where, *asked, **own) for where in ("", place))
+    assert (here.returncode, here.stdout) == (alone.returncode, alone.stdout)
+    assert "words" in here.stdout
+    assert here.stderr.splitlines()[-1] == alone.stderr.splitlines()[-1]
+
+
+def test_a_library_that_is_broken_disturbs_nobody_else(folder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("warm") / "socket"
+    (folder / "pyro").mkdir()
+    (folder / "pyro/__init__.py").write_text("raise AttributeError", encoding="utf-8")
+    own = {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+    with served(place, **own) as process, started(folder, place, others=own) as stage:
+        while answers(place):
+            time.sleep(0.1)
+        assert run(folder, place, "--version", **own).returncode == 0  # by itself
+        assert (stage.poll(), process.poll()) == (None, None)
+        stage.terminate()
+        assert stage.wait(60) == 130
+
+
+REFUSES = """
+import os
+fork, count = os.fork, []
+
+def refuse_the_second():
+    count.append(0)
+    if len(count) == 2:
+        raise BlockingIOError
+    return fork()
+
+os.fork = refuse_the_second
+"""
+
+
+def test_a_fork_that_the_system_refuses_disturbs_nobody_else(folder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("warm") / "socket"
+    (folder / "sitecustomize.py").write_text(REFUSES, encoding="utf-8")
+    own = {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+    with served(place, **own) as process, started(folder, place, others=own) as stage:
+        assert run(folder, place, "--version", **own).returncode == 0  # by itself
+        assert (stage.poll(), process.poll()) == (None, None)
         stage.terminate()
         assert stage.wait(60) == 130
