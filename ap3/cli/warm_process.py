@@ -95,9 +95,8 @@ class WarmProcess:
     def _fork_for(self, line: socket.socket) -> None:
         gc.freeze()
         parent = os.getpid()
-        signal.pthread_sigmask(
-            signal.SIG_BLOCK, _ENDING
-        )  # until the fork does what it should at them
+        # They wait until the fork does at them what it should.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         try:
             stage = os.fork()
         except OSError:  # whoever asked sees no answer, and runs by itself
