@@ -104,11 +104,11 @@ def _series(low: float, high: float, steps: ArrayLike) -> list[float]:
 
 
 def _below(value: float) -> float:
-    return _series(value / 11, value, _STEPS)[-1]
+    return max(step for step in _series(value / 11, value, _STEPS) if step <= value)
 
 
 def _above(value: float) -> float:
-    return _series(value, value * 11, _STEPS)[0]
+    return min(step for step in _series(value, value * 11, _STEPS) if step >= value)
 
 
 def _label(tick: float) -> str:

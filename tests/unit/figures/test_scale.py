@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
@@ -13,6 +13,7 @@ values = st.lists(st.just(0.0) | positive, min_size=1, max_size=8)
 
 
 @given(values)
+@example([1.000000000001, 0.5])
 def test_the_axis_has_room_for_all_and_keeps_zero_below_all_else(values):
     scale, values = Scale.over(values), np.array(values)
     placed = scale.place(values)
