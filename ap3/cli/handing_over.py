@@ -33,7 +33,7 @@ def run_elsewhere() -> int | None:
         try:
             line.connect(place)
             socket.send_fds(line, [b"."], [0, 1, 2])
-            line.sendall(json.dumps(_ourselves()).encode())
+            line.sendall(json.dumps(_asked()).encode())
             line.shutdown(socket.SHUT_WR)
             started = answer.readline()
         except OSError:
@@ -51,19 +51,22 @@ def run_elsewhere() -> int | None:
 
 def belongs_here(asked: dict[str, Any]) -> bool:
     """Tell whether this process imports the same modules as the one that asked."""
-    mine = _ourselves()
-    return all(asked[key] == mine[key] for key in ("installation", "python"))
+    return bool(asked["installation"] == _installation())
 
 
-def _ourselves() -> dict[str, Any]:
-    environment = {name: value for name, value in os.environ.items() if name != PLACE}
+def _asked() -> dict[str, Any]:
     return {
         "arguments": sys.argv,
         "folder": str(Path.cwd()),
-        "environment": environment,
-        "installation": [sys.prefix, sys.version, __file__],
-        "python": {name: value for name, value in environment.items() if name.startswith("PYTHON")},
+        "environment": {name: value for name, value in os.environ.items() if name != PLACE},
+        "installation": _installation(),
     }
+
+
+def _installation() -> list[Any]:
+    """Return what decides which modules an import finds, and how Python runs them."""
+    python = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
+    return [sys.prefix, sys.version, __file__, python]
 
 
 def _pass_signals_on(stage: int) -> None:
