@@ -26,8 +26,7 @@ rule agreement:
         png="results/{study}/figures/agreement.png",
     log:
         "results/{study}/logs/agreement.log",
-    # The longest of the last jobs: started first, it leaves no core without one at the end.
-    priority: 1
+    priority: AWAITED
     localrule: True
     conda:
         "../../envs/ap3.yaml"

@@ -104,6 +104,15 @@ def take_results():
         stop(error)
 
 
+def start_jobs_at_once():
+    """Limit by nothing but cores how fast jobs start on this machine.
+
+    While Snakemake limits it, every job that has ended makes it look for work once more in every second.
+    """
+    if not workflow.non_local_exec:
+        workflow.scheduler.job_rate_limiter = None
+
+
 def heed_sigterm():
     """Let SIGTERM, by which clusters and containers stop a workflow, do what Ctrl-C does.
 
@@ -305,8 +314,11 @@ def gpus(wildcards):
     )
 
 
-# With a card, its jobs are given cores first: those of the CPU could hold them all and leave it idle.
-CARD_FIRST = 2 * CARD
+# The longest of the last jobs is `agreement`: it goes first, and so does whatever it waits for, so that
+# bounds and figures fill the other cores while it runs.
+AWAITED = 1
+# With a card, its jobs go before those of the CPU, which could hold all cores and leave it idle.
+CARD_FIRST = AWAITED + CARD
 
 
 def grown(amount):
