@@ -13,7 +13,9 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from ap3.cli import becoming, process
@@ -22,9 +24,13 @@ LIBRARIES = (
     *("ap3.cli.commands", "torch", "torchvision", "torch._dynamo", "pandas", "safetensors.torch"),
     *("scipy.stats", "scipy.sparse.linalg", "threadpoolctl", "pyro.distributions"),
     *("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf"),
-    *("fontTools.subset", "PIL.PngImagePlugin"),
+    *("fontTools.subset", "PIL.PngImagePlugin", "PIL.JpegImagePlugin"),
+    *("pandas.io.formats.csvs", "pydantic.type_adapter", "jsonschema"),
 )
 """What stages wait for, in the order in which a study asks for it."""
+
+STAGES = ("baseline", "features", "finetune", "measure", "bounds", "figure", "agreement", "report")
+"""Whose own modules are imported as well; they are nearly all that other stages import."""
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -44,7 +50,7 @@ class WarmProcess:
         self.listening.listen(128)
         # A stage does at a signal what it would do had it been started by itself.
         self.heeded = {number: signal.getsignal(number) for number in _ENDING}
-        self.left = list(LIBRARIES)
+        self.left: Iterator[str] | None = chain(LIBRARIES, own_modules())
         self.stages: dict[int, tuple[int, socket.socket]] = {}  # by the file that tells of the end
         self.poll = select.poll()
         self.pipe = os.pipe()  # written to when it is time to end
@@ -63,11 +69,13 @@ class WarmProcess:
             for source in ready:
                 self._look_at(source)
             if not ready and self.left:
-                self._import(self.left.pop(0))
+                self._import_one_of(self.left)
 
-    def _import(self, library: str) -> None:
+    def _import_one_of(self, left: Iterator[str]) -> None:
         try:
-            importlib.import_module(library)
+            importlib.import_module(next(left))
+        except StopIteration:
+            self.left = None
         except ImportError:
             pass  # stages that need it say that it is not installed
         except Exception:
@@ -89,7 +97,7 @@ class WarmProcess:
         """Take on nothing more."""
         for each in (self.listening.fileno(), *self.ends):
             self.poll.unregister(each)
-        self.left, self.ends = [], []
+        self.left, self.ends = None, []
         self.listening.close()
 
     def _fork_for(self, line: socket.socket) -> None:
@@ -131,6 +139,13 @@ class WarmProcess:
             self.poll.unregister(line)
         with line, suppress(OSError):
             line.sendall(f"{status}\n".encode())
+
+
+def own_modules() -> Iterator[str]:
+    """Name what `STAGES` import of this package. Their digests then are known to every fork, too."""
+    from ap3.study.code_digest import closure
+
+    yield from sorted(closure(*(f"ap3.stages.{stage}" for stage in STAGES)))
 
 
 def main() -> None:
