@@ -1,6 +1,7 @@
 """The page: the parts of the report in one HTML file that asks for nothing else."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -12,19 +13,23 @@ from markupsafe import Markup
 
 from ap3 import __version__
 from ap3.machine.progress import counted
-from ap3.report import conditions, explorer, glance
+from ap3.report import conditions, explorer, glance, vega
 from ap3.report.cards import Card, card
 from ap3.report.flow import flow
 from ap3.report.results import Results
 from ap3.report.sheets import number, sheets
 
 _READY = 'document.documentElement.dataset.ready = "yes";'
-_OFFER = "window.vegaEmbed = vegaEmbed;"  # to the script of the page
 _FILTERED = ("model", "data set", "metric", "PD")  # the labels that figures are chosen by
 
 
 def render(results: Results) -> str:
     """Return the page of a study as HTML."""
+    with vega.being_made() as script:
+        return _rendered(results, script)
+
+
+def _rendered(results: Results, vega_script: Callable[[], str]) -> str:
     study = results.study
     with ThreadPoolExecutor() as pool:  # Pillow lets others run while it works
         each = partial(card, study=study)
@@ -55,8 +60,8 @@ def render(results: Results) -> str:
         made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         style=Markup(_text("page.css")),
         script=Markup(f"{_text('page.js')}\n{_text('page.explore.js')}\n{_READY}"),
-        vega=Markup(_libraries()),
         explorer=_embedded(_explored(results)),
+        vega=Markup(vega_script()),
         over_layers=study.over_layers,
     )
 
@@ -83,14 +88,6 @@ def duration(seconds: float) -> str:
 def _values(cards: list[Card], name: str) -> list[str]:
     """List the values that a label has on any figure."""
     return list(dict.fromkeys(value for each in cards for value in each.labels.get(name, [])))
-
-
-def _libraries() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script, from an installed package."""
-    import vl_convert
-
-    bundle = vl_convert.javascript_bundle(_OFFER, vl_convert.get_vegalite_versions()[-1])
-    return bundle.replace("</script", "<\\/script")
 
 
 def _embedded(value: object) -> Markup:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from ap3.figures import look
 from ap3.measuring import catalogue, network_catalogue
@@ -52,15 +54,6 @@ _WORDS: dict[str, Callable[[Any], str]] = {
 
 
 @dataclass(frozen=True)
-class Cell:
-    """What a cell shows, by what it is sorted, and what the table has there."""
-
-    shown: str
-    key: str | float
-    raw: str
-
-
-@dataclass(frozen=True)
 class Sheet:
     """One table: headings, which of them to filter by and the first choice there, rows.
 
@@ -70,6 +63,8 @@ class Sheet:
         The columns as the table calls them.
     notes
         What each of them holds.
+    rows
+        The cells of each row, as HTML.
     """
 
     caption: Caption
@@ -78,7 +73,7 @@ class Sheet:
     headings: list[str]
     numeric: list[bool]
     filters: Mapping[str, str]
-    rows: list[list[Cell]]
+    rows: list[Markup]
 
 
 def sheets(tables: Mapping[str, pd.DataFrame]) -> list[Sheet]:
@@ -162,9 +157,9 @@ def _sheet(name: str, table: pd.DataFrame, filters: dict[str, str]) -> Sheet:
         for column in ("model", "dataset")
         if column in table and len(set(table[column])) > 1
     }
-    cells = [[_cell(column, value) for value in table[column]] for column in table.columns]
+    cells = [_cells(column, table[column]) for column in table.columns]
     numeric = [pd.api.types.is_numeric_dtype(table[column]) for column in table.columns]
-    rows = [list(row) for row in zip(*cells, strict=True)]
+    rows = [Markup("".join(row)) for row in zip(*cells, strict=True)]  # all is escaped
     there = {heading: first for heading, first in filters.items() if heading in headings}
     known = [columns.column(name, column) for column in table.columns]
     notes = [f"{one.holds} Unit: {one.unit}." if one else "" for one in known]
@@ -172,15 +167,39 @@ def _sheet(name: str, table: pd.DataFrame, filters: dict[str, str]) -> Sheet:
     return Sheet(caption, names, notes, headings, numeric, several | there, rows)
 
 
-def _cell(column: str, value: Any) -> Cell:
-    if column in _WORDS:
-        shown = _WORDS[column](value)
-        return Cell(shown, shown, str(value))
+def _cells(column: str, values: "pd.Series[Any]") -> list[Markup]:
+    """Write the cells of a column; equal ones, of which a long table has many, once."""
+    which, distinct = pd.factorize(values, use_na_sentinel=False)
+    write = _number_cell if pd.api.types.is_numeric_dtype(values) else partial(_cell, column)
+    written = [write(value) for value in distinct]
+    return [written[one] for one in which]
+
+
+def _number_cell(value: Any) -> Markup:
+    """Write a number as it is read, with what it is sorted by."""
+    key = "" if pd.isna(value) else float(value)
+    return Markup('<td class="n" data-key="{}">{}</td>').format(key, _shown(value))
+
+
+def _cell(column: str, value: Any) -> Markup:
+    """Write anything else, with what the table has there where that differs."""
+    shown = _WORDS.get(column, _shown)(value)
+    raw = _raw(column, value)
+    if raw == shown:
+        return Markup("<td>{}</td>").format(shown)
+    return Markup('<td data-raw="{}">{}</td>').format(raw, shown)
+
+
+def _raw(column: str, value: Any) -> str:
+    if column in _WORDS or isinstance(value, str):
+        return str(value)
+    return "" if pd.isna(value) else repr(float(value))
+
+
+def _shown(value: Any) -> str:
     if isinstance(value, str):
-        return Cell(value, value, value)
-    if pd.isna(value):
-        return Cell("–", "", "")
-    return Cell(number(value), float(value), repr(float(value)))
+        return value
+    return "–" if pd.isna(value) else number(value)
 
 
 def number(value: float) -> str:

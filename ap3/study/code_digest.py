@@ -18,7 +18,7 @@ import ast
 import hashlib
 import sysconfig
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec, resolve_name
@@ -43,9 +43,11 @@ SILENT = frozenset(
 TABLES = frozenset({"ap3", "ap3.models.names", "ap3.datasets", "ap3.datasets.sources"})
 """Of these modules the functions and classes count, the tables do not."""
 
-
 _NOTHING = "Module()"
 """How a file without code is spelled."""
+
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Where a statement holds others."""
 
 
 def code_digest(*modules: str) -> str:
@@ -122,7 +124,7 @@ def _package_text(package: str) -> str:
 
 def _imports(tree: ast.Module, module: str) -> Iterator[tuple[str, str, str]]:
     """Give what each import binds: the name, the name in the module it comes from, that module."""
-    for node in ast.walk(tree):
+    for node in _statements(tree.body):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.asname or alias.name, "", alias.name
@@ -132,6 +134,14 @@ def _imports(tree: ast.Module, module: str) -> Iterator[tuple[str, str, str]]:
                 bound, inner = alias.asname or alias.name, f"{origin}.{alias.name}"
                 is_module = _is_followable(inner, module) and _source(inner) is not None
                 yield (bound, "", inner) if is_module else (bound, alias.name, origin)
+
+
+def _statements(block: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Give the statements of a block and of all blocks in it; an import is nowhere else."""
+    for statement in block:
+        yield statement
+        for name in _BLOCKS:
+            yield from _statements(getattr(statement, name, ()))
 
 
 def _origin(node: ast.ImportFrom, module: str) -> str:
@@ -204,7 +214,8 @@ def _spell(node: object, wordless: frozenset[str], words: bool = True) -> str:
     if isinstance(node, ast.Call):
         words = words and not _says_only(node, wordless)
     fields = []
-    for name, value in ast.iter_fields(node):
+    for name in node._fields:
+        value = getattr(node, name, None)
         if name == "body" and isinstance(value, list):
             value = _without_docstring(value)
         if value is not None and value != [] and name not in ("kind", "type_comment"):

@@ -22,7 +22,9 @@ PUBLISHED = (
 
 def read_yaml(path):
     """Read a file of the workflow, given relative to this one."""
-    return yaml.safe_load(Path(workflow.source_path(path)).read_text(encoding="utf-8"))
+    text = Path(workflow.source_path(path)).read_text(encoding="utf-8")
+    # libyaml's own parser, where PyYAML has it: each start of Snakemake reads a thousand lines here.
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def stop(sentence):
