@@ -6,6 +6,7 @@ has no excuse for failing. The PDs of whole splits stand beside; of the test one
 need no latent law speak (`…_test`).
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -52,21 +53,18 @@ LOG = ("train_pd_loss", "test_pd_loss")
 
 def bounds_of(
     reference: Reference,
-    tuned: PrunedNetwork,
-    log: pd.DataFrame,
+    variants: Iterable[tuple[PrunedNetwork, pd.DataFrame]],
     test: Split,
     frozen: bool = True,
 ) -> pd.DataFrame:
-    """Put every bound beside the PD of one variant: a row per law and epoch.
+    """Put every bound beside the PD of every variant: a row per variant, law and epoch.
 
     Parameters
     ----------
     reference
         The baseline.
-    tuned
-        The variant, its layers with a leading axis of epochs.
-    log
-        The variant's log, a row per epoch from 0.
+    variants
+        Each, its layers with a leading axis of epochs, and its log, a row per epoch from 0.
     test
         What the last layer sees of the test split.
     frozen
@@ -74,6 +72,21 @@ def bounds_of(
         last layer alone once fine-tuning has begun, and no bound is made for those epochs; nor for
         any epoch where other layers than the last were pruned.
     """
+    rows = [
+        part for tuned, log in variants for part in _of_variant(reference, tuned, log, test, frozen)
+    ]
+    table = pd.concat(rows, ignore_index=True)
+    for name in (*BOUNDS, *ON_TEST):
+        difference = table["pd_loss_test" if name in ON_TEST else "pd_loss"]
+        table[f"{name}_over_pd"] = over_pd(table[name], difference)
+    numbers = table.select_dtypes("float").columns
+    return table.assign(**{name: table[name].map(_significant) for name in numbers})
+
+
+def _of_variant(
+    reference: Reference, tuned: PrunedNetwork, log: pd.DataFrame, test: Split, frozen: bool
+) -> Iterator[pd.DataFrame]:
+    """Give the bounds by each law, a row per epoch."""
     tuned.check_epochs(log["epoch"])
     layer = tuned.layers[reference.head]
     about = tuned.about | {
@@ -84,22 +97,10 @@ def bounds_of(
     only_head = set(tuned.layers) == {reference.head}
     same_trunk = only_head & (frozen | (log["epoch"].to_numpy() == 0))
     loss = _loss_facts(reference, layer, same_trunk) | _directly(reference, layer, test, same_trunk)
-    rows = [
-        pd.DataFrame(
-            about
-            | {"law": measure.law_name}
-            | loss
-            | _of_law(laws[reference.head], layer.weight, loss)
-        )
-        for measure, laws in reference.laws.items()
-        if reference.head in laws
-    ]
-    table = pd.concat(rows, ignore_index=True)
-    for name in (*BOUNDS, *ON_TEST):
-        difference = table["pd_loss_test" if name in ON_TEST else "pd_loss"]
-        table[f"{name}_over_pd"] = over_pd(table[name], difference)
-    numbers = table.select_dtypes("float").columns
-    return table.assign(**{name: table[name].map(_significant) for name in numbers})
+    for measure, laws in reference.laws.items():
+        if reference.head in laws:
+            of_law = _of_law(laws[reference.head], layer.weight, loss)
+            yield pd.DataFrame(about | {"law": measure.law_name} | loss | of_law)
 
 
 def over_pd(bound: pd.Series, pd_loss: pd.Series) -> pd.Series:

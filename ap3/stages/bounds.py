@@ -30,7 +30,6 @@ def bounds(
     Example: ap3 bounds finetuned.safetensors --checkpoint baseline.safetensors
     --features features.safetensors --covariance covariance.safetensors --out bounds.csv
     """
-    import pandas as pd
     from threadpoolctl import threadpool_limits
 
     from ap3.files import csv_tables
@@ -49,8 +48,9 @@ def bounds(
             checkpoint, seen["train"], covariance, df, groups, examples, scales=scales
         )
         tuned, log = Pruned(finetuned, reference.origin), read_log(finetuned, *LOG)
-        rows = [
-            bounds_of(reference, network, log_of(log, network), seen["test"], frozen)
+        variants = (
+            (network, log_of(log, network))
             for network in counted(tuned.values(), "bounds", len(tuned))
-        ]
-    csv_tables.write(pd.concat(rows, ignore_index=True), out)
+        )
+        table = bounds_of(reference, variants, seen["test"], frozen)
+    csv_tables.write(table, out)

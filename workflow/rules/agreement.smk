@@ -26,7 +26,7 @@ rule agreement:
         png="results/{study}/figures/agreement.png",
     log:
         "results/{study}/logs/agreement.log",
-    priority: AWAITED
+    priority: FOR_AGREEMENT
     localrule: True
     conda:
         "../../envs/ap3.yaml"

@@ -18,6 +18,7 @@ for study in LAST_LAYER:
             f"{RUN}/logs/bounds.log",
         wildcard_constraints:
             study=study.name,
+        priority: FOR_THEORY
         conda:
             "../../envs/ap3.yaml"
         threads: setting("threads")

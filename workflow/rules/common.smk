@@ -314,11 +314,12 @@ def gpus(wildcards):
     )
 
 
-# The longest of the last jobs is `agreement`: it goes first, and so does whatever it waits for, so that
-# bounds and figures fill the other cores while it runs.
-AWAITED = 1
+# The longest of the last jobs is `agreement`: it goes first, and so does what it waits for; then
+# `theory`, likewise. Figures, which nothing waits for, fill the other cores meanwhile.
+FOR_AGREEMENT = 2
+FOR_THEORY = 1
 # With a card, its jobs go before those of the CPU, which could hold all cores and leave it idle.
-CARD_FIRST = AWAITED + CARD
+CARD_FIRST = FOR_AGREEMENT + CARD
 
 
 def grown(amount):

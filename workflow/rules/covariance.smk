@@ -10,7 +10,7 @@ rule covariance:
     log:
         "results/{study}/{dataset}/{model}/logs/covariance.log",
     cache: CACHE
-    priority: AWAITED
+    priority: FOR_AGREEMENT
     conda:
         "../../envs/ap3.yaml"
     threads: setting("threads")

@@ -21,7 +21,7 @@ for study in LAST_LAYER:
             f"{RUN}/logs/measure.log",
         wildcard_constraints:
             study=study.name,
-        priority: AWAITED
+        priority: FOR_AGREEMENT
         conda:
             "../../envs/ap3.yaml"
         threads: setting("threads")

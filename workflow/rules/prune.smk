@@ -15,7 +15,7 @@ for study in LAST_LAYER:
             f"{RUN}/logs/prune.log",
         wildcard_constraints:
             study=study.name,
-        priority: AWAITED
+        priority: FOR_AGREEMENT
         conda:
             "../../envs/ap3.yaml"
         resources:

@@ -18,6 +18,7 @@ rule theory:
     log:
         "results/{study}/logs/theory.log",
     localrule: True
+    priority: FOR_THEORY
     conda:
         "../../envs/ap3.yaml"
     params:

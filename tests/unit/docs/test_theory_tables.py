@@ -29,7 +29,7 @@ def table():
     made, held_out = problem(2), problem(6)
     network = tuned(made)
     test = Split(held_out.features, held_out.labels)
-    return bounds_of(made.reference(), network, log_of(made, network), test)
+    return bounds_of(made.reference(), [(network, log_of(made, network))], test)
 
 
 def test_the_page_has_what_is_stored():

@@ -20,7 +20,7 @@ TUNED = tuned(MADE)
 LOG = log_of(MADE, TUNED)
 HELD_OUT = problem(6, examples=30)
 TEST = Split(HELD_OUT.features, HELD_OUT.labels)
-TABLE = bounds_of(REFERENCE, TUNED, LOG, TEST)
+TABLE = bounds_of(REFERENCE, [(TUNED, LOG)], TEST)
 
 
 def of(law, table=TABLE):
@@ -107,14 +107,14 @@ def test_a_grouped_law_bounds_nothing_and_a_full_one_does():
     grouped = of("student_t")
     assert grouped[["lemma31", "lemma31_one_point", "eq16", "cor26", "cor32"]].isna().all(axis=None)
     assert grouped["lemma31_printed"].notna().all()
-    full = of("student_t", bounds_of(MADE.reference(groups=None), TUNED, LOG, TEST))
+    full = of("student_t", bounds_of(MADE.reference(groups=None), [(TUNED, LOG)], TEST))
     assert full["lemma31"].notna().all()
     assert (full["lemma31_over_pd"] >= 1).all()
     assert full["cor32"].isna().all()
 
 
 def test_once_the_trunk_has_moved_nothing_is_bounded():
-    table = bounds_of(REFERENCE, TUNED, LOG, TEST, frozen=False)
+    table = bounds_of(REFERENCE, [(TUNED, LOG)], TEST, frozen=False)
     later = table[table["epoch"] > 0]
     assert not later["same_trunk"].any()
     assert later[["pd_loss", "lambda_max", *BOUNDS]].isna().all(axis=None)
@@ -128,7 +128,7 @@ def test_once_the_trunk_has_moved_nothing_is_bounded():
 
 def test_where_other_layers_were_pruned_nothing_is_bounded():
     both = replace(TUNED, layers={**TUNED.layers, "below": layer_of(TUNED)})
-    table = bounds_of(REFERENCE, both, LOG, TEST)
+    table = bounds_of(REFERENCE, [(both, LOG)], TEST)
     assert not table["same_trunk"].any()
     assert table[["pd_loss", *BOUNDS, *ON_TEST]].isna().all(axis=None)
 
@@ -196,7 +196,7 @@ def test_what_is_proved_holds_on_both_splits(seed):
     made, other = problem(seed), problem(seed + 50, examples=25)
     network = tuned(made, seed)
     split = Split(other.features, other.labels)
-    found = bounds_of(made.reference(), network, log_of(made, network), split)
+    found = bounds_of(made.reference(), [(network, log_of(made, network))], split)
     proved = ["lemma31", "cor32", "two_point", "along_fine_tuning", *DIRECT, *ON_TEST]
     for name in proved:
         ratio = found[f"{name}_over_pd"].dropna()
