@@ -23,10 +23,12 @@ from typing import NamedTuple
 
 from measuring import conditions, write_ratios
 
+from ap3.cli.handing_over import PLACE
+
 ROOT = Path(__file__).parents[1]
 PARTS = ("ap3", "workflow", "profiles", "envs", "Snakefile", "config.yaml")
 CORES = 2
-EACH_BY_ITSELF = {"AP3_WARM": ""}  # stages start in processes of their own
+EACH_BY_ITSELF = {PLACE: ""}  # stages start in processes of their own
 
 # Stands in for `ap3` in the copy: runs it, and notes when, how long it imported, and how large it was.
 SHIM = """\

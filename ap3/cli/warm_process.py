@@ -50,7 +50,7 @@ class WarmProcess:
         self.listening.listen(128)
         # A stage does at a signal what it would do had it been started by itself.
         self.heeded = {number: signal.getsignal(number) for number in _ENDING}
-        self.left: Iterator[str] | None = chain(LIBRARIES, own_modules())
+        self.left: Iterator[str] | None = chain(LIBRARIES, stages_modules())
         self.stages: dict[int, tuple[int, socket.socket]] = {}  # by the file that tells of the end
         self.poll = select.poll()
         self.pipe = os.pipe()  # written to when it is time to end
@@ -141,7 +141,7 @@ class WarmProcess:
             line.sendall(f"{status}\n".encode())
 
 
-def own_modules() -> Iterator[str]:
+def stages_modules() -> Iterator[str]:
     """Name what `STAGES` import of this package. Their digests then are known to every fork, too."""
     from ap3.study.code_digest import closure
 

@@ -1,6 +1,7 @@
 """All that the workflow takes from the library, in one place."""
 
 from ap3 import datasets
+from ap3.cli.handing_over import PLACE as WARM_PLACE
 from ap3.config.user_code import folder_name, is_folder, own_modules
 from ap3.config.yaml_text import surprises as yaml_surprises
 from ap3.errors import UserError
@@ -28,6 +29,7 @@ from ap3.study.settings import read_studies
 
 __all__ = [
     "NO_WEIGHTS",
+    "WARM_PLACE",
     "UserError",
     "caption_file",
     "caption_of",

@@ -18,16 +18,15 @@ LIBRARY_SETTINGS = {
     "MALLOC_TRIM_THRESHOLD_": str(2**28),
 }
 
-WARM = "AP3_WARM"  # names its socket to the stages; set and empty, the user wants none
-
 
 def start_warm_process():
     """Start it for jobs on this machine and in this environment; it ends with this process.
 
+    The variable that names its socket to the stages is set and empty where the user wants none.
     Not with a card: what has looked for one hands it to no process that forks from it.
     """
     if (
-        WARM in os.environ
+        door.WARM_PLACE in os.environ
         or CARD
         or sys.platform != "linux"
         or workflow.non_local_exec
@@ -37,7 +36,7 @@ def start_warm_process():
         return
     place = Path(tempfile.mkdtemp(prefix="ap3-"), "socket")
     atexit.register(shutil.rmtree, place.parent, ignore_errors=True)
-    os.environ[WARM] = str(place)
+    os.environ[door.WARM_PLACE] = str(place)
     global WARM_PROCESS  # which ends with the last reference to its standard input
     WARM_PROCESS = subprocess.Popen(
         [sys.executable, "-P", "-c", SERVE, str(place)],

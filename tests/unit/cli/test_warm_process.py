@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import psutil
 import pytest
 from small_data import blobs
 
 from ap3.cli.handing_over import PLACE
+from ap3.cli.warm_process import LIBRARIES, stages_modules
 from ap3.training.resume import SECONDS
 
 STAGE = [sys.executable, "-c", "from ap3.cli import main; main()"]
@@ -95,6 +97,11 @@ def started(folder, place, **options):
             yield process
         finally:
             process.kill()
+
+
+def test_all_that_it_imports_is_there():
+    for name in (*LIBRARIES, *stages_modules()):
+        assert find_spec(name), name
 
 
 @pytest.mark.parametrize(
