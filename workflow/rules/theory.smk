@@ -17,8 +17,8 @@ rule theory:
         png="results/{study}/figures/bounds.png",
     log:
         "results/{study}/logs/theory.log",
-    localrule: True
     priority: FOR_THEORY
+    localrule: True
     conda:
         "../../envs/ap3.yaml"
     params:
