@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import vl_convert  # noqa: F401  # used below; who lacks it hears of it before any work
 
@@ -19,15 +20,24 @@ sys.stdout.buffer.write(script.encode())
 def being_made() -> Iterator[Callable[[], str]]:
     """Put them together, and meanwhile do something else; the value returns the script.
 
-    It takes a second in which no other thread could work, hence a process of its own.
+    It takes a second in which no other thread could work, hence a process of its own, out of reach
+    of Ctrl-C and killed where the page comes to nothing.
     """
-    command = [sys.executable, "-P", "-c", _MAKE, _OFFER]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as making:
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", _MAKE, _OFFER],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    ) as making:
+        try:
+            yield partial(_script, making)
+        finally:
+            making.kill()  # nothing, once it has ended
 
-        def script() -> str:
-            text, _ = making.communicate()
-            if making.returncode:
-                raise subprocess.CalledProcessError(making.returncode, command)
-            return text.replace("</script", "<\\/script")
 
-        yield script
+def _script(making: "subprocess.Popen[str]") -> str:
+    text, said = making.communicate()
+    if making.returncode:
+        raise RuntimeError(f"Vega was not put together:\n{said}")
+    return text.replace("</script", "<\\/script")

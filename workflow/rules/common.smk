@@ -105,11 +105,15 @@ def take_results():
 
 
 def start_jobs_at_once():
-    """Limit by nothing but cores how fast jobs start on this machine.
+    """Limit by nothing but cores how fast jobs start on this machine, unless the user does.
 
-    While Snakemake limits it, every job that has ended makes it look for work once more in every second.
+    Every job that has ended makes Snakemake's own limit look for work once more in every second. A
+    sample of the jobs that are ready is drawn anew by nothing else.
     """
-    if not workflow.non_local_exec:
+    asked = workflow.scheduling_settings
+    limit = asked.max_jobs_per_timespan
+    is_default = limit and (limit.max_jobs, limit.timespan) == (100, 1)
+    if is_default and not asked.subsample and not workflow.non_local_exec:
         workflow.scheduler.job_rate_limiter = None
 
 

@@ -15,6 +15,7 @@ rule data:
     log:
         "results/logs/data/{dataset}.log",
     cache: CACHE
+    priority: FOR_AGREEMENT
     conda:
         "../../envs/ap3.yaml"
     resources:

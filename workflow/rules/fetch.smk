@@ -7,6 +7,7 @@ rule fetch:
     log:
         "results/logs/fetch/{dataset}/{file}.log",
     cache: CACHE
+    priority: FOR_AGREEMENT
     localrule: True
     conda:
         "../../envs/ap3.yaml"

@@ -11,6 +11,7 @@ rule subset:
     wildcard_constraints:
         examples="[0-9]+",
     cache: CACHE
+    priority: FOR_AGREEMENT
     conda:
         "../../envs/ap3.yaml"
     resources:

@@ -8,6 +8,7 @@ rule weights:
     log:
         "results/logs/weights/{model}/{weights}.log",
     cache: CACHE
+    priority: FOR_AGREEMENT
     localrule: True
     conda:
         "../../envs/ap3.yaml"
