@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from measuring import conditions, write_ratios
 
-from ap3.cli.handing_over import PLACE
+from ap3.machine.warm import PLACE
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("ap3", "workflow", "profiles", "envs", "Snakefile", "config.yaml")

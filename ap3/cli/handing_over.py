@@ -14,8 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-PLACE = "AP3_WARM"
-"""The environment variable that names the socket."""
+from ap3.machine.warm import PLACE
 
 STARTED = b"+%d\n"
 """The first line of an answer: which process has started. The second is its exit status."""

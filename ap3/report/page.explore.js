@@ -120,10 +120,23 @@ const color = (name) => getComputedStyle(document.documentElement).getPropertyVa
 const pdTitle = () => `${state.sign === "signed" ? "signed " : ""}PD, ${study.splits[state.split]} ${study.pds[state.pd]} (${study.units[state.pd]})`;
 const from = () => (state.reference === "control" ? " from the control" : "");
 
+// A title in as many lines as its place is wide for.
+const ruler = document.createElement("canvas").getContext("2d");
+const inLines = (text, wide, font) => {
+  ruler.font = `${font} system-ui, sans-serif`;
+  const lines = [];
+  for (const word of text.split(" ")) {
+    const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
+    if (lines.length && ruler.measureText(longer).width <= wide) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
+};
+
 const channel = (field, axis, title) => ({
   field, type: "quantitative", title,
   scale: { type: axis.type, domain: axis.domain, nice: false, padding: 14, ...(axis.constant ? { constant: axis.constant } : {}) },
-  axis: { format: ".3~g", tickCount: 5, labelOverlap: "greedy", labelFlush: false, titlePadding: 8 },
+  axis: { format: ".3~g", tickCount: 5, labelOverlap: "greedy", labelFlush: 12, titlePadding: 8 },
 });
 const common = () => {
   const domain = Object.keys(study.colors);
@@ -136,8 +149,10 @@ const common = () => {
     opacity: (strong) => ({ condition: [{ test: "lit !== '' && datum.variant !== lit", value: 0.12 }, { test: "lit === '' && !datum.lit", value: 0.1 }], value: strong }),
   };
 };
+const besideAxis = (holder) => Math.max(holder.clientWidth, 240) - 80; // what an axis and its numbers leave
 const frame = (holder, height, title) => ({
-  width: Math.max(holder.clientWidth, 240), height, title: { text: title, anchor: "start", frame: "group", fontSize: 13, color: color("--ink"), limit: Math.max(holder.clientWidth - 20, 200) },
+  width: Math.max(holder.clientWidth, 240), height,
+  title: { text: inLines(title, besideAxis(holder), "bold 13px"), anchor: "start", frame: "group", fontSize: 13, color: color("--ink") },
   autosize: { type: "fit", contains: "padding" }, padding: { left: 2, right: 8, top: 4, bottom: 2 },
   params: [{ name: "lit", value: "" }],
   config: {
@@ -168,7 +183,7 @@ const scatter = (all, holder) => {
     ...frame(holder, 380, title), data: { values },
     layer: [
       ...zeroLines(y, "y"), ...zeroLines(x, "x"),
-      { mark: { type: "point", filled: true, stroke: color("--paper"), strokeWidth: 0.8, cursor: "pointer" }, encoding: { x: channel("metric_shown", x, study.metrics[state.metric] + from()), y: channel("pd_shown", y, pdTitle() + from()), color: hue, size, tooltip, opacity: opacity(0.95) } },
+      { mark: { type: "point", filled: true, stroke: color("--paper"), strokeWidth: 0.8, cursor: "pointer" }, encoding: { x: channel("metric_shown", x, inLines(study.metrics[state.metric] + from(), besideAxis(holder), "500 11px")), y: channel("pd_shown", y, pdTitle() + from()), color: hue, size, tooltip, opacity: opacity(0.95) } },
     ],
   };
 };

@@ -1,5 +1,6 @@
 """What is said of the figures and tables of a study: by a figure's description, or a file here."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,8 @@ from ap3.figures import descriptions, look
 from ap3.study.settings import Study
 
 FOLDER = Path(__file__).parent / "captions"
+
+_FAMILIES = {"alexnet": "AlexNet", "vgg": "VGG", "resnet": "ResNet", "vit": "ViT"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,16 @@ def caption_of(name: str, study: Study) -> Caption:
     if name not in descriptions.names():
         return read(name)
     described = descriptions.describe(name)
-    return Caption(name, described.title, described.caption, labels(described, study))
+    return Caption(name, _title(described, study), described.caption, labels(described, study))
+
+
+def _title(described: descriptions.Description, study: Study) -> str:
+    """Name in a figure's title the networks of the study in place of the paper's families."""
+    names = {
+        _FAMILIES[role]: look.name_title(study.roles.network(role, described.name))
+        for role in described.networks
+    }
+    return re.sub("|".join(_FAMILIES.values()), lambda found: names[found[0]], described.title)
 
 
 def labels(described: descriptions.Description, study: Study) -> dict[str, list[str]]:

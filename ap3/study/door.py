@@ -1,7 +1,6 @@
 """All that the workflow takes from the library, in one place."""
 
 from ap3 import datasets
-from ap3.cli.handing_over import PLACE as WARM_PLACE
 from ap3.config.user_code import folder_name, is_folder, own_modules
 from ap3.config.yaml_text import surprises as yaml_surprises
 from ap3.errors import UserError
@@ -9,6 +8,7 @@ from ap3.figures.descriptions import describe as describe_figure
 from ap3.figures.descriptions import names as figure_names
 from ap3.files.results_lock import check_writable
 from ap3.files.results_lock import take as take_results_lock
+from ap3.machine.warm import PLACE as WARM_PLACE
 from ap3.measuring.catalogue import law_modules
 from ap3.measuring.catalogue import modules as measure_modules
 from ap3.models.names import NO_WEIGHTS, is_file

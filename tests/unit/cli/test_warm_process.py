@@ -13,8 +13,8 @@ import psutil
 import pytest
 from small_data import blobs
 
-from ap3.cli.handing_over import PLACE
 from ap3.cli.warm_process import LIBRARIES, stages_modules
+from ap3.machine.warm import PLACE
 from ap3.training.resume import SECONDS
 
 STAGE = [sys.executable, "-c", "from ap3.cli import main; main()"]
