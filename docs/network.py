@@ -97,7 +97,7 @@ def sections(study: str) -> list[str]:
         size = size[size["mode"] == mode]
         if not size.empty:
             parts += [
-                f"**Size of the damage{about}**: median |log₁₀(foretold ÷ measured)| on held-out "
+                f"**Size of the damage{about}**: median |log₁₀(predicted ÷ measured)| on held-out "
                 "allocations, mean and 95 % interval over trainings; coverage of 90 % intervals.",
                 size_table(size),
             ]

@@ -168,7 +168,7 @@ def _warned(rows: list[Row], pairs: Matching, chosen: list[str]) -> str:
     ]
     if moved:
         return (
-            f" But layers were numbered anew ({listed(moved)}), so that these numbers are wrong; give "
+            f" But layers were renumbered ({listed(moved)}), so that these numbers are wrong; give "
             "the baseline without the layers that were taken out, numbered alike."
         )
     inside = tuple(f"{layer_of(name)}." for name in missing)

@@ -1,1 +1,1 @@
-"""What pruning does to one network of a user's own, over data: explain it, foretell it, spread it."""
+"""What pruning does to one network of a user's own, over data: explain it, predict it, spread it."""

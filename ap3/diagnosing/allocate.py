@@ -39,7 +39,7 @@ class Allocation(Result):
     ----------
     table
         `allocation`, `weights_left`, `flops_left` (shares of the layers scanned), what single layers
-        foretell (`predicted_calibrated`, `predicted_curves`: KL of predictions in nats), and what was
+        predict (`predicted_calibrated`, `predicted_curves`: KL of predictions in nats), and what was
         measured with all layers pruned: `kl_predictions`, `pd_loss`, `pd_accuracy`, `flips`, each
         with its standard error under `…_se`.
     verdict, remarks
@@ -158,7 +158,7 @@ def allocate(
     """Choose a ratio for each layer, so that a budget of weights or of FLOPs is left.
 
     Six ways are put side by side: by the calibrated law, by the measured curves, uniform, by global
-    magnitude, by LAMP and by ERK. What they do is foretold from the scan, which saw single layers
+    magnitude, by LAMP and by ERK. What they do is predicted from the scan, which saw single layers
     only, and measured over the batches, in one pass for all. The way that loses least accuracy is
     chosen, and of several that of least KL of the predictions.
 
@@ -342,7 +342,7 @@ def _measured(scan: Scan, counts: Mapping[str, Counts], batches: Iterable[Any]) 
 
 def _remarks(scan: Scan, batches: Any, tally: Tally | None) -> list[str]:
     if tally is None:
-        return ["nothing was measured: the damage is foretold from single layers."]
+        return ["nothing was measured: the damage is predicted from single layers."]
     where = "the batches of the scan" if batches is None else "the batches given to allocate"
     norms = [remark for remark in scan.remarks if remark.startswith("BatchNorm")]
     return [
@@ -373,7 +373,7 @@ def _verdict(table: pd.DataFrame, tally: Tally | None, left: str) -> str:
     best = table.iloc[0]
     head = f"with {left}, "
     if tally is None:
-        return f"{head}the calibrated law foretells {best['predicted_calibrated']:.3g} nats."
+        return f"{head}the calibrated law predicts {best['predicted_calibrated']:.3g} nats."
     parts = [
         f"{_mean(tally, row['allocation'], 'pd_loss')} nats and "
         f"{_mean(tally, row['allocation'], 'pd_accuracy', 100)} points of accuracy"

@@ -253,7 +253,7 @@ WAYS: dict[str, Callable[[Layers, float], Counts]] = {
 
 
 def predicted(layers: Layers, counts: Counts, ratio: float) -> dict[str, float]:
-    """Foretell the KL of the predictions from single layers, in nats.
+    """Predict the KL of the predictions from single layers, in nats.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How well each measure of a pruned layer foretells its performance difference, in numbers.
+"""How well each measure of a pruned layer predicts its performance difference, in numbers.
 
 The paper's claim is one of order: of two pruned networks the one with the smaller AP2 or AP3 has
 the smaller PD. Here pairs of variants of one baseline are counted: of modes at one ratio, of ratios

@@ -1,4 +1,4 @@
-"""How well a measure foretells the size of the damage, on allocations that it was not fitted to.
+"""How well a measure predicts the size of the damage, on allocations that it was not fitted to.
 
 Measures that estimate the PD are taken as they are; and every measure is fitted as well,
 log |PD| = a + b log m on a third of the allocations of each ratio and training. An interval of 90 %
@@ -38,7 +38,7 @@ def sizes(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         A row per training, mode, epoch, state of BatchNorm, measure and `how` (`as it is`, `fitted`):
-        `judged` variants, `decades` (median |log10 (foretold ÷ measured)|), and of the fitted ones
+        `judged` variants, `decades` (median |log10 (predicted ÷ measured)|), and of the fitted ones
         `coverage` (the share within the interval of 90 %) and `width` of the interval in decades.
         No fitted row where one of the three parts, to fit, to gauge and to judge, is empty.
     """

@@ -20,7 +20,7 @@ _SEED = 0
 def ceiling(
     damage: NDArray[Any], absolute: bool = False, groups: NDArray[Any] | None = None
 ) -> float:
-    """Foretell ρ between the noise-free PDs of variants and their PDs as measured.
+    """Predict ρ between the noise-free PDs of variants and their PDs as measured.
 
     Parameters
     ----------

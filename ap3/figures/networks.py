@@ -1,4 +1,4 @@
-"""Two figures of a study over any layers: each layer's sensitivity, and foretold against measured PD."""
+"""Two figures of a study over any layers: each layer's sensitivity, and predicted against measured PD."""
 
 import numpy as np
 import pandas as pd
@@ -91,7 +91,7 @@ def draw_sensitivity(single: pd.DataFrame) -> Figure:
 
 
 def draw_prediction(table: pd.DataFrame) -> Figure:
-    """Draw what measures foretell against the PD of the test loss: a panel for each network.
+    """Draw what measures predict against the PD of the test loss: a panel for each network.
 
     A point is an allocation of a training; on the line the measure is the PD. Each axes has a gid as
     `draw_sensitivity` gives it, the points that with `/` and the measure.
@@ -128,7 +128,7 @@ def draw_prediction(table: pd.DataFrame) -> Figure:
                     )
             ends = [measured.min() / 1.5, measured.max() * 1.5]
             place.plot(ends, ends, color="0.4", linewidth=0.6, linestyle=":")
-            place.set_xlabel("foretold, nats")
+            place.set_xlabel("predicted, nats")
             place.set_ylabel("PD of the test loss, nats")
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)

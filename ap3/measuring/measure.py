@@ -2,7 +2,7 @@
 
 Some see the weights alone (AP2 and its relatives, AP3 under the weights' own laws), some the
 features that the last layer sees as well (the Fisher laws, the Taylor estimate), and one what the
-pruned network puts out (the KL of its predictions). PD is what they are to foretell.
+pruned network puts out (the KL of its predictions). PD is what they are to predict.
 """
 
 import numpy as np

@@ -19,7 +19,7 @@ def ranking(
     ],
     figures: Annotated[Path, typer.Option(help="Folder for two figures, PDF and PNG.")],
 ) -> None:
-    """Say which measure orders damage, how well its size is foretold, and whether it adds up.
+    """Say which measure orders damage, how well its size is predicted, and whether it adds up.
 
     Example: ap3 ranking evaluated.csv --out tables --figures figures
     """

@@ -11,7 +11,7 @@ MODES, RATIOS = ("lowest", "highest"), (0.1, 0.5, 0.8)
 
 
 def measures(trials=2, seed=0, noise=0.0):
-    """Tables in which AP2 foretells the PD without fault and the cosine distance never does."""
+    """Tables in which AP2 predicts the PD without fault and the cosine distance never does."""
     rng = np.random.default_rng(seed)
     rows = []
     for trial in range(1, trials + 1):

@@ -1,5 +1,5 @@
 # Needs: the measured variants of every baseline of a study over any layers. Gives: which measure orders
-# damage, how well its size is foretold, whether it adds up over layers, as tables and two figures.
+# damage, how well its size is predicted, whether it adds up over layers, as tables and two figures.
 
 
 rule ranking:

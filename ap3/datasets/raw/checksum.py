@@ -28,7 +28,7 @@ def check(path: Path, file: RemoteFile, origin: object = None) -> None:
         raise InvalidFileError(
             f"{origin or path.resolve()} is refused, as it is not (all of) the {file.name} of {file.dataset}:"
             f" it has {path.stat().st_size} bytes and SHA-256 {found}, expected were "
-            f"{size}{' or '.join(file.sha256)}; get it anew."
+            f"{size}{' or '.join(file.sha256)}; get it again."
         )
 
 

@@ -188,8 +188,8 @@ def test_no_way_has_a_smaller_sum_than_the_calibrated_one(budget, seed):
         nn.Linear(17, 4),
     )
     table = ap3.allocate(ap3.scan(nn.Sequential(*parts), data()), budget, measure=False).table
-    foretold = table.set_index("allocation")["predicted_calibrated"]
-    assert foretold["calibrated"] <= foretold.min() * (1 + 1e-9)
+    predicted = table.set_index("allocation")["predicted_calibrated"]
+    assert predicted["calibrated"] <= predicted.min() * (1 + 1e-9)
 
 
 def test_explain_and_allocate_agree_on_the_damage():
@@ -255,7 +255,7 @@ def test_nothing_measured_and_mistakes():
     scanned = ap3.scan(network(), iter(data()))
     found = ap3.allocate(scanned, 0.2, measure=False)
     assert found.chosen == "calibrated"
-    assert "foretells" in found.verdict
+    assert "predicts" in found.verdict
     assert ap3.allocate(scanned, 0.2, batches=data()).table["pd_loss_se"].notna().all()
     with pytest.raises(InvalidValueError, match="gone through once only"):
         ap3.allocate(scanned, 0.2)

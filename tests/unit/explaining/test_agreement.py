@@ -83,7 +83,7 @@ def test_a_table_of_known_agreement():
     assert (mean["taylor"] == 1).all()  # its size counts
     with_sign = table[signed].groupby(["measure", "among"])["agreement"].mean()
     assert (with_sign["ap2"] == 1).all()
-    assert (with_sign["taylor"] == 0).all()  # it foretells improvements
+    assert (with_sign["taylor"] == 0).all()  # it predicts improvements
     assert (mean["cosine_distance"] == 0).all()
     assert mean["ratio", "modes"] == 0.5
     assert mean["ratio", "ratios"] == 1

@@ -283,7 +283,7 @@ def test_a_file_of_another_digest_is_refused_and_nothing_left(tmp_path, publishe
     with pytest.raises(UserError, match=rf"{name} of torchvision: it has 14 bytes"):
         fetch(tmp_path)
     (tmp_path / name).write_bytes(b"half")
-    with pytest.raises(UserError, match=rf"expected were {name[11:19]}; get it anew"):
+    with pytest.raises(UserError, match=rf"expected were {name[11:19]}; get it again"):
         fetch(tmp_path, data_dir=tmp_path)
     assert list((tmp_path / "weights").iterdir()) == []
 
