@@ -198,11 +198,8 @@ def allocate(
     >>> sum(found.counts["calibrated"].values()), len(found.table)
     (42, 6)
     """
-    layers, amount = _layers(scan, of), 0.0
-    if isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget < 1:
-        raise InvalidValueError(
-            f"the budget is {budget!r}, but must be the share that stays, above 0 and below 1."
-        )
+    refuse(budget, of)
+    layers = _layers(scan, of)
     costly = {name: layer for name, layer in layers.items() if layer.cost > 0}
     if not costly:
         raise InvalidValueError(
@@ -248,6 +245,22 @@ def _share(left: Counts, whole: Counts, cost: Mapping[str, float]) -> float:
     return sum(left[layer] * cost[layer] for layer in left) / total if total else np.nan
 
 
+def refuse(budget: float, of: str) -> None:
+    """Refuse what `allocate` cannot take, before a scan is waited for.
+
+    Raises
+    ------
+    UserError
+        If the budget is no share between 0 and 1, or is not of weights or multiplications.
+    """
+    if isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget < 1:
+        raise InvalidValueError(
+            f"the budget is {budget!r}, but must be the share that stays, above 0 and below 1."
+        )
+    if of not in ("weights", "flops"):
+        raise InvalidValueError(f"of is {of!r}, but must be weights or flops.")
+
+
 def _layers(scan: Scan, of: str) -> Layers:
     if not isinstance(scan, Scan):
         raise InvalidTypeError(
@@ -263,8 +276,6 @@ def _layers(scan: Scan, of: str) -> Layers:
             f"the scan pruned by mode {scan.mode!r}, but an allocation prunes the weights of lowest "
             "magnitude; scan with mode='lowest'."
         )
-    if of not in ("weights", "flops"):
-        raise InvalidValueError(f"of is {of!r}, but must be weights or flops.")
     found = {}
     for layer, rows in scan.table.groupby("layer", sort=False):
         weight = _weights(scan)[str(layer)]

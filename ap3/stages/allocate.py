@@ -58,10 +58,12 @@ def allocate(
     Example: ap3 allocate resnet18 baseline.pt --data folder:val --budget 0.2 --ratios ratios.json
     """
     from ap3.diagnosing.allocate import allocate as allocate_network
+    from ap3.diagnosing.allocate import refuse
     from ap3.diagnosing.scan import RATIOS
     from ap3.diagnosing.scan import scan as scan_network
     from ap3.files.storage import write_atomically
 
+    refuse(budget, of)
     given = raw, split, examples, classes, image_size, mean, std, batch_size, threads, device
     with own_network.opened(network, checkpoint, data, *given) as (model, batches):
         scanned = scan_network(model, batches, ratio or RATIOS, layer or "all")

@@ -49,6 +49,9 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, or one card: cuda:0.")]
 Csv = Annotated[Path | None, typer.Option(help="Where the table goes, as CSV.")]
 Html = Annotated[Path | None, typer.Option(help="Where a page goes that needs no network.")]
 
+_OF_BATCHES = ("ap3.networks.batches", "ap3.networks.logits")
+"""Modules that find fault with batches; what others find is no fault of the user's data."""
+
 
 @contextmanager
 def opened(
@@ -92,7 +95,17 @@ def opened(
     try:
         yield model, named.batches(look, examples)
     except UserError as error:
-        raise named.blamed(error) from error
+        if _origin(error) in _OF_BATCHES:
+            raise named.blamed(error) from error
+        raise
+
+
+def _origin(error: UserError) -> str:
+    """Name the module that raised it."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return at.tb_frame.f_globals["__name__"] if at else ""
 
 
 def _channels(given: list[float] | None, usual: tuple[float, ...]) -> tuple[float, ...]:

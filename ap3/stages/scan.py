@@ -48,7 +48,10 @@ def scan(
     """
     from ap3.diagnosing.scan import RATIOS
     from ap3.diagnosing.scan import scan as scan_network
+    from ap3.errors import InvalidValueError
 
+    if figure and figure.suffix.lower() not in (".pdf", ".png", ".svg"):
+        raise InvalidValueError(f"the figure is {figure}, but must end in .pdf, .png or .svg.")
     given = raw, split, examples, classes, image_size, mean, std, batch_size, threads, device
     with own_network.opened(network, checkpoint, data, *given) as (model, batches):
         found = scan_network(model, batches, ratio or RATIOS, layer or "all", unit=unit)

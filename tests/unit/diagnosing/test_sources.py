@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -133,6 +134,28 @@ def test_a_mistake_in_own_data_names_file_and_line(name, pair):
         scan("my_code:network", pair[0], f"my_code:{name}")
     assert "\n" not in str(caught.value)
     assert "fetch" not in str(caught.value)
+
+
+def test_another_mistake_is_not_put_down_to_the_data(pair):
+    mistakes = {
+        "the budget is 20": lambda *given: allocate(*given, 20),
+        "nope.pt": lambda *given: explain(*given[:2], "nope.pt", given[2]),
+        "1.5": lambda *given: scan(*given, ratio=[1.5]),
+    }
+    for told, command in mistakes.items():
+        with pytest.raises(UserError, match=told) as caught:
+            command("my_code:network", pair[0], "my_code:batches")
+        assert "my_code" not in str(caught.value)
+
+
+def test_a_wrong_option_is_refused_before_the_data_are_asked_for(pair):
+    given = "my_code:network", pair[0], "my_code:broken"
+    with pytest.raises(UserError, match="the budget is 0"):
+        allocate(*given, 0)
+    with pytest.raises(UserError, match="of is 'flop'"):
+        allocate(*given, 0.5, of="flop")
+    with pytest.raises(UserError, match=r"must end in .pdf, .png or .svg"):
+        scan(*given, figure=Path("curves.xyz"))
 
 
 def test_networks_by_name():
