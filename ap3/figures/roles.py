@@ -7,6 +7,8 @@ from ap3.errors import InvalidValueError
 
 ANY = "*"
 
+_OPTIONS = {"network role": "--network", "data slot": "--data"}
+
 
 @dataclass(frozen=True)
 class Roles:
@@ -53,7 +55,8 @@ def _look_up(mapping: Mapping[str, str], role: str, what: str, figure: str) -> s
     mapped = ", ".join(f"{role}={name}" for role, name in mapping.items()) or "nothing"
     raise InvalidValueError(
         f"{figure} needs the {what} {role!r}, which is not mapped (mapped: {mapped}); "
-        f"map {role!r} to one of the study's own, or leave {figure} out."
+        f"map {role!r} to one of the study's own (ap3 figure does by {_OPTIONS[what]} {role}=NAME), or "
+        f"leave {figure} out."
     )
 
 

@@ -32,10 +32,17 @@ def plan_of(study: str, foreseen: Sequence[Foreseen], device: str, threads: int)
     """
     yield f"Study {study} on this machine ({device}, threads of each job: {threads})"
     yield ""
-    yield _line("stage", "network", "data set", "pixels", "jobs", "each")
-    for one in foreseen:
-        about = one.stage, one.model, one.dataset, one.pixels, one.jobs
-        yield _line(*about, duration(one.seconds))
+    model = max([25, *(len(one.model) for one in foreseen)])
+    dataset = max([18, *(len(one.dataset) for one in foreseen)])
+    heading = "stage", "network", "data set", "pixels", "jobs", "each"
+    rows = [
+        (one.stage, one.model, one.dataset, one.pixels, one.jobs, duration(one.seconds))
+        for one in foreseen
+    ]
+    for row in (heading, *rows):
+        yield "{:<10}  {:<{}}  {:<{}}  {:>6}  {:>4}  {}".format(
+            row[0], row[1], model, row[2], dataset, *row[3:]
+        )
     yield ""
     long = [one for one in foreseen if one.seconds > LONG]
     named = [f"{one.stage} of {one.model} on {one.dataset}" for one in long]
@@ -46,10 +53,6 @@ def plan_of(study: str, foreseen: Sequence[Foreseen], device: str, threads: int)
     total = sum(one.jobs * one.seconds for one in foreseen)
     left_out = "and beside it what is not foreseen: ap3 plan --help."
     yield f"One job after the other: {duration(total)}, {left_out}"
-
-
-def _line(stage: str, model: str, dataset: str, pixels: object, jobs: object, each: str) -> str:
-    return f"{stage:<10}  {model:<25}  {dataset:<18}  {pixels:>6}  {jobs:>4}  {each}"
 
 
 def duration(seconds: float) -> str:

@@ -245,6 +245,7 @@ const agreement = () => {
 const legend = () => {
   const entries = [
     ...Object.keys(study.colors).map((mode) => [`mode:${mode}`, study.modes[mode], `background:${study.colors[mode]}`, ""]),
+    ...(state.reference === "control" || !study.variants.some((v) => v.mode === study.control) ? [] : [[`mode:${study.control}`, "not pruned", "background:var(--control)", ""]]),
     ...unique(study.variants.filter((v) => v.mode !== study.control).map((v) => v.ratio)).sort((a, b) => a - b).map((ratio, i, all) => {
       const wide = 7 + (9 * i) / Math.max(all.length - 1, 1);
       return [`ratio:${ratio}`, String(ratio), `width:${wide}px;height:${wide}px`, "size"];
