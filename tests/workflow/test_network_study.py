@@ -1,8 +1,14 @@
 """A study over any layers from end to end, and what edits re-make of it."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from checkout import Checkout
+
+from ap3.stages.report import report
 
 pytestmark = pytest.mark.slow
 
@@ -108,3 +114,27 @@ def test_a_pattern_that_matches_nothing_ends_in_one_sentence(finished):
     assert done.returncode != 0
     log = finished.folder / "results/mini/digits/small_resnet/trial1/logs/allocations.log"
     assert "'stme.0' of the layers to prune matches none" in log.read_text(encoding="utf-8")
+
+
+def test_its_page_fits_a_phone(finished, tmp_path):
+    play = pytest.importorskip("playwright.sync_api").sync_playwright
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("Chromium is not installed (apt-get install chromium)")
+    folder = tmp_path / "mini"
+    shutil.copytree(finished.folder / "results/mini", folder)
+    settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+    settings["name"] = "a_study_of_whole_networks_with_a_long_name"
+    (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    report(folder)
+    every_entry = Path(__file__).with_name("every_entry.js").read_text(encoding="utf-8")
+    with play() as playing:
+        browser = playing.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 390, "height": 900})
+        page.goto((folder / "report.html").as_uri())
+        page.wait_for_selector("html[data-ready=yes]", timeout=180_000)
+        assert settings["name"] in page.locator("h1").text_content()
+        tried, outside = page.evaluate(every_entry)
+        browser.close()
+    assert tried > 10
+    assert outside == []
