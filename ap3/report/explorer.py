@@ -21,6 +21,8 @@ UNITS = {"loss": "nats", "accuracy": "% points"}
 REFERENCES = ("baseline", "control")
 FLOOR, CEILING = "lookup", "ceiling"
 """Rows of the agreement between which a measure has its place."""
+RATIO = "ratio"
+"""The floor among networks that no look-up knows: the share that was pruned, alone."""
 
 _DIGITS = 5
 _KEYS = ["dataset", "model", "trial", "epoch", "reference", "pd", "measure", "agreement"]
@@ -56,7 +58,8 @@ def network_data(variants: pd.DataFrame, ranking: pd.DataFrame) -> dict[str, Any
         for model, state in states
         if several
     }
-    return found | {"statistic": "rho", "titles": found["titles"] | titles}
+    own = {"statistic": "rho", "floor": RATIO, "titles": found["titles"] | titles}
+    return found | own
 
 
 def data(measures: pd.DataFrame, agreement: pd.DataFrame | None = None) -> dict[str, Any]:

@@ -220,26 +220,24 @@ const agreement = () => {
     return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
   };
   const [mine, floor, ceiling] = [state.metric, study.floor, study.ceiling].map(share);
-  document.getElementById("gauge").hidden = study.statistic === "rho";
-  if (study.statistic === "rho") {
-    document.getElementById("agreement-said").textContent = mine === null
-      ? "How well the measure orders the networks was not counted for this choice."
-      : `${study.metrics[state.metric]} orders the pruned networks as the PD does with Spearman's ρ = ${mine.toFixed(2)} (1 is perfect, 0 is chance).`;
-    return;
-  }
-  const percent = (value) => `${(100 * value).toFixed(0)} %`;
+  const isRho = study.statistic === "rho";
+  const written = (value) => (isRho ? value.toFixed(2) : `${(100 * value).toFixed(0)} %`);
   const place = (name, value, label) => {
     const mark = document.querySelector(`#gauge [data-mark=${name}]`);
     mark.hidden = value === null;
-    if (value !== null) { mark.style.left = `${100 * value}%`; mark.title = `${label}: ${percent(value)}`; }
+    if (value !== null) { mark.style.left = `${100 * Math.max(value, 0)}%`; mark.title = `${label}: ${written(value)}`; }
   };
   place("measure", mine, study.metrics[state.metric]);
-  place("floor", floor, "look-up of the variant in other trials");
+  place("floor", floor, isRho ? "the ratio alone" : "look-up of the variant in other trials");
   place("ceiling", ceiling, "what noise leaves room for");
-  const beside = [["chance", 0.5], ["floor", floor], ["ceiling", ceiling]].filter(([, value]) => value !== null).map(([name, value]) => `${name} ${percent(value)}`);
+  const beside = [["chance", isRho ? 0 : 0.5], [isRho ? "ratio alone" : "floor", floor], ["ceiling", ceiling]]
+    .filter(([, value]) => value !== null).map(([name, value]) => `${name} ${written(value)}`).join(", ");
+  const name = study.metrics[state.metric];
   document.getElementById("agreement-said").textContent = mine === null
     ? "The agreement was not counted for this choice."
-    : `${study.metrics[state.metric]} orders ${percent(mine)} of the pairs as the PD does (${beside.join(", ")}).`;
+    : isRho
+      ? `${name} orders the pruned networks as the PD does with Spearman's ρ = ${written(mine)} (${beside}).`
+      : `${name} orders ${written(mine)} of the pairs as the PD does (${beside}).`;
 };
 
 const legend = () => {

@@ -134,6 +134,7 @@ def test_its_page_fits_a_phone(finished, tmp_path):
         page.goto((folder / "report.html").as_uri())
         page.wait_for_selector("html[data-ready=yes]", timeout=180_000)
         assert settings["name"] in page.locator("h1").text_content()
+        assert "chance 0.00" in page.locator("#agreement-said").text_content()
         tried, outside = page.evaluate(every_entry)
         browser.close()
     assert tried > 10
