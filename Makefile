@@ -60,7 +60,7 @@ demo: env
 report: env
 	snakemake --cores all report
 	snakemake --report results/snakemake-report.html report
-	@echo "The page is $$(ls -t results/*/report.html | head -n 1); Snakemake's own is results/snakemake-report.html."
+	@echo "The page is report.html in the study's folder in results; Snakemake's own is results/snakemake-report.html."
 
 BESIDE_EACH_OTHER = --numprocesses auto --maxprocesses 4
 

@@ -32,17 +32,15 @@ def plan_of(study: str, foreseen: Sequence[Foreseen], device: str, threads: int)
     """
     yield f"Study {study} on this machine ({device}, threads of each job: {threads})"
     yield ""
-    model = max([25, *(len(one.model) for one in foreseen)])
-    dataset = max([18, *(len(one.dataset) for one in foreseen)])
     heading = "stage", "network", "data set", "pixels", "jobs", "each"
     rows = [
         (one.stage, one.model, one.dataset, one.pixels, one.jobs, duration(one.seconds))
         for one in foreseen
     ]
-    for row in (heading, *rows):
-        yield "{:<10}  {:<{}}  {:<{}}  {:>6}  {:>4}  {}".format(
-            row[0], row[1], model, row[2], dataset, *row[3:]
-        )
+    models = max([25, *(len(one.model) for one in foreseen)])
+    datasets = max([18, *(len(one.dataset) for one in foreseen)])
+    for stage, model, dataset, pixels, jobs, each in (heading, *rows):
+        yield f"{stage:<10}  {model:<{models}}  {dataset:<{datasets}}  {pixels:>6}  {jobs:>4}  {each}"
     yield ""
     long = [one for one in foreseen if one.seconds > LONG]
     named = [f"{one.stage} of {one.model} on {one.dataset}" for one in long]

@@ -149,9 +149,10 @@ const common = () => {
     opacity: (strong) => ({ condition: [{ test: "lit !== '' && datum.variant !== lit", value: 0.12 }, { test: "lit === '' && !datum.lit", value: 0.1 }], value: strong }),
   };
 };
-const besideAxis = (holder) => Math.max(holder.clientWidth, 240) - 80; // what an axis and its numbers leave
+const widthOf = (holder) => Math.max(holder.clientWidth, 240);
+const besideAxis = (holder) => widthOf(holder) - 80; // what an axis and its numbers leave
 const frame = (holder, height, title) => ({
-  width: Math.max(holder.clientWidth, 240), height,
+  width: widthOf(holder), height,
   title: { text: inLines(title, besideAxis(holder), "bold 13px"), anchor: "start", frame: "group", fontSize: 13, color: color("--ink") },
   autosize: { type: "fit", contains: "padding" }, padding: { left: 2, right: 8, top: 4, bottom: 2 },
   params: [{ name: "lit", value: "" }],

@@ -157,8 +157,11 @@ def _sheet(name: str, table: pd.DataFrame, filters: dict[str, str]) -> Sheet:
         for column in ("model", "dataset")
         if column in table and len(set(table[column])) > 1
     }
-    cells = [_cells(column, table[column]) for column in table.columns]
     numeric = [pd.api.types.is_numeric_dtype(table[column]) for column in table.columns]
+    cells = [
+        _cells(table[column], _number_cell if is_number else partial(_cell, column))
+        for column, is_number in zip(table.columns, numeric, strict=True)
+    ]
     rows = [Markup("".join(row)) for row in zip(*cells, strict=True)]  # all is escaped
     there = {heading: first for heading, first in filters.items() if heading in headings}
     known = [columns.column(name, column) for column in table.columns]
@@ -167,10 +170,9 @@ def _sheet(name: str, table: pd.DataFrame, filters: dict[str, str]) -> Sheet:
     return Sheet(caption, names, notes, headings, numeric, several | there, rows)
 
 
-def _cells(column: str, values: "pd.Series[Any]") -> list[Markup]:
+def _cells(values: "pd.Series[Any]", write: Callable[[Any], Markup]) -> list[Markup]:
     """Write the cells of a column; equal ones, of which a long table has many, once."""
     which, distinct = pd.factorize(values, use_na_sentinel=False)
-    write = _number_cell if pd.api.types.is_numeric_dtype(values) else partial(_cell, column)
     written = [write(value) for value in distinct]
     return [written[one] for one in which]
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -102,10 +103,8 @@ def opened(
 
 def _origin(error: UserError) -> str:
     """Name the module that raised it."""
-    at = error.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    return at.tb_frame.f_globals["__name__"] if at else ""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return str(frame.f_globals["__name__"])
 
 
 def _channels(given: list[float] | None, usual: tuple[float, ...]) -> tuple[float, ...]:

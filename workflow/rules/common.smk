@@ -112,7 +112,7 @@ def start_jobs_at_once():
     """
     asked = workflow.scheduling_settings
     limit = asked.max_jobs_per_timespan
-    is_default = limit and (limit.max_jobs, limit.timespan) == (100, 1)
+    is_default = limit and (limit.max_jobs, limit.timespan) == (100, 1)  # a second
     if is_default and not asked.subsample and not workflow.non_local_exec:
         workflow.scheduler.job_rate_limiter = None
 
