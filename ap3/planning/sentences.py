@@ -40,7 +40,8 @@ def plan_of(study: str, foreseen: Sequence[Foreseen], device: str, threads: int)
     models = max([25, *(len(one.model) for one in foreseen)])
     datasets = max([18, *(len(one.dataset) for one in foreseen)])
     for stage, model, dataset, pixels, jobs, each in (heading, *rows):
-        yield f"{stage:<10}  {model:<{models}}  {dataset:<{datasets}}  {pixels:>6}  {jobs:>4}  {each}"
+        about = f"{stage:<10}  {model.ljust(models)}  {dataset.ljust(datasets)}"
+        yield f"{about}  {pixels:>6}  {jobs:>4}  {each}"
     yield ""
     long = [one for one in foreseen if one.seconds > LONG]
     named = [f"{one.stage} of {one.model} on {one.dataset}" for one in long]
