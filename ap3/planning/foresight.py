@@ -10,6 +10,7 @@ from ap3.config import compressions
 from ap3.datasets.images import Images
 from ap3.measuring.covariance import chosen, dense_seconds
 from ap3.models.checkpoint import Checkpoint
+from ap3.planning.head_measuring import measuring_seconds
 from ap3.planning.head_tuning import head_tuning_seconds
 from ap3.planning.network_speed import Speed, measure_speed
 from ap3.pruning.network_layers import choose
@@ -81,12 +82,17 @@ def _last_layer(
     if chosen(latent["rotation"], head) == "dense":
         seconds["covariance"] = dense_seconds(head)
     if tuning["scope"] == "head":
-        seconds["finetune"] = head_tuning_seconds(study, network, train, test, device)
+        tuned = study.variants
+        seconds["finetune"] = head_tuning_seconds(study, tuned, network, train, test, device)
     else:
         epochs = tuning["epochs"]
         judged = (epochs + 1) * (train + test) / speed.passed
         seconds["finetune"] = len(study.variants) * (epochs * train / speed.trained + judged)
-    return seconds
+    measuring = measuring_seconds(study, network, train, test)
+    if "draws" in measuring:
+        masked = study.with_random_masks
+        measuring["draws"] += head_tuning_seconds(study, masked, network, train, test, device)
+    return seconds | measuring
 
 
 def _evaluate(study: Study, network: Checkpoint, data: Images, speed: Speed) -> float:

@@ -1,7 +1,7 @@
-"""How long fine-tuning the last layer alone takes on this machine, all variants at once."""
+"""How long fine-tuning the last layer alone takes on this machine, that of all variants at once."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import redirect_stderr
 
 import numpy as np
@@ -13,6 +13,7 @@ from ap3.models.checkpoint import Checkpoint
 from ap3.models.head import linear
 from ap3.planning.clock import seconds
 from ap3.planning.line import along_a_line
+from ap3.planning.random_features import random_split
 from ap3.pruning.masks import prune_network, trained_layer
 from ap3.pruning.pruned import Origin, PrunedLayer, PrunedNetwork
 from ap3.study.settings import Study
@@ -26,9 +27,14 @@ _LONG_ENOUGH = 2.0  # seconds
 
 
 def head_tuning_seconds(
-    study: Study, network: Checkpoint, train: int, test: int, device: torch.device
+    study: Study,
+    variants: Sequence[Variant],
+    network: Checkpoint,
+    train: int,
+    test: int,
+    device: torch.device,
 ) -> float:
-    """Foresee the seconds of stage `finetune` in scope `head`, for one baseline.
+    """Foresee the seconds of fine-tuning the last layer of variants of one baseline.
 
     It runs on random features of few examples, for few epochs: what it takes grows with the examples
     along a line, and with the states of the layer, one more than epochs.
@@ -36,7 +42,9 @@ def head_tuning_seconds(
     Parameters
     ----------
     study
-        Whose variants these are.
+        What says how.
+    variants
+        All that are tuned together.
     network
         A network of the study.
     train, test
@@ -52,29 +60,25 @@ def head_tuning_seconds(
     short = Recipe(**recipe | {"epochs": _EPOCHS})
 
     def seconds_of(rows: int) -> float:
-        features = _drawn({"train": rows, "test": -(-rows * test // train)}, whole.weight.shape)
-        variants = _pruned(study, baseline, features.splits["train"])
+        features = _random_features(rows, -(-rows * test // train), whole.weight.shape)
+        pruned = _pruned(study, variants, baseline, features.splits["train"])
         with redirect_stderr(io.StringIO()):  # of its progress
-            return seconds(
-                lambda: through_head(variants, baseline, features, short, device), device
-            )
+            return seconds(lambda: through_head(pruned, baseline, features, short, device), device)
 
     fixed, each = along_a_line(seconds_of, _FEWEST, train, _LONG_ENOUGH)
     return (fixed + each * train) * (recipe["epochs"] + 1) / (_EPOCHS + 1)
 
 
-def _drawn(rows: Mapping[str, int], shape: tuple[int, ...]) -> Features:
-    """Draw what a last layer of a shape, (classes, width), might see of each split."""
-    classes, width = shape
+def _random_features(train: int, test: int, shape: tuple[int, ...]) -> Features:
     draws = np.random.default_rng(0)
-    splits = {
-        name: Split(draws.random((count, width), dtype=np.float32), np.arange(count) % classes)
-        for name, count in rows.items()
-    }
+    rows = {"train": train, "test": test}
+    splits = {name: random_split(count, shape, draws) for name, count in rows.items()}
     return Features(splits, torch.from_numpy(splits["train"].features)[None])
 
 
-def _pruned(study: Study, baseline: PrunedNetwork, train: Split) -> list[PrunedNetwork]:
+def _pruned(
+    study: Study, variants: Sequence[Variant], baseline: PrunedNetwork, train: Split
+) -> list[PrunedNetwork]:
     examples = study.settings["latent"]["examples"]
     trained = trained_layer(baseline, train, examples) if study.looks_at_data else None
-    return [prune_network(baseline, variant, trained) for variant in study.variants]
+    return [prune_network(baseline, variant, trained) for variant in variants]

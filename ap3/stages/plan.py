@@ -22,10 +22,9 @@ def plan(
 ) -> None:
     """Foresee how long each stage of a study takes here, by timing its networks on few images.
 
-    All jobs of the study are foreseen, also those that are done already. Not foreseen: stages measure
-    and bounds, each of which takes about as long as fine-tuning a last layer; many random masks (stage
-    draws); what takes seconds (pruning, tables, figures, the start of a job). Other work on the
-    machine makes all of it take longer.
+    All jobs of the study are foreseen, also those that are done already. Not foreseen is what takes
+    seconds: pruning, tables, figures, the start of a job. Other work on the machine makes all of it
+    take longer.
 
     Example: ap3 plan results/demo/settings.json --data results/data/digits.safetensors
     """

@@ -8,7 +8,7 @@ from typing import Any
 from ap3 import datasets
 from ap3.config import compressions, user_code
 from ap3.config.schema import in_one_spelling, mistakes, nearest, with_defaults
-from ap3.config.variants import CRITERIA, DATA_AWARE, MODES, Variant, variants
+from ap3.config.variants import CRITERIA, DATA_AWARE, MODES, Variant, drawn, variants
 from ap3.errors import InvalidValueError, UserError
 from ap3.figures import descriptions
 from ap3.figures.roles import ANY, Roles
@@ -63,6 +63,11 @@ class Study:
     def random_masks(self) -> int:
         """How many random masks are drawn at each ratio, beside the mode `random`."""
         return int(self.settings["pruning"].get("random_masks", 0))
+
+    @property
+    def with_random_masks(self) -> list[Variant]:
+        """The variants, and behind them the random masks."""
+        return [*self.variants, *drawn(self.settings["pruning"]["ratios"], self.random_masks)]
 
     @cached_property
     def networks(self) -> dict[str, Mapping[str, Any]]:

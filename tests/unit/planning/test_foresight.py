@@ -1,27 +1,47 @@
 """What a plan counts, with speeds that are given, and what it times itself."""
 
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
 import published_studies
 import pytest
 import torch
 from small_data import blobs
 
-from ap3.planning import foresight, head_tuning, network_speed
+from ap3.measuring.reference import Reference
+from ap3.planning import foresight, head_measuring, head_tuning, network_speed
 from ap3.planning.line import along_a_line
 from ap3.planning.network_speed import Speed
 from ap3.pruning.allocation import allocate
-from ap3.pruning.pruned import Origin
+from ap3.pruning.pruned import Origin, PrunedNetwork
 from ap3.study.settings import Study
 from ap3.training.baseline import untrained
 from ap3.training.sgd import Recipe
+from ap3.training.splits import Split
 
 CPU = torch.device("cpu")
+
+
+def on_blobs(study: str, **changed: dict[str, Any]) -> Study:
+    """Return a published study with some settings changed, whose only data set is `blobs`."""
+    settings = dict(published_studies.read()[study].settings) | {"data": {"any": "blobs"}}
+    return Study(study, settings | {key: settings[key] | new for key, new in changed.items()})
 
 
 @pytest.fixture
 def foreseen(monkeypatch):
     """Foresee a network of a published study, as if 10 images a second were trained, 100 passed."""
     monkeypatch.setattr(foresight, "measure_speed", lambda *given: Speed(10.0, 100.0))
-    monkeypatch.setattr(foresight, "head_tuning_seconds", lambda *given: 7.0)
+    monkeypatch.setattr(
+        foresight, "head_tuning_seconds", lambda study, variants, *given: len(variants)
+    )
+    measuring = {"measure": 3.0, "bounds": 2.0}
+
+    def measured(study: Study, *given: object) -> dict[str, float]:
+        return measuring | ({"draws": 5.0} if study.random_masks else {})
+
+    monkeypatch.setattr(foresight, "measuring_seconds", measured)
 
     def run(study: str, model: str, dataset: str = "digits") -> dict[str, tuple[int, float]]:
         found = foresight.foresee(
@@ -39,8 +59,17 @@ def test_last_layer(foreseen):
     assert found == {
         "baseline": (2, 28.0),
         "features": (2, 0.6),
-        "finetune": (2, 7.0),
+        "finetune": (2, 13),
+        "measure": (2, 3.0),
+        "bounds": (2, 2.0),
     }
+
+
+def test_random_masks_are_tuned_and_measured(foreseen):
+    # A control and eight modes at two ratios, and a hundred masks at each of these.
+    found = foreseen("masks", "small_vit")
+    assert found["finetune"] == (5, 17)
+    assert found["draws"] == (5, 217 + 5.0)
 
 
 def test_whole_network_is_fine_tuned(foreseen):
@@ -119,11 +148,68 @@ def test_timing_a_network_leaves_its_weights():
 
 @pytest.mark.parametrize("modes", [["lowest"], ["wanda"]], ids=["weights", "data"])
 def test_tuning_a_head_is_timed(modes):
-    study, data = published_studies.read()["demo"], blobs(16, 4)
-    pruning = study.settings["pruning"] | {"modes": modes}
-    blobs_too = study.settings | {"data": {"any": "blobs"}, "pruning": pruning}
+    data, pruning = blobs(16, 4), {"modes": modes, "ratios": [0.5]}
+    study = on_blobs("demo", pruning=pruning)
     network = untrained(data, "small_vit", 16, trial=1, seed=0)
-    assert head_tuning.head_tuning_seconds(Study("demo", blobs_too), network, 40, 20, CPU) > 0
+    assert head_tuning.head_tuning_seconds(study, study.variants, network, 40, 20, CPU) > 0
+
+
+@pytest.mark.parametrize("study", ["fashion", "masks"])
+def test_measuring_is_timed(study):
+    study = on_blobs(study, networks={"own": {"model": "small_vit"}})
+    network = untrained(blobs(16, 4), "small_vit", 16, trial=1, seed=0)
+    found = head_measuring.measuring_seconds(study, network, 40, 20)
+    assert [*found] == ["measure", "bounds", *(["draws"] if study.random_masks else [])]
+    assert all(seconds > 0 for seconds in found.values())
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Measure by a clock that counts: so much for a variant, for each of its states and examples."""
+    clock = [0.0]
+
+    def seconds(work: Callable[[], object], device: torch.device) -> float:
+        start = clock[0]
+        work()
+        return clock[0] - start
+
+    def measures_of(reference: Reference, tuned: object, log: pd.DataFrame, *given: object) -> None:
+        clock[0] += len(reference.loss.labels) * (20 + len(log))
+
+    def bounds_of(reference: Reference, variants: list[Any], test: Split, *given: object) -> None:
+        rows = len(reference.loss.labels) + len(test.labels)
+        clock[0] += sum(rows * (50 + 3 * len(log)) for _, log in variants)
+
+    class Evaluation:
+        def __init__(self, reference: Reference, splits: dict[str, Split]) -> None:
+            self.rows = sum(len(split.labels) for split in splits.values())
+
+        def add(self, tuned: PrunedNetwork) -> None:
+            clock[0] += self.rows * (7 + sum(len(layer.weight) for layer in tuned.layers.values()))
+
+        def noise(self) -> None:
+            clock[0] += 30 * self.rows
+
+    monkeypatch.setattr(head_measuring, "seconds", seconds)
+    monkeypatch.setattr(head_measuring, "Evaluation", Evaluation)
+    monkeypatch.setattr(head_measuring, "measures_of", measures_of)
+    monkeypatch.setattr(head_measuring, "bounds_of", bounds_of)
+
+
+@pytest.mark.parametrize("examples", [100, None])
+@pytest.mark.parametrize("train", [400, 20_000])
+def test_variants_states_and_examples_are_counted(counted, train, examples):
+    study = on_blobs("masks", latent={"examples": examples})
+    network = untrained(blobs(16, 4), "small_vit", 16, trial=1, seed=0)
+    seen, rows = examples or train, train + 12_000
+    # 17 variants, each before 20 epochs and behind each; with the masks 217, in two states.
+    assert head_measuring.measuring_seconds(study, network, train, 12_000) == pytest.approx(
+        {
+            "measure": 17 * seen * (20 + 21) + 17 * rows * (7 + 21) + 30 * rows,
+            "bounds": 17 * (seen + 12_000) * (50 + 3 * 21),
+            "draws": 217 * seen * (20 + 2) + 217 * rows * (7 + 2) + 30 * rows,
+        }
+    )
 
 
 def test_a_line_is_found_and_its_ends_are_never_below_zero():
