@@ -1,8 +1,8 @@
 """Count the published studies again and set their tables in the pages: `python docs/findings.py`.
 
 It reads what is published of every study under docs/results (`published.py`), counts it, writes the
-tables and the figure of the agreement anew, and sets the tables between the marks `<!-- STUDY -->` and
-`<!-- end of STUDY -->` of docs/findings-tables.md, the shortest ones into docs/findings.md. `python
+tables and the figure of the agreement anew, makes the page docs/findings-tables/STUDY.md of them, and sets
+the list of these pages in docs/findings-tables.md and the shortest tables in docs/findings.md. `python
 docs/findings.py STUDY ...` first takes the measures, bounds and conditions of these studies from
 results/STUDY, which snakemake made.
 """
@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from ap3.measuring.bounds import BOUNDS
 DOCS = Path(__file__).parent
 PAGE = DOCS / "findings.md"
 TABLES = DOCS / "findings-tables.md"
+STUDIES = DOCS / "findings-tables"
 BOUNDS_TABLE = "bounds_summary"
 SCOPE_ALL = "layers_summary"  # where the whole network was fine-tuned
 LEVEL = 0.05
@@ -68,10 +70,12 @@ def main(studies: list[str]) -> None:
     measures = {study: tables["measures"] for study, tables in told.items()}
     page = replaced(page, "regime", regime.table(measures))
     PAGE.write_text(page, encoding="utf-8")
-    page = TABLES.read_text(encoding="utf-8")
-    for study, tables in told.items():
-        page = replaced(page, study, "\n\n".join(sections(study, tables)))
+    page = replaced(TABLES.read_text(encoding="utf-8"), "studies", listed(measures))
     TABLES.write_text(page, encoding="utf-8")
+    STUDIES.mkdir(exist_ok=True)
+    for study, tables in told.items():
+        page = "\n\n".join(sections(study, tables)) + "\n"
+        (STUDIES / f"{study}.md").write_text(page, encoding="utf-8")
 
 
 def take(study: str) -> None:
@@ -122,27 +126,47 @@ def size(measures: pd.DataFrame) -> str:
     )
 
 
-def sections(study: str, tables: dict[str, pd.DataFrame]) -> list[str]:
-    """Return the text and the tables of one study."""
-    depth = [layers(tables[SCOPE_ALL])] if SCOPE_ALL in tables else []
-    bound = [bounds(tables[BOUNDS_TABLE])] if BOUNDS_TABLE in tables else []
-    summary = tables["agreement_summary"]
-    return [
-        f"![agreement](results/{study}/agreement.png)",
-        size(tables["measures"]),
-        along(tables["measures"]),
-        *depth,
-        decided(tables),
-        agreement(summary, "all"),
-        agreement(summary, "modes"),
-        places(summary),
-        gains(summary, "gain", "AP2"),
-        gains(summary, "over_lookup", "the look-up"),
-        between(tables["measures"]),
-        contrasts(tables["contrast_summary"]),
-        choices(tables["choice_summary"]),
-        *bound,
+def listed(measures: dict[str, pd.DataFrame]) -> str:
+    """List the studies, each with a link to its page and how much was run."""
+    lines = [
+        f"- [`{study}`](findings-tables/{study}.md): {size(each)}"
+        for study, each in measures.items()
     ]
+    return "\n".join(lines)
+
+
+def sections(study: str, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
+    """Lay out the page of one study."""
+    summary, measures = tables["agreement_summary"], tables["measures"]
+    yield f"# Tables of study `{study}`"
+    yield (
+        "After this page you know how every measure orders the networks of this study. What all studies "
+        "come to, and how it is counted, stands in [Findings](../findings.md)."
+    )
+    yield size(measures)
+    yield f"![agreement](../results/{study}/agreement.png)"
+    yield "## What fine-tuning moves"
+    yield along(measures)
+    if SCOPE_ALL in tables:
+        yield layers(tables[SCOPE_ALL])
+    yield "## Agreement"
+    yield decided(tables)
+    yield agreement(summary, "all")
+    yield agreement(summary, "modes")
+    yield "## Between look-up and ceiling"
+    yield places(summary)
+    yield "## Gains"
+    yield gains(summary, "gain", "AP2")
+    yield gains(summary, "over_lookup", "the look-up")
+    yield "## Between networks"
+    yield between(measures)
+    yield "## Contrasts"
+    yield contrasts(tables["contrast_summary"])
+    yield "## Choice of a ratio"
+    yield choices(tables["choice_summary"])
+    if BOUNDS_TABLE in tables:
+        yield "## Bounds"
+        yield bounds(tables[BOUNDS_TABLE])
 
 
 def short(told: dict[str, dict[str, pd.DataFrame]]) -> str:
@@ -481,14 +505,11 @@ def markdown(table: pd.DataFrame, corner: str) -> str:
     return "\n".join([head, "|---" * (len(table.columns) + 1) + "|", *lines])
 
 
-def replaced(page: str, study: str, text: str) -> str:
-    """Put `text` between the marks of `study`; without marks, add a section at the end."""
-    begin, end = f"<!-- {study} -->", f"<!-- end of {study} -->"
-    section = f"{begin}\n{text}\n{end}"
-    if begin not in page:
-        return f"{page.rstrip()}\n\n## Study `{study}`\n\n{section}\n"
+def replaced(page: str, name: str, text: str) -> str:
+    """Put `text` between the marks of a name."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     pattern = re.escape(begin) + ".*?" + re.escape(end)
-    return re.sub(pattern, lambda _: section, page, flags=re.DOTALL)
+    return re.sub(pattern, lambda _: f"{begin}\n{text}\n{end}", page, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pages import ROOT, commands, fences, save, type_in
 
 PAGES = sorted(
     str(path.relative_to(ROOT))
-    for folder, pattern in [(ROOT, "*.md"), (ROOT / "docs", "*.md"), (ROOT / "config", "*.md")]
+    for folder, pattern in [(ROOT, "*.md"), (ROOT / "docs", "**/*.md"), (ROOT / "config", "*.md")]
     for path in folder.glob(pattern)
 )
 YOUR_NETWORK = "docs/your-network.md"

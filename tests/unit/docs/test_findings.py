@@ -27,7 +27,8 @@ def findings(tmp_path, monkeypatch):
     (tmp_path / "docs/results").mkdir()
     monkeypatch.setattr(module, "PAGE", tmp_path / "docs" / "findings.md")
     monkeypatch.setattr(module, "TABLES", tmp_path / "docs" / "findings-tables.md")
-    module.TABLES.write_text("# Tables\n", encoding="utf-8")
+    monkeypatch.setattr(module, "STUDIES", tmp_path / "docs" / "findings-tables")
+    module.TABLES.write_text("<!-- studies -->\n<!-- end of studies -->\n", encoding="utf-8")
     marks = (f"<!-- {name} -->\n<!-- end of {name} -->\n" for name in ("short", "regime"))
     module.PAGE.write_text(HEAD + "".join(marks), encoding="utf-8")
     return module
@@ -72,10 +73,15 @@ def row_of(page, title, measure):
 def test_a_study_of_two_networks(findings):
     write_study("small", trials=2, networks=("n", "m"))
     findings.main(["small"])
-    page, head = (of.read_text(encoding="utf-8") for of in (findings.TABLES, findings.PAGE))
+    pages = findings.STUDIES / "small.md", findings.PAGE, findings.TABLES
+    before = [of.read_text(encoding="utf-8") for of in pages]
+    page, head, listed = before
     assert head.startswith(HEAD)
     assert "| `small`, before, absolute PD |" in head
-    assert "\n\n## Study `small`\n" in page
+    assert page.startswith("# Tables of study `small`\n")
+    assert (
+        "- [`small`](findings-tables/small.md): 2 networks (m on d, n on d), 4 baselines" in listed
+    )
     assert "2 networks (m on d, n on d), 4 baselines in all, 50 weights" in page
     assert "Of the 15 pairs of variants" in page
     assert row_of(page, "Gain over AP2", "cosine distance")[0] == "-1.000 (0↑ 0↓)"
@@ -86,15 +92,14 @@ def test_a_study_of_two_networks(findings):
     assert not row_of(page, between, "AP2")[0].startswith("1.000")
     assert (findings.DOCS / "results/small/agreement_summary.csv.gz").exists()
     findings.main(["small"])
-    assert findings.TABLES.read_text(encoding="utf-8") == page
-    assert findings.PAGE.read_text(encoding="utf-8") == head
+    assert [of.read_text(encoding="utf-8") for of in pages] == before
 
 
 @pytest.mark.slow
 def test_a_study_of_one_trial_and_mode(findings):
     write_study("part", trials=1, modes=("lowest",))
     findings.main(["part"])
-    page = findings.TABLES.read_text(encoding="utf-8")
+    page = (findings.STUDIES / "part.md").read_text(encoding="utf-8")
     assert "Nothing is said of the choice of a ratio" in page
     assert "Nothing is said of a contrast" in page
     assert "Nothing is said of pairs between networks" in page
