@@ -14,6 +14,8 @@ SCHEMA = DOCS.parent / "workflow/schemas/config.schema.yaml"
 HEAD = """\
 # Configuration
 
+After this page you can write a study of your own, and know what every key of it means.
+
 `config.yaml` holds your choices and, under `studies`, your studies; those of `workflow/studies/` are
 there as well, and a study of your own may change any key of them. A mistake is answered in one
 sentence, with the nearest right name, before any job starts. Every key there is stands below, made
