@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import skew
 
 DOCS = Path(__file__).parent
 PAGE = DOCS / "findings-published-head.md"
@@ -105,7 +106,7 @@ def layer_rows(network: dict[str, np.ndarray]) -> Iterator[dict]:
     `means` is the root mean square of the group means over what it would be if the weights were
     drawn one by one from a law with mean zero: 1 where a mean is nothing but what is left by chance.
     `means_of_small` is the same of the layer with the larger half of its weights set to zero, which
-    is what `lowest` takes away at the ratio 0.5.
+    is what `lowest` takes away at the ratio 0.5. `negative` is the share of the weights below zero.
     """
     from ap3.latent import StudentT, auto_student_t_scale
     from ap3.latent.grouping import group_means
@@ -128,6 +129,8 @@ def layer_rows(network: dict[str, np.ndarray]) -> Iterator[dict]:
         yield {
             "layer": name,
             "weights": weights.size,
+            "negative": (weights < 0).mean(),
+            "skewness": skew(weights),
             "means": _rms(group_means(weights, GROUPS)) / chance,
             "means_of_small": _rms(group_means(small, GROUPS)) / chance,
             "whole": whole,
