@@ -1,5 +1,6 @@
 """The package as a wheel, installed outside the checkout."""
 
+import json
 import os
 import subprocess
 import sys
@@ -80,3 +81,35 @@ def test_what_runs_is_what_was_installed(installed, tmp_path):
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, encoding="utf-8"
     )
     assert done.stdout.startswith(str(installed))
+
+
+def test_the_notebook_runs_from_the_installed_package(installed, tmp_path):
+    notebook = ROOT / "docs/notebooks/what-pruning-changed.ipynb"
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    last = "import ap3\nprint(explained)\nprint(ap3.__file__)"
+    (tmp_path / "notebook.py").write_text("\n\n".join([*code, last]), encoding="utf-8")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(installed),
+        "MPLBACKEND": "agg",
+        "COLUMNS": "120",
+    }
+    done = subprocess.run(
+        [sys.executable, "notebook.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    for said in (
+        "test loss of the baseline",
+        "sparsity",
+        "pairs as the loss does",
+        "of answers change",
+    ):
+        assert said in done.stdout
+    assert str(installed) in done.stdout.splitlines()[-1]
+    assert (tmp_path / "ap2-and-pd.png").stat().st_size > 5000
