@@ -218,6 +218,8 @@ def _spell(node: object, wordless: frozenset[str], words: bool = True) -> str:
         value = getattr(node, name, None)
         if name == "body" and isinstance(value, list):
             value = _without_docstring(value)
+        if isinstance(node, ast.JoinedStr):
+            value = [part for part in node.values if not _is_empty_text(part)]
         if value is not None and value != [] and name not in ("kind", "type_comment"):
             fields.append(f"{name}={_spell(value, wordless, words)}")
     return f"{type(node).__name__}({','.join(fields)})"
@@ -234,6 +236,11 @@ def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.JoinedStr) or (
         isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
+
+
+def _is_empty_text(node: ast.AST) -> bool:
+    """Whether a part of an f-string says nothing, such as Python 3.12 adds to a format in a format."""
+    return isinstance(node, ast.Constant) and node.value == ""
 
 
 def _says_only(call: ast.Call, wordless: frozenset[str]) -> bool:

@@ -1,5 +1,6 @@
 """What counts as an edit of code: what a module and all that it imports do, wherever they lie."""
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -239,6 +240,18 @@ def test_no_stage_changes_when_a_module_moves_and_its_package_is_renamed(copy):
             text = text.replace(old, here)
         path.write_text(text, encoding="utf-8")
     assert digests(copy) == before
+
+
+def test_an_empty_piece_of_an_f_string_does_not_count():
+    """Python 3.12 puts one behind a format that ends with another."""
+    tree = ast.parse('text = f"{x:<{n}}"')
+    spec = tree.body[0].value.values[0].format_spec
+    spec.values = [part for part in spec.values if not isinstance(part, ast.Constant) or part.value]
+    before = code_digest._spell(tree, frozenset())
+    spec.values.append(ast.Constant(""))
+    assert code_digest._spell(tree, frozenset()) == before
+    spec.values[-1] = ast.Constant(".2f")
+    assert code_digest._spell(tree, frozenset()) != before
 
 
 @pytest.mark.parametrize("python", other_pythons())
