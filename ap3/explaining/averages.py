@@ -1,5 +1,6 @@
 """What the trials of a study say together: means with their number and spread."""
 
+import numpy as np
 import pandas as pd
 
 from ap3.config.variants import CONTROL
@@ -28,9 +29,14 @@ def summarise(measures: pd.DataFrame) -> pd.DataFrame:
 
 
 def baselines(measures: pd.DataFrame) -> pd.DataFrame:
-    """Average the performance of the baselines themselves over the trials, as `summarise` does."""
+    """Average the performance of the baselines themselves over the trials, as `summarise` does.
+
+    An interval ends at 0, and that of an accuracy at 1.
+    """
     untouched = measures[(measures["mode"] == CONTROL) & (measures["epoch"] == 0)]
-    return _over_trials(untouched, ["dataset", "model"], list(PERFORMANCE))
+    found = _over_trials(untouched, ["dataset", "model"], list(PERFORMANCE))
+    largest = np.where(found["measure"].str.endswith("accuracy"), 1.0, np.inf)
+    return found.assign(low=found["low"].clip(lower=0.0), high=found["high"].clip(upper=largest))
 
 
 def _over_trials(table: pd.DataFrame, keys: list[str], values: list[str]) -> pd.DataFrame:
