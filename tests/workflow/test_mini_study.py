@@ -30,7 +30,7 @@ def test_a_plan_tells_what_each_stage_takes_and_makes_nothing(mini):
     planned = mini.run("plan")
     assert planned.returncode == 0, planned.stderr
     told = [line.split() for line in planned.stdout.splitlines() if " digits " in line]
-    stages = {"baseline", "features", "covariance", "finetune"}
+    stages = {"baseline", "features", "covariance", "finetune", "measure", "bounds"}
     assert {line[0] for line in told} == stages
     assert "No stage takes over ten minutes." in planned.stdout
     log = mini.folder / "results/mini/logs/plan.log"
