@@ -60,6 +60,11 @@ def save_png(figure: Figure, png: Path) -> None:
     _write(figure, png, "png")
 
 
+def save_as(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the file's ending, such as .png, .pdf or .svg."""
+    _write(figure, path, path.suffix.removeprefix(".").lower())
+
+
 def _write(figure: Figure, path: Path, kind: str, **options: Any) -> None:
     """Draw in memory first: on a full disk matplotlib's writer of PDF fails in ways of its own."""
     drawn = BytesIO()

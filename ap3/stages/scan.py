@@ -49,6 +49,7 @@ def scan(
     from ap3.diagnosing.scan import RATIOS
     from ap3.diagnosing.scan import scan as scan_network
     from ap3.errors import InvalidValueError
+    from ap3.figures.drawing import save_as
 
     if figure and figure.suffix.lower() not in (".pdf", ".png", ".svg"):
         raise InvalidValueError(f"the figure is {figure}, but must end in .pdf, .png or .svg.")
@@ -56,5 +57,5 @@ def scan(
     with own_network.opened(network, checkpoint, data, *given) as (model, batches):
         found = scan_network(model, batches, ratio or RATIOS, layer or "all", unit=unit)
     if figure:
-        found.figure().savefig(figure)
+        save_as(found.figure(), figure)
     own_network.show(found, csv, html)

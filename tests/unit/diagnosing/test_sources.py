@@ -3,11 +3,13 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 from torch.nn.utils import prune
@@ -156,6 +158,27 @@ def test_a_wrong_option_is_refused_before_the_data_are_asked_for(pair):
         allocate(*given, 0.5, of="flop")
     with pytest.raises(UserError, match=r"must end in .pdf, .png or .svg"):
         scan(*given, figure=Path("curves.xyz"))
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("c.pdf", b"%PDF"), ("c.PNG", b"\x89PNG"), ("c.svg", b"<?xml")]
+)
+def test_curves_are_written_in_the_format_of_their_name(pair, own, name, start):
+    scan("my_code:network", pair[0], "my_code:batches", ratio=[0.5], figure=own / name)
+    assert (own / name).read_bytes().startswith(start)
+
+
+def test_curves_that_fail_leave_the_old_ones(pair, own, monkeypatch):
+    def full(figure: Figure, place: Any, **options: Any) -> None:
+        write = place.write_bytes if isinstance(place, Path) else place.write
+        write(b"half")
+        raise OSError("No space left on device")
+
+    (own / "c.png").write_bytes(b"old")
+    monkeypatch.setattr(Figure, "savefig", full)
+    with pytest.raises(OSError, match="No space"):
+        scan("my_code:network", pair[0], "my_code:batches", ratio=[0.5], figure=own / "c.png")
+    assert (own / "c.png").read_bytes() == b"old"
 
 
 def test_networks_by_name():
