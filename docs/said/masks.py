@@ -17,7 +17,6 @@ GIVEN = (
     r"Σ of Sec\. 2 has",
     r"1 − √\(1 − AP2 ÷ ‖ω‖²\)",
     r"1 − CKA",
-    r"--cores 2`",
     r"100 group means",
     r"at ratio 0\.5 on the digits",
 )
