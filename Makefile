@@ -36,6 +36,9 @@ LEAST = $(shell sed -n 's/^  "\(torch\|torchvision\)>=\([0-9.]*\)",/\1==\2.*/p' 
 READY_OLDEST := .venv-oldest/.made-from-$(PINS)
 OLDEST_TESTS ?= $(addprefix tests/unit/,training finetuning machine measuring networks explaining bench/test_card.py)
 
+# Not what users put beside config.yaml.
+OUR_PYTHON := $(wildcard ap3 bench docs examples tests workflow .ci)
+
 MINUTES ?= 60
 
 .PHONY: env demo report test test-slow test-newest test-oldest test-slurm soak bench lint docs
@@ -44,6 +47,7 @@ env: $(READY)
 
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ap3 needs Python 3.11 or newer; found $$($(PYTHON) --version). Give another with make PYTHON=…" >&2; exit 1; }
+	@test -z '$(TORCH_FROM)' || test -d '$(TORCH_FROM)' || echo '$(TORCH_FROM)' | grep -q '://' || { echo "TORCH_FROM names neither a folder that exists nor an address: $(TORCH_FROM)" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(if $(TORCH_FROM),.venv/bin/python $(INSTALL_TORCH))
 	.venv/bin/python $(INSTALL)
@@ -104,8 +108,8 @@ docs: env
 	@echo "The documentation is in build/docs/index.html."
 
 lint: env
-	ruff check .
-	ruff format --check .
+	ruff check $(OUR_PYTHON)
+	ruff format --check $(OUR_PYTHON)
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 	mypy

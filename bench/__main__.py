@@ -5,6 +5,7 @@
 Tables go to `results/bench/NAME.txt`, the ratios of all to `results/bench/summary.json`.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -20,6 +21,8 @@ NAMES = ("training", "accuracy", "finetuning", "latent", "compare", "network", "
 
 def main() -> None:
     """Run all; stop at the first that fails."""
+    plain = argparse.RawDescriptionHelpFormatter
+    argparse.ArgumentParser("bench", description=__doc__, formatter_class=plain).parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     summary: dict[str, float] = {}
     for name in NAMES:

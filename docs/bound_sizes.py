@@ -17,6 +17,9 @@ from ap3.measuring.direct_bounds import DIRECT
 from ap3.measuring.two_point import two_point_distance2, two_point_kl
 
 DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))
+from finished import finished  # noqa: E402
+
 PAGE = DOCS / "theory.md"
 STORED = DOCS / "results" / "bounds" / "bound_sizes.csv"
 LAW = "gaussian"
@@ -56,11 +59,13 @@ def main() -> None:
     studies = stored()
     for argument in sys.argv[1:]:
         name, _, folder = argument.partition("=")
-        studies[name] = sizes_of(pd.read_csv(Path(folder) / "tables" / "bounds.csv"))
+        source = finished(Path(folder).name, Path(folder).parent)
+        studies[name] = sizes_of(pd.read_csv(source / "tables" / "bounds.csv"))
     table = pd.concat([sizes.assign(study=name) for name, sizes in sorted(studies.items())])
     STORED.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(STORED, index=False, float_format="%.4g", lineterminator="\n")
     PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"The tables of {', '.join(sorted(studies))} stand in {PAGE} and in {STORED}.")
 
 
 def stored() -> dict[str, pd.DataFrame]:

@@ -24,6 +24,7 @@ from scipy.stats import norm
 sys.path.insert(0, str(Path(__file__).parent))
 import published
 import regime
+from finished import finished
 
 from ap3.explaining.yardsticks import CEILING, LOOKUP
 from ap3.figures import save
@@ -80,7 +81,7 @@ def main(studies: list[str]) -> None:
 
 def take(study: str) -> None:
     """Publish the measures, the noise, the bounds and the conditions of a finished study."""
-    source, folder = Path("results") / study, DOCS / "results" / study
+    source, folder = finished(study), DOCS / "results" / study
     published.pack(study, source, folder)
     for name in (BOUNDS_TABLE, SCOPE_ALL):
         if (source / f"tables/{name}.csv").exists():

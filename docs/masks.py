@@ -17,6 +17,9 @@ from ap3.explaining.within_summary import ALL
 from ap3.measuring import catalogue
 
 DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))
+from finished import finished  # noqa: E402
+
 PAGE = DOCS / "findings-masks.md"
 PD = "test_pd_loss_signed"
 PDS = (PD, "test_pd_loss", "test_pd_accuracy_signed", "test_pd_accuracy")
@@ -29,7 +32,7 @@ def main(studies: list[str], results: Path = Path("results")) -> None:
     """Bring every study named into the page."""
     page = PAGE.read_text(encoding="utf-8")
     for study in studies:
-        keep(results / study, DOCS / "results" / study)
+        keep(finished(study, results), DOCS / "results" / study)
         page = replaced(page, study, sections(DOCS / "results" / study))
     PAGE.write_text(page, encoding="utf-8")
 

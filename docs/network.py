@@ -17,6 +17,9 @@ import pandas as pd
 from ap3.measuring.network_catalogue import named
 
 DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))
+from finished import finished  # noqa: E402
+
 PAGE = DOCS / "findings-network-tables.md"
 TABLES = ("ranking", "ranking_summary", "additivity_summary", "size_summary")
 SHOWN = (
@@ -34,7 +37,7 @@ def main(studies: list[str]) -> None:
     """Bring every study named into the page."""
     page = PAGE.read_text(encoding="utf-8")
     for study in studies:
-        folder = Path("results") / study
+        folder = finished(study)
         kept = DOCS / "results" / study
         kept.mkdir(parents=True, exist_ok=True)
         for name in TABLES:

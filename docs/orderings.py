@@ -31,7 +31,10 @@ def main() -> None:
     """Print a table in Markdown for the measures of a study."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("measures", type=Path, help="results/STUDY/tables/measures.csv")
-    table = pd.read_csv(parser.parse_args().measures)
+    path = parser.parse_args().measures
+    if not path.is_file():
+        parser.error(f"{path} does not exist; make it first: snakemake --cores all STUDY")
+    table = pd.read_csv(path)
     head = ["network", "the paper's figures", "curves", "the paper", "split", "PD, absolute"]
     for row in [[*head, "PD, signed"], ["---"] * 7, *rows(table)]:
         print(f"| {' | '.join(row)} |")

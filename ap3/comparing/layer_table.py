@@ -10,9 +10,10 @@ from ap3.comparing.equality import equal_pairs
 from ap3.comparing.given import Network, Version, network_of, versions_of
 from ap3.comparing.kept_channels import Kept, recognised
 from ap3.comparing.layer_names import Matching, layer_of, matching
-from ap3.comparing.layer_rows import Asked, Row, check_real, compared
+from ap3.comparing.layer_rows import NONDIAGONAL, Asked, Row, check_real, compared
 from ap3.comparing.uncompared import differing
 from ap3.comparing.what_was_done import DROPPED, FINE_TUNED, Whole, verdict
+from ap3.config import user_code
 from ap3.errors import InvalidTypeError, InvalidValueError
 from ap3.files.lazy_tensors import StateDict
 from ap3.files.safe_names import listed
@@ -83,10 +84,20 @@ def compare(
     one = network_of(baseline, "baseline")
     versions = versions_of(pruned, baseline)
     wanted = _names(layers)
-    asked = Asked(df, groups, tuple(laws))
+    asked = Asked(df, groups, _laws(laws))
     tables = [_compared(one, version, wanted, asked) for version in versions]
     remarks = [f"baseline: {remark}" for remark in one.remarks]
     return Comparison.joined(tables, [version.name for version in versions], remarks)
+
+
+def _laws(names: Iterable[str]) -> tuple[str, ...]:
+    for name in (known := tuple(names)):
+        if name != NONDIAGONAL and not user_code.is_own(name):
+            raise InvalidValueError(
+                f"{name!r} is no further latent law; give {NONDIAGONAL}, or a law of your own as "
+                "package.module:function. AP3 under the Gaussian and the Student-t law needs no option."
+            )
+    return known
 
 
 def _names(layers: Any) -> list[str]:

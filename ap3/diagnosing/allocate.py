@@ -390,7 +390,7 @@ def _verdict(table: pd.DataFrame, tally: Tally | None, left: str) -> str:
         f"{_mean(tally, row['allocation'], 'pd_accuracy', 100)} points of accuracy"
         for row in (best, table.set_index("allocation").loc[["uniform"]].reset_index().iloc[0])
     ]
-    found = f"{head}the allocation {best['allocation']} loses least: {parts[0]}"
+    found = f"{head}the allocation {best['allocation']} loses least accuracy: {parts[0]}"
     return f"{found}." if best["allocation"] == "uniform" else f"{found} (uniform: {parts[1]})."
 
 

@@ -287,7 +287,7 @@ def _verdict(
         sentence = (
             f"pruning {'costs' if accuracy.value > 0 else 'gains'} "
             f"{spelled(abs(accuracy.value), accuracy.margin)} points of accuracy; that of the loss, "
-            f"{_signed(loss)} nats, is not told from zero by {loss.count:,} examples"
+            f"{_signed(loss)} nats, cannot be told from zero with {loss.count:,} examples"
             if accuracy.is_sure
             else f"pruning does no harm that {loss.count:,} examples show: loss {_signed(loss)} nats, "
             f"accuracy {_signed(accuracy.scaled(-1))} points"

@@ -47,6 +47,8 @@ def read(path: Path, *keys: str, values: Collection[str] = ()) -> pd.DataFrame:
         raise MissingFileError(
             f"{path} does not exist; make it first, or correct the path."
         ) from error
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise InvalidFileError(f"{path} is no file, but a table is needed; name one.") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())
         raise InvalidFileError(
@@ -55,8 +57,8 @@ def read(path: Path, *keys: str, values: Collection[str] = ()) -> pd.DataFrame:
     missing = [column for column in (*keys, *values) if column not in table.columns]
     if missing:
         raise InvalidFileError(
-            f"{path} lacks the columns {', '.join(missing[:3])}{', …' if missing[3:] else ''}; "
-            "delete it and make it again."
+            f"{path} lacks the columns {', '.join(missing[:3])}{', …' if missing[3:] else ''}; give the "
+            "table that holds them or, if this is it, delete it and make it again."
         )
     for column in keys:
         _refuse(path, column, table[column].isna(), table[column], "a value belongs")

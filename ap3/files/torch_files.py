@@ -155,7 +155,7 @@ def no_checkpoint(path: Path, why: str = "") -> UserError:
     """
     return InvalidFileError(
         f"{path} is no checkpoint (neither safetensors nor a file of torch.save"
-        f"{f': {why}' if why else ''}); give one that holds a state dict."
+        f"{f': {why}' if why else ''}), or is damaged or cut short; give a whole one that holds a state dict."
     )
 
 

@@ -28,7 +28,7 @@ def plan_of(study: str, foreseen: Sequence[Foreseen], device: str, threads: int)
     baseline    small_vgg                  digits                   16     2  12 min
     <BLANKLINE>
     Over ten minutes: baseline of small_vgg on digits.
-    One job after the other: 24 min, and beside it what is not foreseen: ap3 plan --help.
+    One job after the other: 24 min. Pruning, tables and figures come to it, seconds each.
     """
     yield f"Study {study} on this machine ({device}, threads of each job: {threads})"
     yield ""
@@ -50,8 +50,8 @@ def plan_of(study: str, foreseen: Sequence[Foreseen], device: str, threads: int)
     else:
         yield "No stage takes over ten minutes."
     total = sum(one.jobs * one.seconds for one in foreseen)
-    left_out = "and beside it what is not foreseen: ap3 plan --help."
-    yield f"One job after the other: {duration(total)}, {left_out}"
+    left_out = "Pruning, tables and figures come to it, seconds each."
+    yield f"One job after the other: {duration(total)}. {left_out}"
 
 
 def duration(seconds: float) -> str:

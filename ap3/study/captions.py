@@ -29,13 +29,13 @@ def file(name: str) -> Path:
 
 
 def read(name: str) -> Caption:
-    """Read a caption: its title, an empty line, its text.
+    r"""Read a caption: its title, an empty line, its text, where a bar is `\|` for Snakemake's report.
 
     >>> read("baselines").title
     'Baselines'
     """
     title, _, text = file(name).read_text(encoding="utf-8").partition("\n\n")
-    return Caption(name, title, " ".join(text.split()))
+    return Caption(name, title, " ".join(text.split()).replace(r"\|", "|"))
 
 
 def caption_of(name: str, study: Study) -> Caption:

@@ -46,8 +46,8 @@ PAGE = "findings.md"
 SECTIONS = ("In short", "What fine-tuning did", "What did not survive")
 GIVEN = (
     r"224 px",
-    r"18,000 images",
-    r"9,000 images",
+    r"18,000 of 20,000 images",
+    r"9,000 of 10,000 images",
     r"ViT-B/16",
     r"1 − CKA",
     r"Lemma 3\.1",
@@ -215,7 +215,8 @@ def pretrained() -> Iterator[Said]:
     """Item 4, from ImageNet weights."""
     own = {pd_: counted("pretrained", pd=pd_).iloc[0] for pd_ in (LOSS, SIGNED, TRAIN_SIGNED)}
     yield said(
-        "(`pretrained`, EfficientNet-Lite0, {} trainings on 9,000 images)", word(own[SIGNED]["n"])
+        "(`pretrained`, EfficientNet-Lite0, {} trainings on 9,000 of 10,000 images)",
+        word(own[SIGNED]["n"]),
     )
     yield said(
         "the control's test loss rises by {} to {} nats, and AP2 orders {} % of the pairs right by "

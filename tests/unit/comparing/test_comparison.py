@@ -311,3 +311,11 @@ def test_modules_paths_and_texts(tmp_path):
     expected = compare(one.state_dict(), two.state_dict())
     for given in (two, tmp_path / "two.pt", str(tmp_path / "two.pt")):
         pd.testing.assert_frame_equal(compare(one, given), expected)
+
+
+@pytest.mark.parametrize("law", ["studentt", "gaussian"])
+def test_a_law_that_is_none_is_refused_by_what_there_is(law):
+    with pytest.raises(
+        UserError, match=f"'{law}' is no further latent law; give nondiagonal, or a law of"
+    ):
+        compare(ONE, HALVED, laws=[law])

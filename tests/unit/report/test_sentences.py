@@ -25,6 +25,7 @@ TABLE = pd.DataFrame(
         row("ap2", 5, 0.9, reference="control"),
         row("ap3_fisher", 5, 0.8, sees="features"),
         row("kl_predictions", 5, 0.99, sees="outputs"),
+        row("lookup", 5, 0.85, sees="nothing"),
         row("ap2", 5, 0.1, pd="test_pd_accuracy"),
         row("ap2", 5, 0.1, among="modes"),
         row("ap2", 5, 0.97, pd="test_pd_loss_signed"),
@@ -41,7 +42,19 @@ def test_three_sentences():
         "After fine-tuning it orders 55%; where an improvement is no damage, 97%; measured from "
         "the control, which was not pruned, 90%."
     )
-    assert best.endswith("sees no outputs is AP3 Fisher: 80%.")
+    assert best == (
+        "Best after fine-tuning, of the measures that see no outputs: AP3 Fisher, 80%; a look-up, "
+        "which sees no weight: 85%."
+    )
+
+
+def test_what_is_as_good_as_ap2_is_not_called_better():
+    alike = TABLE.replace({"mean": {0.8: 0.55}})
+    *_, best = sentences(alike[alike["measure"] != "lookup"])
+    assert best == ("No measure that sees no outputs does better than AP2 after fine-tuning.")
+    both = pd.DataFrame([row("obd", 5, 0.8), row("snip", 5, 0.8)])
+    *_, best = sentences(pd.concat([TABLE, both]))
+    assert "outputs: AP3 Fisher and OBD and SNIP, 80%" in best
 
 
 def test_without_fine_tuning_and_control_less_is_said():

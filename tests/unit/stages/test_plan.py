@@ -22,11 +22,12 @@ def files(tmp_path):
     return settings, data
 
 
-def test_it_names_what_takes_long(files, monkeypatch, capsys):
+@pytest.mark.parametrize("given", [1, 4], ids=["one for all", "one for each"])
+def test_it_names_what_takes_long(files, monkeypatch, capsys, given):
     monkeypatch.setattr(foresight, "measure_speed", lambda *given: Speed(0.5, 100.0))
     monkeypatch.setattr(foresight, "head_tuning_seconds", lambda *given: 7.0)
     settings, data = files
-    plan(settings, [data] * 4, device="cpu")
+    plan(settings, [data] * given, device="cpu")
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "Study demo on this machine (cpu, threads of each job: 1)"
     # 15 and 20 epochs over 40 images at one in two seconds; 7 epochs take 560 s.
@@ -34,13 +35,13 @@ def test_it_names_what_takes_long(files, monkeypatch, capsys):
         "Over ten minutes: baseline of small_alexnet on digits, baseline of small_vit on digits."
         in said
     )
-    assert said[-1].startswith("One job after the other: 2.2 h,")
+    assert said[-1].startswith("One job after the other: 2.2 h. ")
 
 
 def test_a_data_set_too_few_is_a_sentence(files):
     settings, data = files
-    with pytest.raises(UserError, match=r"has 4 networks .* but 1 decoded data sets were given"):
-        plan(settings, [data])
+    with pytest.raises(UserError, match=r"has 4 networks .* but --data names 3 decoded data sets"):
+        plan(settings, [data] * 3)
 
 
 def test_other_settings_are_a_sentence(tmp_path, files):
