@@ -33,7 +33,7 @@ def main() -> None:
     figure, axes = plt.subplots(1, 3, figsize=(9.5, 3.3), layout="constrained")
     for place, (title, epoch, reference) in zip(axes, panels, strict=True):
         _draw(place, _points(measures, epoch, reference))
-        place.set_title(f"{title}\n{_said(counted, epoch, reference)}", fontsize=8.5)
+        place.set_title(f"{title}\n{_said(counted, epoch, reference)}", fontsize=7.5)
         place.set_xlabel("AP2" + " from the control" * (reference == "control"))
     axes[0].set_ylabel("change of the test loss (nats)")
     handles, labels = axes[0].get_legend_handles_labels()
@@ -80,12 +80,14 @@ def _said(counted: pd.DataFrame, epoch: int, reference: str) -> str:
         & (counted["statistic"] == "agreement")
     ].set_index(["pd", "measure"])["mean"]
     lines = []
-    for title, column in (("|PD|", PD.removesuffix("_signed")), ("signed PD", PD)):
-        if (column, "ap2") in chosen:
-            known = [chosen.get((column, name)) for name in ("lookup", "ceiling")]
-            beside = ", ".join(f"{share:.0%}" for share in known if share is not None)
-            said = f"{title} as AP2 does: {chosen[column, 'ap2']:.0%}"
-            lines.append(said + f" [{beside}]" * bool(beside))
+    names = {"ap2": "AP2", "lookup": "look-up", "ceiling": "ceiling"}
+    for title, column in (("by |PD|", PD.removesuffix("_signed")), ("signed", PD)):
+        shares = [
+            f"{name} {chosen[column, measure]:.0%}"
+            for measure, name in names.items()
+            if (column, measure) in chosen
+        ]
+        lines.append(f"{title}: {', '.join(shares)}")
     return "\n".join(lines)
 
 
