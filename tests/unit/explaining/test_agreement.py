@@ -462,7 +462,7 @@ def test_stage(tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "refusal"),
     [
-        (lambda part, column: part.drop(columns=column), "lacks the columns {column}; delete"),
+        (lambda part, column: part.drop(columns=column), "lacks the columns {column}; give"),
         (lambda part, column: part.assign(**{column: np.nan}), "where a value belongs.*{column}"),
     ],
 )
