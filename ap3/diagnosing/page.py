@@ -183,13 +183,13 @@ def _picture(result: Result) -> str:
 
 
 def _bars(names: list[str], values: list[float], margins: list[float], title: str) -> str:
-    """Draw horizontal bars with 95 % intervals."""
+    """Draw horizontal bars with 95 % intervals, each with its numbers at the right."""
     if not names:
         return ""
     most = max((abs(v) + m for v, m in zip(values, margins, strict=True) if m == m), default=0) or 1
     low = min(0.0, *(v - m for v, m in zip(values, margins, strict=True) if m == m), 0.0)
-    left, step = 220, 22
-    scale = (_WIDTH - left - 20) / (most - low)
+    left, right, step = 220, 140, 22
+    scale = (_WIDTH - left - right) / (most - low)
 
     def x(value: float) -> float:
         return left + (value - low) * scale
@@ -199,14 +199,16 @@ def _bars(names: list[str], values: list[float], margins: list[float], title: st
         y = 24 + step * place
         short = name if len(name) <= 30 else f"{name[:12]}…{name[-17:]}"
         begin, width = min(x(0), x(value)), abs(x(value) - x(0))
+        said = f"{value:.2g}" + (f" ± {margin:.2g}" if margin == margin else "")
         parts.append(
             f"<text x={left - 8} y={y + 11} text-anchor=end>{escape(short)}</text>"
             f"<rect x={begin:.1f} y={y} width={width:.1f} height=14 fill='{_COLOURS[0]}'>"
             f"<title>{escape(name)}: {cell(value)} ± {cell(margin)}</title></rect>"
             f"<path d='M{x(value - margin):.1f} {y + 7}H{x(value + margin):.1f}' stroke='#222'/>"
+            f"<text x={_WIDTH} y={y + 11} text-anchor=end>{said.replace('-', '−')}</text>"
         )
     height = 30 + step * len(names)
-    head = f"<text x={left} y=14 fill='#555'>{escape(title)}</text>"
+    head = f"<text x={left} y=14 fill='#555'>{escape(title)}, ± 95 %</text>"
     return _svg(height, head + "".join(parts))
 
 
