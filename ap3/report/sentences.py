@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from ap3.explaining.yardsticks import LOOKUP
 from ap3.figures import look
 from ap3.measuring import catalogue
 
@@ -12,6 +11,7 @@ _PD = "test_pd_loss"
 _SIGNED = f"{_PD}_signed"
 _SEEN = ("weights", "features")
 _TIE = 1e-6
+_LOOKUP = catalogue.YARDSTICKS[0].column
 
 
 def sentences(agreement: pd.DataFrame) -> list[str]:
@@ -77,7 +77,7 @@ def _best(chosen: pd.DataFrame, epoch: int, of_ap2: float) -> str:
         best = [look.measure_name(name) for name in shares if most - shares[name] < _TIE]
         named = " and ".join(best)
         said = f"Best after fine-tuning, of the measures that see no outputs: {named}, {most:.0%}"
-    lookup = _share(chosen, LOOKUP, epoch, "baseline")
+    lookup = _share(chosen, _LOOKUP, epoch, "baseline")
     beside = "" if lookup is None else f"; a look-up, which sees no weight: {lookup:.0%}"
     return f"{said}{beside}."
 
