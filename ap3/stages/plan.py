@@ -15,7 +15,7 @@ def plan(
     data: Annotated[
         list[Path],
         typer.Option(
-            help="Decoded data set of all networks, or one of each in the order of the study."
+            help="Decoded data set of each network, in the order of the study; one if all have the same."
         ),
     ],
     device: options.Device = "auto",
@@ -36,15 +36,16 @@ def plan(
     from ap3.study.stored import read_study
 
     study = read_study(settings)
-    if len(data) not in (1, len(study.pairs)):
+    if len(data) == 1 and len({dataset for dataset, _ in study.pairs}) == 1:
+        data = data * len(study.pairs)
+    if len(data) != len(study.pairs):
         raise InvalidValueError(
             f"study {study.name} has {len(study.pairs)} networks with their data sets, but --data "
-            f"names {len(data)} decoded data sets; name one for all, or one for each."
+            f"names {len(data)} decoded data sets; name one for each, or one if all have the same."
         )
     threads = study.settings["threads"]
     found: list[Foreseen] = []
     with processor(device, threads, study.settings["precision"]) as where:
-        of_each = data * len(study.pairs) if len(data) == 1 else data
-        for (dataset, model), path in zip(study.pairs, of_each, strict=True):
+        for (dataset, model), path in zip(study.pairs, data, strict=True):
             found += foresee(study, dataset, model, Images.load(path), where)
     print("\n".join(plan_of(study.name, found, where.type, threads)))

@@ -6,9 +6,15 @@ from typing import Any
 import pandas as pd
 import published
 
+from ap3.measuring import catalogue
 from said.tables import LEVEL, LOSS, RESULTS, SIGNED, cell, rows, rows_of, studies_with, table, word
 
-AP3 = ("ap3_nondiagonal", "ap3_student_t", "ap3_fisher", "ap3_fisher_diagonal", "kronecker_fisher")
+AP3 = (
+    *(one.column for one in catalogue.MEASURES if one.law and one.column not in published.ALIASES),
+    "kronecker_fisher",
+)
+"""Measures that are an AP3 and do not order as AP2 does."""
+
 STUDIES = studies_with("agreement_summary")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from said import masks
 from said.agreement import AP3, certain, counted
 from said.rankings import (
     ALL,
@@ -76,30 +77,20 @@ def introduction() -> Iterator[Said]:
 
 def random_masks() -> Iterator[Said]:
     """Say how AP3 Fisher orders masks of one ratio, before fine-tuning, given mode and ratio."""
-    digits = of_masks("masks", model="all")
-    fashion = of_masks("fashion_masks", model="small_vgg")
-    networks = [
-        table(study, "within_summary")["model"].loc[lambda models: models != "all"].nunique()
-        for study in ("masks", "fashion_masks")
-    ]
     yield said(
         "is {} for AP3 Fisher and {} for AP2 on the digits (n = {} trainings of {} networks), "
         "{} and {} on Fashion-MNIST ({} of {})",
-        plain(digits.loc["ap3_fisher", "mean"]),
-        plain(digits.loc["ap2", "mean"]),
-        plain(digits.loc["ap3_fisher", "n"], 0),
-        word(networks[0]),
-        plain(fashion.loc["ap3_fisher", "mean"]),
-        plain(fashion.loc["ap2", "mean"]),
-        plain(fashion.loc["ap3_fisher", "n"], 0),
-        word(networks[1]),
+        *(
+            written
+            for study in masks.TOGETHER
+            for written in (
+                masks.rho(study, "ap3_fisher"),
+                masks.rho(study, "ap2"),
+                plain(masks.trainings(study), 0),
+                word(table(study, "draws")["model"].nunique()),
+            )
+        ),
     )
-
-
-def of_masks(study: str, **where: Any) -> pd.DataFrame:
-    """Choose the partial ρ of random masks before fine-tuning, a row for each measure."""
-    where |= {"statistic": "partial_rho", "pd": SIGNED, "reference": "baseline", "epoch": 0}
-    return rows(study, "within_summary", **where).set_index("measure")
 
 
 def whole_networks() -> Iterator[Said]:

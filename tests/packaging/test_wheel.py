@@ -41,12 +41,19 @@ def _pip(*arguments):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _ap3(installed, folder, *arguments):
-    environment = {**os.environ, "PYTHONPATH": str(installed)}
-    command = [sys.executable, "-c", "import ap3.cli; ap3.cli.main()", *arguments]
+def _python(installed, folder, *arguments, **environment):
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8"
+        [sys.executable, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(installed), **environment},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     )
+
+
+def _ap3(installed, folder, *arguments):
+    return _python(installed, folder, "-c", "import ap3.cli; ap3.cli.main()", *arguments)
 
 
 def test_the_wheel_holds_every_file_of_the_package(wheel):
@@ -75,11 +82,7 @@ def test_compare_and_a_figure_work_far_from_the_checkout(installed, tmp_path):
 
 
 def test_what_runs_is_what_was_installed(installed, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(installed)}
-    command = [sys.executable, "-c", "import ap3; print(ap3.__file__)"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, encoding="utf-8"
-    )
+    done = _python(installed, tmp_path, "-c", "import ap3; print(ap3.__file__)")
     assert done.stdout.startswith(str(installed))
 
 
@@ -89,20 +92,7 @@ def test_the_notebook_runs_from_the_installed_package(installed, tmp_path):
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     last = "import ap3\nprint(explained)\nprint(ap3.__file__)"
     (tmp_path / "notebook.py").write_text("\n\n".join([*code, last]), encoding="utf-8")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(installed),
-        "MPLBACKEND": "agg",
-        "COLUMNS": "120",
-    }
-    done = subprocess.run(
-        [sys.executable, "notebook.py"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
+    done = _python(installed, tmp_path, "notebook.py", MPLBACKEND="agg", COLUMNS="120")
     assert done.returncode == 0, done.stderr
     for said in (
         "test loss of the baseline",

@@ -44,6 +44,14 @@ def test_a_data_set_too_few_is_a_sentence(files):
         plan(settings, [data] * 3)
 
 
+def test_one_data_set_does_not_stand_for_several(files):
+    settings, data = files
+    paper = {"name": "paper", **published_studies.read()["paper"].settings}
+    settings.write_text(json.dumps(paper), encoding="utf-8")
+    with pytest.raises(UserError, match=r"has 9 networks .* but --data names 1 decoded data sets"):
+        plan(settings, [data])
+
+
 def test_other_settings_are_a_sentence(tmp_path, files):
     with pytest.raises(UserError, match="does not exist"):
         plan(tmp_path / "none.json", [])
