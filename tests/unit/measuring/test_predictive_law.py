@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from layer_pairs import pair
 from scipy.spatial.distance import jensenshannon
 
+from ap3.measuring import predictive_law
 from ap3.measuring.logit_change import LogitChange, means
 from ap3.measuring.predictive_law import DIVERGENCES
 
@@ -78,6 +79,16 @@ def test_other_libraries():
     p, q = before.exp().numpy(), after.exp().numpy()
     middle = np.square(jensenshannon(p, q, axis=2)).mean(axis=0)
     np.testing.assert_allclose(found["jensen_shannon"], middle, rtol=1e-10)
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-3, 1.0, 30.0])
+def test_by_logarithms_and_without(size, monkeypatch):
+    rng = np.random.default_rng(2)
+    before, change = rng.normal(size=(50, 1, 10)), size * rng.normal(size=(50, 4, 10))
+    found = [each(LogitChange(before, change)) for each in DIVERGENCES.values()]
+    monkeypatch.setattr(predictive_law, "_is_moderate", lambda *given: False)
+    by_logarithms = [each(LogitChange(before, change)) for each in DIVERGENCES.values()]
+    np.testing.assert_allclose(found, by_logarithms, rtol=1e-13)
 
 
 def test_nothing_changes():
