@@ -1,6 +1,6 @@
 """League table of allocations: which way to spread pruning over layers costs the least accuracy.
 
-Trains the demo's four networks on the digits, and on request ResNet18 on part of Fashion-MNIST, scans
+Trains the four small networks on the digits, and on request ResNet18 on part of Fashion-MNIST, scans
 each on 512 of its training images, allocates 50, 70 and 80 % over all layers in six ways, one shot,
 BatchNorm as it was, and judges every way on test images, which neither the scan nor the choice has seen:
 
@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from small_networks import BATCH, SIZE, TRAININGS
 
 import ap3
 from ap3.datasets import get
@@ -26,16 +27,8 @@ from ap3.models.preprocessing import View
 from ap3.training.baseline import train_baseline
 from ap3.training.sgd import Recipe
 
-SMALL = {
-    "small_alexnet": (15, 0.03),
-    "small_vgg": (7, 0.05),
-    "small_resnet": (7, 0.1),
-    "small_vit": (20, 0.03),
-}
-"""Epochs and learning rate of each on the digits, as in study `demo`."""
-
 LARGE = {"resnet18": (3, 0.05)}
-"""The same on 10,000 images of Fashion-MNIST, of whose test images 2,000 judge."""
+"""Epochs and learning rate on 10,000 images of Fashion-MNIST, of whose test images 2,000 judge."""
 
 PRUNED = (0.5, 0.7, 0.8)
 _CALIBRATION = 512
@@ -47,7 +40,9 @@ def main() -> None:
     """Train, scan and allocate; print a row for each network and ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=1)
-    parser.add_argument("--networks", nargs="*", default=list(SMALL), choices=[*SMALL, *LARGE])
+    parser.add_argument(
+        "--networks", nargs="*", default=list(TRAININGS), choices=[*TRAININGS, *LARGE]
+    )
     parser.add_argument("--raw", type=Path, help="folder of Fashion-MNIST's files, for resnet18")
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--json", type=Path)
@@ -55,7 +50,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = []
     for name in given.networks:
-        data = get("digits").decode() if name in SMALL else part_of_fashion(given.raw)
+        data = get("digits").decode() if name in TRAININGS else part_of_fashion(given.raw)
         for trial in range(1, given.trials + 1):
             rows += cells(data, name, trial)
     table = pd.DataFrame(rows)
@@ -107,9 +102,9 @@ def part_of_fashion(raw: Path) -> Images:
 
 
 def trained(data: Images, name: str, trial: int) -> Checkpoint:
-    """Train one network as study `demo`, or `fashion`, does."""
-    epochs, rate = (SMALL | LARGE)[name]
-    batch, size = (32, 16) if name in SMALL else (128, 32)
+    """Train one network on all or part of the training images."""
+    epochs, rate = (TRAININGS | LARGE)[name]
+    batch, size = (BATCH, SIZE) if name in TRAININGS else (128, 32)
     recipe = Recipe(epochs, batch, rate, 0.9, 5e-4, "none", True)
     network, _ = train_baseline(data, name, size, recipe, 0.0, trial, 0, torch.device("cpu"))
     return network

@@ -1,9 +1,9 @@
-"""What bfloat16 does to the accuracy of the demo's networks and to their performance differences.
+"""What bfloat16 does to the accuracy of the small networks and to their performance differences.
 
-Each network is trained in float32 and in bfloat16 from the same weights, on the same batches, as
-the demo trains it; all its variants are then fine-tuned in scope `head` on features of the same
-precision. A third way trains in float32 and takes the features alone in bfloat16: what judging by
-rounded features does by itself.
+Each network is trained in float32 and in bfloat16 from the same weights, on the same batches; all
+its variants are then fine-tuned in scope `head` on features of the same precision. A third way
+trains in float32 and takes the features alone in bfloat16: what judging by rounded features does by
+itself.
 
 Few CPUs multiply in bfloat16, and those that don't take five times as long as in float32. So
 training here multiplies in float32 what is rounded to bfloat16, as tensor cores do: inputs, weights
@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
 
-import demo
+import small_networks as small
 import torch
 from measuring import conditions
 from networks import untrained
@@ -67,20 +67,25 @@ def main() -> None:
     """Train, fine-tune, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=8, help="trainings of each network, each way")
-    parser.add_argument("--models", nargs="*", help="networks; all of the demo's if not given")
     parser.add_argument(
-        "--epochs", type=int, help="of training and tuning; the demo's if not given"
+        "--models", nargs="*", help="networks; all of as many as each needs if not given"
+    )
+    parser.add_argument(
+        "--epochs", type=int, help="of training and tuning; as many as each needs if not given"
     )
     parser.add_argument("--true", action="store_true", help="leave bfloat16 to torch's autocast")
     options = parser.parse_args()
     data = datasets.get("digits").decode(None)
-    print(conditions(batch=32, variants=len(VARIANTS), trials=options.trials), flush=True)
+    print(
+        conditions(batch=small.BATCH, variants=len(VARIANTS), trials=options.trials),
+        flush=True,
+    )
     print(f"{'mean ± sd over trials; difference ± its standard error':60}n = {options.trials}")
-    for model, (epochs, rate) in demo.trainings().items():
+    for model, (epochs, rate) in small.TRAININGS.items():
         if options.models and model not in options.models:
             continue
-        recipe = Recipe(options.epochs or epochs, 32, rate, 0.9, 5e-4, channels_last=True)
-        tuning = Recipe(options.epochs or 20, 32, rate, 0.9, 5e-4)
+        recipe = Recipe(options.epochs or epochs, small.BATCH, rate, 0.9, 5e-4, channels_last=True)
+        tuning = Recipe(options.epochs or 20, small.BATCH, rate, 0.9, 5e-4)
         results: dict[str, list[Result]] = {way: [] for way in WAYS}
         for trial in range(1, options.trials + 1):
             for way, found in _trial(data, model, recipe, tuning, trial, options.true).items():
@@ -106,9 +111,9 @@ def _trained(
     data: Images, model: str, recipe: Recipe, trial: int, precision: str, true: bool
 ) -> Checkpoint:
     """Train one network; all that is drawn is the same in every precision."""
-    network = untrained(model, demo.CLASSES, demo.SIZE, trial)
-    head = find_head(network, demo.SIZE)
-    identity = Identity(data.name, model, demo.CLASSES, demo.SIZE, trial, 0, head)
+    network = untrained(model, small.CLASSES, small.SIZE, trial)
+    head = find_head(network, small.SIZE)
+    identity = Identity(data.name, model, small.CLASSES, small.SIZE, trial, 0, head)
     images, labels = map(torch.from_numpy, (data.train_images, data.train_labels))
     order = torch.Generator().manual_seed(trial)
     rounds = precision == "bfloat16" and not true

@@ -2,7 +2,7 @@
 
 The limit is bare forward, backward and step on one resident batch. The order of memory is a setting
 of a study; of both, the loop and the limit, the faster order counts. The recipe reads through two
-DataLoader workers and trains one network at a time; ours trains two of the demo's small networks
+DataLoader workers and trains one network at a time; ours trains two of the small networks
 at a time, a thread each, as `snakemake --cores 2` does.
 
     python bench/training.py
@@ -15,8 +15,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 
-import demo
 import recipe
+import small_networks as small
 import torch
 import torch.nn.functional as F  # noqa: N812
 from measuring import Ratio, Times, conditions, in_turns, table, write_ratios
@@ -30,7 +30,6 @@ from ap3.training.sgd import Recipe, optimise, train
 CLASSES, LEARNING_RATE, AUGMENTATION = 10, 0.01, "crop-flip"
 LARGE = {"resnet18_32": ("resnet18", 32, 128, 16), "resnet50_64": ("resnet50", 64, 64, 6)}
 """What is compared with its limit → network, pixels, batch, batches a round, which is an epoch."""
-SMALL_BATCH = 32
 AT_ONCE = 2
 
 
@@ -75,13 +74,20 @@ def beside_the_limit(name: str, rounds: int) -> Ratio:
 
 
 def beside_the_recipe(rounds: int) -> dict[str, Ratio]:
-    """Compare epochs over the demo's digits with the recipe's, over all of the demo's networks."""
+    """Compare epochs over the digits with the recipe's, over all of the small networks."""
     together: Times = {}
     for model in FACTORIES:
         times = _small(model, rounds)
-        count = len(demo.digits()[1])
+        count = len(small.digits()[1])
         work = {name: count * (AT_ONCE if "at once" in name else 1) for name in times}
-        print(table(f"{model} at {demo.SIZE} px, batch {SMALL_BATCH}", times, work, "images/s"))
+        print(
+            table(
+                f"{model} at {small.SIZE} px, batch {small.BATCH}",
+                times,
+                work,
+                "images/s",
+            )
+        )
         for name, taken in times.items():
             before = together.get(name, [0.0] * rounds)
             together[name] = [one + more for one, more in zip(before, taken, strict=True)]
@@ -93,12 +99,12 @@ def beside_the_recipe(rounds: int) -> dict[str, Ratio]:
 
 
 def _small(model: str, rounds: int) -> Times:
-    """Time epochs of one of the demo's networks: the recipe's, ours, and two of ours at once."""
-    images, labels, *_ = demo.digits()
+    """Time epochs of one of the small networks: the recipe's, ours, and two of ours at once."""
+    images, labels, *_ = small.digits()
     colour = images.expand(-1, 3, -1, -1)
-    batches = recipe.loader(colour.numpy(), labels.numpy(), demo.SIZE, SMALL_BATCH)
-    theirs = recipe.epochs(untrained(model, CLASSES, demo.SIZE), batches, LEARNING_RATE)
-    ours = _training(model, images, labels, demo.SIZE, SMALL_BATCH)
+    batches = recipe.loader(colour.numpy(), labels.numpy(), small.SIZE, small.BATCH)
+    theirs = recipe.epochs(untrained(model, CLASSES, small.SIZE), batches, LEARNING_RATE)
+    ours = _training(model, images, labels, small.SIZE, small.BATCH)
     with Processes(model, AT_ONCE) as processes:
         ways = {
             "recipe": theirs.__next__,
@@ -109,7 +115,7 @@ def _small(model: str, rounds: int) -> Times:
 
 
 class Processes:
-    """Processes that train one of the demo's networks each, with one thread, when they are told."""
+    """Processes that train one of the small networks each, with one thread, when they are told."""
 
     def __init__(self, model: str, count: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -140,8 +146,8 @@ class Processes:
 
 def _obey(model: str, pipe: Connection) -> None:
     torch.set_num_threads(1)
-    images, labels, *_ = demo.digits()
-    training = _training(model, images, labels, demo.SIZE, SMALL_BATCH)
+    images, labels, *_ = small.digits()
+    training = _training(model, images, labels, small.SIZE, small.BATCH)
     while pipe.recv():
         next(training)
         pipe.send(None)

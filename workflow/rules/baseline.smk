@@ -34,7 +34,7 @@ rule baseline:
         seed=option("seed"),
         cpu_threads=option("threads"),
         precision=option("precision"),
-        device=DEVICE,
+        device=device,
         code=code_of("baseline"),
         network=lambda w: network_code(w) + weights_code(w),
         libraries=door.library_versions(),

@@ -242,8 +242,16 @@ def latent(*keys):
     return spell
 
 
-# Where the jobs that train or evaluate run.
-DEVICE = options({"device": config.get("device", "auto")})
+def device_of(study):
+    """Where a study's jobs that train or evaluate run: the study says it where the site does not."""
+    everywhere = config.get("device", "auto")
+    return study.settings["device"] if everywhere == "auto" else everywhere
+
+
+def device(wildcards):
+    """A params function that spells it as an option."""
+    return options({"device": device_of(study_of(wildcards))})
+
 
 # Where raw files come from. A resource of the site and no params: it does not change what they are.
 DATA_DIR = options({"data_dir": config.get("data_dir")})
@@ -312,10 +320,22 @@ def check_for_slurm():
 
 
 def gpus(wildcards):
-    """One GPU for a job that trains or evaluates; none where this machine would run it without."""
-    return int(
-        config.get("device", "auto") != "cpu" and (CARD or workflow.non_local_exec)
-    )
+    """One GPU for a job that trains or evaluates; none where it would run without."""
+    return gpus_of(study_of(wildcards))
+
+
+def gpus_of(study):
+    return int(device_of(study) != "cpu" and (CARD or workflow.non_local_exec))
+
+
+def due_devices():
+    """Where those of the jobs that are due run that train or evaluate."""
+    due = [
+        job for job in workflow.dag.needrun_jobs() if "device" in job.rule.params.keys()
+    ]
+    return {
+        device_of(STUDIES.get(job.wildcards_dict.get("study"), STUDY)) for job in due
+    }
 
 
 # The longest of the last jobs is `agreement`: it goes first, and so does what it waits for; then

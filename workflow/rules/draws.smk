@@ -39,7 +39,7 @@ for study in LAST_LAYER:
                 f"--law {quote(law)}" for law in study.settings["latent"]["own"]
             ),
             cpu_threads=option("threads"),
-            device=DEVICE,
+            device=device,
             code=code_of(
                 "draws",
                 *door.measure_modules(),

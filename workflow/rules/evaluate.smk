@@ -31,7 +31,7 @@ rule evaluate:
         statistics=option("pruning", "batch_norm"),
         cpu_threads=option("threads"),
         precision=option("precision"),
-        device=DEVICE,
+        device=device,
         code=lambda w: code_of(
             "evaluate",
             *door.law_modules(),

@@ -21,7 +21,7 @@ rule features:
         order=option("training", "channels_last"),
         cpu_threads=option("threads"),
         precision=option("precision"),
-        device=DEVICE,
+        device=device,
         code=code_of("features"),
         network=network_code,
         model=named("model"),

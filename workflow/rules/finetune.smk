@@ -35,7 +35,7 @@ for study in LAST_LAYER:
             views=lambda w, input: options({"views": input.get("views") or None}),
             cpu_threads=option("threads"),
             precision=option("precision"),
-            device=DEVICE,
+            device=device,
             code=code_of("finetune"),
             network=network_code,
             model=named("model"),

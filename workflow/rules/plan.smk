@@ -12,12 +12,12 @@ rule plan:
         "../../envs/ap3.yaml"
     threads: STUDY.settings["threads"]
     resources:
-        gpu=gpus,
+        gpu=gpus_of(STUDY),
         runtime=grown(60),
         mem_mb=grown(16000),
     params:
         data=lambda w, input: " ".join(f"--data {quote(file)}" for file in input.data),
-        device=DEVICE,
+        device=options({"device": device_of(STUDY)}),
     message:
         "Time the networks of study {STUDY.name} on few images"
     shell:

@@ -36,7 +36,7 @@ for study in STUDIES.values():
             order=option("training", "channels_last"),
             cpu_threads=option("threads"),
             precision=option("precision"),
-            device=DEVICE,
+            device=device,
             code=code_of("views"),
             network=network_code,
             model=named("model"),

@@ -1,5 +1,5 @@
 # A process that has imported the libraries, from which the stages of a large run start at once.
-# Needs: CARD. Gives: start_warm_process; no rules.
+# Needs: CARD and due_devices. Gives: start_warm_process; no rules.
 
 import sys
 import tempfile
@@ -23,11 +23,11 @@ def start_warm_process():
     """Start it for jobs on this machine and in this environment; it ends with this process.
 
     The variable that names its socket to the stages is set and empty where the user wants none.
-    Not with a card: what has looked for one hands it to no process that forks from it.
+    Not with jobs that take a card: what has looked for one hands it to no process that forks from it.
     """
     if (
         door.WARM_PLACE in os.environ
-        or CARD
+        or (CARD and due_devices() - {"cpu"})
         or sys.platform != "linux"
         or workflow.non_local_exec
         or workflow.deployment_settings.deployment_method

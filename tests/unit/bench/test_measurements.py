@@ -56,10 +56,10 @@ def test_fine_tuning_is_measured(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_accuracy_is_compared_with_the_recipe(tmp_path, monkeypatch, capsys):
-    import demo
+    import small_networks
 
-    digits = [part[:200] for part in demo.digits()]
-    monkeypatch.setattr(demo, "digits", lambda: digits)
+    digits = [part[:200] for part in small_networks.digits()]
+    monkeypatch.setattr(small_networks, "digits", lambda: digits)
     out = tmp_path / "ratios.json"
     small = ["--models", "small_vgg", "--epochs", "1", "--trials", "2", "--threads", "1"]
     run(monkeypatch, "accuracy", *small, "--json", str(out))
@@ -86,7 +86,7 @@ def test_memory_is_measured_as_views_grow(tmp_path, monkeypatch, capsys):
 def test_ways_to_allocate_are_compared(tmp_path, monkeypatch, capsys):
     import allocation
 
-    monkeypatch.setattr(allocation, "SMALL", {"small_resnet": (1, 0.05)})
+    monkeypatch.setattr(allocation, "TRAININGS", {"small_resnet": (1, 0.05)})
     monkeypatch.setattr(allocation, "PRUNED", (0.5,))
     out = tmp_path / "league.json"
     monkeypatch.setattr(
