@@ -44,6 +44,7 @@ MINUTES ?= 60
 .PHONY: env demo report test test-slow test-newest test-oldest test-slurm soak bench lint docs
 
 env: $(READY)
+	@test -z '$(TORCH_FROM)' || echo '$(TORCH_FROM)' | cmp -s - .venv/.torch-from || { echo "The environment stands, with torch from elsewhere than $(TORCH_FROM). To make it anew, remove it before: rm -r .venv" >&2; exit 1; }
 
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ap3 needs Python 3.11 or newer; found $$($(PYTHON) --version). Give another with make PYTHON=…" >&2; exit 1; }
@@ -52,6 +53,7 @@ $(READY):
 	$(if $(TORCH_FROM),.venv/bin/python $(INSTALL_TORCH))
 	.venv/bin/python $(INSTALL)
 	@rm -f .venv/.made-from-*
+	@echo '$(TORCH_FROM)' > .venv/.torch-from
 	@touch $@
 
 demo: env

@@ -1,5 +1,6 @@
 """One offline page of a result: verdict, ranked table, curves, what to do. No script from elsewhere."""
 
+from collections.abc import Iterable
 from html import escape
 from os import PathLike
 from pathlib import Path
@@ -24,6 +25,7 @@ overflow:auto;border:1px solid #ddd}table{border-collapse:collapse;font-variant-
 width:100%}th,td{padding:.2rem .6rem;text-align:right;white-space:nowrap}th:first-child,
 td:first-child{text-align:left}th{position:sticky;top:0;background:#f4f4f4;cursor:pointer}
 tr{content-visibility:auto;contain-intrinsic-height:1.8rem}tbody tr:nth-child(even){background:#fafafa}
+tfoot td{position:sticky;bottom:0;background:#f4f4f4;font-weight:600}
 input{font:inherit;padding:.2rem .5rem;margin:.5rem 0;width:16rem}pre{background:#f4f4f4;padding:.8rem;
 overflow:auto;max-height:24rem}svg{max-width:100%}polyline:hover{stroke:#000;stroke-width:3}
 .note{color:#555}
@@ -76,7 +78,7 @@ def page(result: Result) -> str:
         f"<h2>{'Allocations' if isinstance(result, Allocation) else 'Layers'}</h2>",
         "<p class=note>A click on a heading sorts. …_se are standard errors.</p>",
         "<input placeholder='part of a name' aria-label='show rows whose name holds'>",
-        _table(result.table),
+        _table(result.table, result.network if isinstance(result, Explanation) else None),
         *(f"<p class=note>{escape(remark)}</p>" for remark in result.remarks),
     ]
     return (
@@ -90,14 +92,19 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _table(table: pd.DataFrame) -> str:
+def _table(table: pd.DataFrame, network: dict[str, float] | None) -> str:
+    """Write the rows, and below them, where it stays when they are sorted, that of the whole network."""
     head = "".join(f"<th>{escape(str(name))}" for name in table)
-    rows = []
-    for values in table.itertuples(index=False):
-        cells = "".join(_cell(value) for value in values)
-        rows.append(f"<tr>{cells}")
-    body = "\n".join(rows)
-    return f"<div class=table><table><thead><tr>{head}</thead><tbody>{body}</tbody></table></div>"
+    body = "\n".join(_row(values) for values in table.itertuples(index=False))
+    foot = ""
+    if network is not None:
+        whole = {"layer": "network"} | network
+        foot = f"<tfoot>{_row(whole.get(str(name), np.nan) for name in table)}</tfoot>"
+    return f"<div class=table><table><thead><tr>{head}</thead><tbody>{body}</tbody>{foot}</table></div>"
+
+
+def _row(values: Iterable[Any]) -> str:
+    return f"<tr>{''.join(map(_cell, values))}"
 
 
 def _cell(value: Any) -> str:

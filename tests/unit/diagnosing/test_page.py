@@ -2,9 +2,12 @@ import re
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
+from ap3.diagnosing.explain import explain
 from ap3.diagnosing.page import page
+from ap3.diagnosing.result import cell
 from ap3.diagnosing.scan import Scan
 
 
@@ -29,3 +32,18 @@ def test_a_thousand_layers_fit_in_two_megabytes():
     assert text.count("<polyline") == 1000
     assert len(re.findall("<tr>", text)) == 5001
     assert not re.search(r"https?:|<link|src=", text)
+
+
+def test_below_the_layers_stands_the_network():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    pruned = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    pruned["0.weight"][:4] = 0
+    found = explain(network, pruned, [(torch.randn(50, 4), torch.randint(3, (50,)))])
+    text = page(found)
+    (last,) = re.findall("<tfoot><tr>(.*)</tfoot>", text)
+    cells = dict(zip(found.table.columns, last.split("<td>")[1:], strict=True))
+    assert cells["layer"] == "network"
+    for name in ("ap2", "pd_loss", "pd_loss_se", "kl_predictions"):
+        assert cells[name] == cell(found.network[name])
+    assert text.index("</tbody>") < text.index("<tfoot>")

@@ -92,7 +92,7 @@ def test_the_three_commands(pair, own, capsys):
     scan(
         *given,
         "my_code:batches",
-        ratio=[0.5, 0.9],
+        ratio=["0.5,0.9"],
         csv=own / "s.csv",
         html=own / "s.html",
         figure=own / "s.png",
@@ -142,7 +142,7 @@ def test_another_mistake_is_not_put_down_to_the_data(pair):
     mistakes = {
         "the budget is 20": lambda *given: allocate(*given, 20),
         "nope.pt": lambda *given: explain(*given[:2], "nope.pt", given[2]),
-        "1.5": lambda *given: scan(*given, ratio=[1.5]),
+        "1.5": lambda *given: scan(*given, ratio=["1.5"]),
     }
     for told, command in mistakes.items():
         with pytest.raises(UserError, match=told) as caught:
@@ -156,6 +156,10 @@ def test_a_wrong_option_is_refused_before_the_data_are_asked_for(pair):
         allocate(*given, 0)
     with pytest.raises(UserError, match="of is 'flop'"):
         allocate(*given, 0.5, of="flop")
+    with pytest.raises(
+        UserError, match=r"--ratio must be shares such as 0.5 or 0.3,0.5, but is '0.5,'"
+    ):
+        scan(*given, ratio=["0.5,"])
     with pytest.raises(UserError, match=r"must end in .pdf, .png or .svg"):
         scan(*given, figure=Path("curves.xyz"))
 
@@ -164,7 +168,7 @@ def test_a_wrong_option_is_refused_before_the_data_are_asked_for(pair):
     ("name", "start"), [("c.pdf", b"%PDF"), ("c.PNG", b"\x89PNG"), ("c.svg", b"<?xml")]
 )
 def test_curves_are_written_in_the_format_of_their_name(pair, own, name, start):
-    scan("my_code:network", pair[0], "my_code:batches", ratio=[0.5], figure=own / name)
+    scan("my_code:network", pair[0], "my_code:batches", ratio=["0.5"], figure=own / name)
     assert (own / name).read_bytes().startswith(start)
 
 
@@ -177,7 +181,7 @@ def test_curves_that_fail_leave_the_old_ones(pair, own, monkeypatch):
     (own / "c.png").write_bytes(b"old")
     monkeypatch.setattr(Figure, "savefig", full)
     with pytest.raises(OSError, match="No space"):
-        scan("my_code:network", pair[0], "my_code:batches", ratio=[0.5], figure=own / "c.png")
+        scan("my_code:network", pair[0], "my_code:batches", ratio=["0.5"], figure=own / "c.png")
     assert (own / "c.png").read_bytes() == b"old"
 
 
