@@ -43,17 +43,18 @@ MINUTES ?= 60
 
 .PHONY: env demo report test test-slow test-newest test-oldest test-slurm soak bench lint docs
 
+STANDS := $(wildcard $(READY))
+
 env: $(READY)
-	@test -z '$(TORCH_FROM)' || echo '$(TORCH_FROM)' | cmp -s - .venv/.torch-from || { echo "The environment stands, with torch from elsewhere than $(TORCH_FROM). To make it anew, remove it before: rm -r .venv" >&2; exit 1; }
+	@test -z '$(STANDS)' || test -z '$(TORCH_FROM)' || echo "The environment stands already, and TORCH_FROM changes none that does; remove it first: rm -r .venv" >&2
 
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ap3 needs Python 3.11 or newer; found $$($(PYTHON) --version). Give another with make PYTHON=…" >&2; exit 1; }
-	@test -z '$(TORCH_FROM)' || test -d '$(TORCH_FROM)' || echo '$(TORCH_FROM)' | grep -q '://' || { echo "TORCH_FROM names neither a folder that exists nor an address: $(TORCH_FROM)" >&2; exit 1; }
+	@test -z '$(TORCH_FROM)' || test -d '$(TORCH_FROM)' || echo '$(TORCH_FROM)' | grep -q '://' || { echo 'TORCH_FROM names neither a folder that exists nor an address: $(TORCH_FROM)' >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(if $(TORCH_FROM),.venv/bin/python $(INSTALL_TORCH))
 	.venv/bin/python $(INSTALL)
 	@rm -f .venv/.made-from-*
-	@echo '$(TORCH_FROM)' > .venv/.torch-from
 	@touch $@
 
 demo: env

@@ -32,9 +32,7 @@ def main() -> None:
     parser.add_argument(
         "--epochs", type=int, help="epochs of every network; as many as each needs if not given"
     )
-    parser.add_argument(
-        "--models", nargs="*", help="networks; all of as many as each needs if not given"
-    )
+    parser.add_argument("--models", nargs="*", help="networks; all four if not given")
     parser.add_argument("--threads", type=int, default=2, help="torch's CPU threads")
     parser.add_argument("--json", type=Path, help="file for the ratio")
     options = parser.parse_args()

@@ -67,9 +67,7 @@ def main() -> None:
     """Train, fine-tune, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=8, help="trainings of each network, each way")
-    parser.add_argument(
-        "--models", nargs="*", help="networks; all of as many as each needs if not given"
-    )
+    parser.add_argument("--models", nargs="*", help="networks; all four if not given")
     parser.add_argument(
         "--epochs", type=int, help="of training and tuning; as many as each needs if not given"
     )

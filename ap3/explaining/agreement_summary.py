@@ -58,7 +58,7 @@ def summarise(table: pd.DataFrame, intervals: pd.DataFrame, level: float = LEVEL
     ends = table[(table["epoch"] == first) | (table["epoch"] == last)]
     tidy = ends.melt([*KEYS, "sees", "trial"], list(STATISTICS), "statistic")
     by = [*KEYS, "sees", "statistic"]
-    grouped = tidy.groupby(by, sort=False)
+    grouped = tidy.groupby(by, sort=False, dropna=False)
     row, trial = grouped.ngroup().to_numpy(), grouped.cumcount().to_numpy()
     summary = tidy.loc[trial == 0, by].reset_index(drop=True)
     by_trial = np.full((trial.max(initial=0) + 1, len(summary)), np.nan)

@@ -75,7 +75,7 @@ def _below(v: Vector) -> Vector:
     return np.log(np.exp(v) - 1 - v) - 2 * np.log(-v)
 
 
-def remainder(v: Vector) -> Vector:
+def remainder(v: Any) -> Vector:
     """φ(v) = eᵛ − 1 − v, to nearly all digits of any size; infinite from 710 on.
 
     Parameters
@@ -84,10 +84,11 @@ def remainder(v: Vector) -> Vector:
 
     Examples
     --------
-    >>> remainder(np.array([0.0, 1.0, 1e-8]))
+    >>> remainder([0.0, 1.0, 1e-8])
     array([0.00000000e+00, 7.18281828e-01, 5.00000002e-17])
     """
-    found = np.square(v)
+    v = np.asarray(v, dtype=float)
+    found = np.array(np.square(v))
     small = np.abs(v) <= 1
     if small.all():
         found *= _series(v)

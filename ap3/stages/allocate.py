@@ -16,10 +16,7 @@ def allocate(
         float, typer.Option(help="Share of the layers' weights (or FLOPs) that stays: 0.2.")
     ],
     of: Annotated[str, typer.Option(help="What the budget is of: weights or flops.")] = "weights",
-    ratio: Annotated[
-        list[float] | None,
-        typer.Option(help="Share of a layer to prune, 0 to 1; can be given repeatedly."),
-    ] = None,
+    ratio: own_network.Ratio = None,
     layer: Annotated[
         list[str] | None,
         typer.Option(help="Layer, such as fc or 'layer4.*'; can be given repeatedly."),
@@ -59,14 +56,14 @@ def allocate(
     """
     from ap3.diagnosing.allocate import allocate as allocate_network
     from ap3.diagnosing.allocate import refuse
-    from ap3.diagnosing.scan import RATIOS
     from ap3.diagnosing.scan import scan as scan_network
     from ap3.files.storage import write_atomically
 
     refuse(budget, of)
+    shares = own_network.ratios_of(ratio)
     given = raw, split, examples, classes, image_size, mean, std, batch_size, threads, device
     with own_network.opened(network, checkpoint, data, *given) as (model, batches):
-        scanned = scan_network(model, batches, ratio or RATIOS, layer or "all")
+        scanned = scan_network(model, batches, shares, layer or "all")
         found = allocate_network(scanned, budget, of)
     if ratios:
         found.to_json(ratios, way)

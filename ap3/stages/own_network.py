@@ -29,6 +29,12 @@ Data = Annotated[
         "package.module:function, which returns (input, label) batches."
     ),
 ]
+Ratio = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Share of a layer to prune, 0 to 1; several with commas, or given repeatedly."
+    ),
+]
 Raw = Annotated[Path | None, typer.Option(help="Folder of the raw files of one of our data sets.")]
 Split = Annotated[str, typer.Option(help="Of one of our data sets: test or train.")]
 Examples = Annotated[
@@ -52,6 +58,21 @@ Html = Annotated[Path | None, typer.Option(help="Where a page goes that needs no
 
 _OF_BATCHES = ("ap3.networks.batches", "ap3.networks.logits")
 """Modules that find fault with batches; what others find is no fault of the user's data."""
+
+
+def ratios_of(given: list[str] | None) -> list[float]:
+    """Read the numbers of `Ratio`; those that a scan takes by itself where there are none."""
+    from ap3.diagnosing.scan import RATIOS
+
+    if not given:
+        return [*RATIOS]
+    text = ",".join(given)
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InvalidValueError(
+            f"--ratio must be shares such as 0.5 or 0.3,0.5, but is {text!r}."
+        ) from error
 
 
 @contextmanager

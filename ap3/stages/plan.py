@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from ap3.stages import options
-
 
 def plan(
     settings: Annotated[
@@ -18,7 +16,9 @@ def plan(
             help="Decoded data set of each network, in the order of the study; one if all have the same."
         ),
     ],
-    device: options.Device = "auto",
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu or cuda; what the study says if not given.")
+    ] = None,
 ) -> None:
     """Foresee how long each stage of a study takes here, by timing its networks on few images.
 
@@ -45,6 +45,7 @@ def plan(
         )
     threads = study.settings["threads"]
     found: list[Foreseen] = []
+    device = device or study.settings.get("device", "auto")
     with processor(device, threads, study.settings["precision"]) as where:
         for (dataset, model), path in zip(study.pairs, data, strict=True):
             found += foresee(study, dataset, model, Images.load(path), where)

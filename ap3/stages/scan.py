@@ -12,12 +12,7 @@ def scan(
     network: own_network.Network,
     checkpoint: own_network.Checkpoint,
     data: own_network.Data,
-    ratio: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Share of a layer to prune, 0 to 1; several with commas, or given repeatedly."
-        ),
-    ] = None,
+    ratio: own_network.Ratio = None,
     layer: Annotated[
         list[str] | None,
         typer.Option(help="Layer, such as fc or 'layer4.*'; can be given repeatedly."),
@@ -48,28 +43,16 @@ def scan(
 
     Example: ap3 scan resnet18 baseline.pt --data folder:val --csv scan.csv --figure scan.pdf
     """
-    from ap3.diagnosing.scan import RATIOS
     from ap3.diagnosing.scan import scan as scan_network
     from ap3.errors import InvalidValueError
     from ap3.figures.drawing import save_as
 
     if figure and figure.suffix.lower() not in (".pdf", ".png", ".svg"):
         raise InvalidValueError(f"the figure is {figure}, but must end in .pdf, .png or .svg.")
-    ratios = _numbers(",".join(ratio)) if ratio else RATIOS
+    ratios = own_network.ratios_of(ratio)
     given = raw, split, examples, classes, image_size, mean, std, batch_size, threads, device
     with own_network.opened(network, checkpoint, data, *given) as (model, batches):
         found = scan_network(model, batches, ratios, layer or "all", unit=unit)
     if figure:
         save_as(found.figure(), figure)
     own_network.show(found, csv, html)
-
-
-def _numbers(text: str) -> list[float]:
-    from ap3.errors import InvalidValueError
-
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise InvalidValueError(
-            f"--ratio must be shares such as 0.5 or 0.3,0.5, but is {text!r}."
-        ) from error

@@ -97,7 +97,7 @@ def whole_networks() -> Iterator[Said]:
     """Say how AP3 and the diagonal law order allocations of one total ratio over all layers."""
     single = {model: gain("network", model, "kept") for model in DIGITS}
     above = [mean for mean, *_ in single.values() if mean > 0]
-    yield said("in {} of the demo's {} networks", word(len(above)), word(len(single)))
+    yield said("in {} of the {} small networks", word(len(above)), word(len(single)))
     yield said(
         "gains in ρ of {} to {} with BatchNorm's statistics kept, {} in the ViT, "
         "{} over all {} trainings (95 % interval {} to {})",

@@ -343,7 +343,7 @@ def due_devices():
 FOR_AGREEMENT = 2
 FOR_THEORY = 1
 # With a card, its jobs go before those of the CPU, which could hold all cores and leave it idle.
-CARD_FIRST = FOR_AGREEMENT + CARD
+CARD_FIRST = FOR_AGREEMENT + (CARD and device_of(STUDY) != "cpu")
 
 
 def grown(amount):
@@ -443,7 +443,7 @@ def settings_in_full(wildcards):
             else part
         )
         for key, part in sorted(study.settings.items())
-    }
+    } | {"device": device_of(study)}
     return json.dumps({"name": study.name, **parts})
 
 

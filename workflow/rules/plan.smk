@@ -12,7 +12,7 @@ rule plan:
         "../../envs/ap3.yaml"
     threads: STUDY.settings["threads"]
     resources:
-        gpu=gpus_of(STUDY),
+        gpu=lambda wildcards: gpus_of(STUDY),
         runtime=grown(60),
         mem_mb=grown(16000),
     params:

@@ -30,12 +30,12 @@ def test_it_names_what_takes_long(files, monkeypatch, capsys, given):
     plan(settings, [data] * given, device="cpu")
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "Study demo on this machine (cpu, threads of each job: 1)"
-    # 15 and 20 epochs over 40 images at one in two seconds; 7 epochs take 560 s.
+    # 14 and 15 epochs over 40 images at one in two seconds; 6 epochs take 480 s.
     assert (
         "Over ten minutes: baseline of small_alexnet on digits, baseline of small_vit on digits."
         in said
     )
-    assert said[-1].startswith("One job after the other: 2.2 h. ")
+    assert said[-1].startswith("One job after the other: 1.8 h. ")
 
 
 def test_a_data_set_too_few_is_a_sentence(files):

@@ -1,0 +1,26 @@
+"""A plan is made on a node like those that the study will run on."""
+
+import pytest
+from sabotage import SLOW, rule
+from test_study_on_slurm import CONFIG, PARTITIONS, on_slurm
+
+
+@pytest.mark.parametrize(
+    ("device", "asked"), [("auto", ("gres:gpu:1", "gpu")), ("cpu", (None, "cpu"))]
+)
+def test_it_asks_for_a_gpu_where_the_study_does(cluster, tmp_path, device, asked):
+    before = {each["JobId"] for each in cluster.jobs()}
+    config = CONFIG.replace("    trials: 2\n", f"    trials: 2\n    device: {device}\n")
+    (tmp_path / "config.yaml").write_text(config, encoding="utf-8")
+    (tmp_path / "partitions.yaml").write_text(PARTITIONS, encoding="utf-8")
+    there = on_slurm(cluster, tmp_path, "plan")
+    try:
+        there.process.wait(SLOW)
+    finally:
+        there.process.kill()
+        there.process.wait()
+    assert there.process.returncode == 0, there.printed
+    jobs = [job for job in cluster.jobs() if job["JobId"] not in before]
+    assert [(job.get("TresPerJob"), job["Partition"]) for job in jobs if rule(job) == "plan"] == [
+        asked
+    ]
