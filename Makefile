@@ -46,11 +46,12 @@ MINUTES ?= 60
 STANDS := $(wildcard $(READY))
 
 env: $(READY)
-	@test -z '$(STANDS)' || test -z '$(TORCH_FROM)' || echo "The environment stands already, and TORCH_FROM changes none that does; remove it first: rm -r .venv" >&2
+	@test -z '$(STANDS)' || test -z '$(TORCH_FROM)' || echo "The environment is there already, and TORCH_FROM has no effect on it. To use TORCH_FROM, remove it first: rm -r .venv" >&2
 
 $(READY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ap3 needs Python 3.11 or newer; found $$($(PYTHON) --version). Give another with make PYTHON=…" >&2; exit 1; }
 	@test -z '$(TORCH_FROM)' || test -d '$(TORCH_FROM)' || echo '$(TORCH_FROM)' | grep -q '://' || { echo 'TORCH_FROM names neither a folder that exists nor an address: $(TORCH_FROM)' >&2; exit 1; }
+	@echo "Making the environment in .venv, which takes some minutes." >&2
 	$(PYTHON) -m venv .venv
 	$(if $(TORCH_FROM),.venv/bin/python $(INSTALL_TORCH))
 	.venv/bin/python $(INSTALL)

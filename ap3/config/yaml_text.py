@@ -38,6 +38,39 @@ def surprises(path: Path) -> list[str]:
     return [f"{path}, line {line}: {what}" for line, what in sorted(_found(root))]
 
 
+def mistake(path: Path) -> str:
+    r"""Say where a file is no YAML, in one sentence; nothing where it is.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "config.yaml"
+    ...     _ = file.write_text("study: demo\n seed: 1\n", encoding="utf-8")
+    ...     mistake(file).removeprefix(folder).partition(";")[0]
+    '/config.yaml, line 2: this is no YAML (mapping values are not allowed here)'
+    """
+    try:
+        yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except UnicodeDecodeError:
+        return f"{path} is no text in UTF-8; save it as such."
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}" if mark else ""
+        return (
+            f"{path}{where}: this is no YAML ({error.problem or error.context}); look at its "
+            "indentation, colons and brackets, and those of the line before."
+        )
+    except yaml.YAMLError as error:
+        return f"{path} is no YAML ({' '.join(str(error).split())})."
+    return ""
+
+
 def _found(root: yaml.Node | None) -> Iterator[tuple[int, str]]:
     pending, seen = [root], set()
     while pending:

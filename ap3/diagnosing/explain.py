@@ -1,6 +1,7 @@
 """What pruning did to one network over data, layer by layer and whole: `ap3.explain`."""
 
 from collections.abc import Iterable, Mapping, Sized
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -68,9 +69,21 @@ class Explanation(Result):
 
     def narrow(self) -> pd.DataFrame:
         """Return the columns that are printed, with a last row for the network."""
+        return Result(self._with_network()[[*self.shown]], "", []).narrow()
+
+    def to_csv(self, path: str | PathLike[str] | None = None) -> str | None:
+        """Write the table as CSV, or return it as text, with a last row for the network.
+
+        Parameters
+        ----------
+        path
+            Of the file; None returns the text.
+        """
+        return Result(self._with_network(), "", []).to_csv(path)
+
+    def _with_network(self) -> pd.DataFrame:
         whole = pd.DataFrame([{"layer": "network"} | self.network])
-        rows = pd.concat([self.table, whole], ignore_index=True)
-        return Result(rows[[*self.shown]], "", []).narrow()
+        return pd.concat([self.table, whole], ignore_index=True)
 
 
 def explain(network: nn.Module, pruned: Pruned, batches: Iterable[Any]) -> Explanation:

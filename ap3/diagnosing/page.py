@@ -76,7 +76,7 @@ def page(result: Result) -> str:
         "<h2>What to do</h2>",
         _advice(result),
         f"<h2>{'Allocations' if isinstance(result, Allocation) else 'Layers'}</h2>",
-        "<p class=note>A click on a heading sorts. …_se are standard errors.</p>",
+        f"<p class=note>A click on a heading sorts. …_se are standard errors.{_whole(result)}</p>",
         "<input placeholder='part of a name' aria-label='show rows whose name holds'>",
         _table(result.table, result.network if isinstance(result, Explanation) else None),
         *(f"<p class=note>{escape(remark)}</p>" for remark in result.remarks),
@@ -86,6 +86,11 @@ def page(result: Result) -> str:
         "<meta name=viewport content='width=device-width'>"
         f"<style>{_STYLE}</style><body>{''.join(parts)}<script>{_SCRIPT}</script></body></html>\n"
     )
+
+
+def _whole(result: Result) -> str:
+    is_explained = isinstance(result, Explanation)
+    return " The row of the network is of all changes together." if is_explained else ""
 
 
 def _sentence(text: str) -> str:
@@ -135,6 +140,8 @@ def _advice(result: Result) -> str:
 
 
 def _advice_on(found: Explanation) -> str:
+    if found.table.empty:
+        return "Nothing differs: see whether the second file is the pruned one."
     loss, error = found.network["pd_loss"], found.network["pd_loss_se"]
     lost, its_error = found.network["pd_accuracy"], found.network["pd_accuracy_se"]
     if not abs(loss) > 1.96 * error and lost > 1.96 * its_error:

@@ -83,8 +83,13 @@ def refuse_masks(network: nn.Module) -> None:
     Raises
     ------
     UserError
-        If `torch.nn.utils.prune` hangs on one of its modules.
+        If it is no module, or `torch.nn.utils.prune` hangs on one of its modules.
     """
+    if not isinstance(network, nn.Module):
+        raise InvalidTypeError(
+            f"the network must be a torch module, not {type(network).__name__}; build the architecture "
+            "and load the weights into it."
+        )
     for path, module in network.named_modules():
         for hook in module._forward_pre_hooks.values():
             if isinstance(hook, prune.BasePruningMethod):
@@ -210,6 +215,11 @@ def _like(tensor: Tensor, value: Tensor, name: str, whose: str) -> Tensor:
             f"{name} has shape {tuple(value.shape)} in the {whose} and {tuple(tensor.shape)} in "
             "the network that it is run in; give one of the same architecture, with zeros where something was "
             "removed."
+        )
+    if tensor.is_floating_point() and not (value.is_floating_point() or value.is_complex()):
+        raise InvalidValueError(
+            f"{name} of the {whose} holds {str(value.dtype).removeprefix('torch.')}, no real numbers as the "
+            "network does; give the weights that its codes stand for."
         )
     if value.is_floating_point() and not bool(value.isfinite().all()):
         raise InvalidValueError(

@@ -235,11 +235,11 @@ def broken(table: pd.DataFrame, column: str) -> list[str]:
 def _checked_ratios(ratios: Sequence[float]) -> list[float]:
     try:
         shares = sorted({float(ratio) for ratio in ratios})
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # no numbers, or one number or text in place of several
         shares = []
     if not shares or not all(0 < ratio <= 1 for ratio in shares):
         raise InvalidValueError(
-            f"the ratios must be at least one number above 0 and at most 1, but are {list(ratios)}."
+            f"the ratios must be at least one number above 0 and at most 1, in a list, but are {ratios!r}."
         )
     return shares
 

@@ -102,8 +102,8 @@ def read_all(
         path = np.repeat([*map(str, paths)], [len(table) for table in found])[twice][0]
         row = ", ".join(safe(str(value)) for value in joined.loc[twice.idxmax(), [*keys]])
         raise InvalidFileError(
-            f"{path} has a row that was there before ({row}); give each table once, and make "
-            "again one that has rows twice."
+            f"{path} has a row that was there before ({row}); give each table once, and none "
+            "but tables of the kind that is asked for."
         )
     return joined
 

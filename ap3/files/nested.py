@@ -189,7 +189,11 @@ def _small(found: list[tuple[Path, dict[str, Any]]], content: Any, source: str) 
     for path, tensors in found:
         if path == ():
             return tensors
-    keys = f"the keys {listed(list(content), 8)}" if isinstance(content, Mapping) else "none"
+    keys = (
+        f"the keys {listed(list(content), 8)}"
+        if isinstance(content, Mapping) and content
+        else "none"
+    )
     raise InvalidFileError(
         f"{source} holds no state dict (a mapping of names to tensors; found {keys}); save "
         "model.state_dict() and give that."

@@ -105,7 +105,10 @@ def data(measures: pd.DataFrame, agreement: pd.DataFrame | None = None) -> dict[
         "networks": [
             {"dataset": dataset, "model": model}
             | _columns(rows, names, variants)
-            | {"agreement": _agreement(counted, dataset, model, rows)}
+            | {
+                "agreement": _agreement(counted, dataset, model, rows),
+                "decided": _decided(agreement, dataset, model, rows),
+            }
             for (dataset, model), rows in groups
         ],
     }
@@ -147,14 +150,34 @@ def _agreement(
 ) -> dict[str, list[list[float | None]]]:
     """Return the agreement of one network: for each case and measure, trials by epochs."""
     mine = counted[(counted["dataset"] == dataset) & (counted["model"] == model)]
+    return _grids(mine, ["reference", "pd", "measure"], "agreement", rows)
+
+
+def _decided(
+    agreement: pd.DataFrame | None, dataset: str, model: str, rows: pd.DataFrame
+) -> dict[str, list[list[float | None]]]:
+    """Return how many pairs of one network the examples tell apart: for each case, trials by epochs."""
+    if agreement is None or "decided" not in agreement:
+        return {}
+    mine = agreement[
+        (agreement["dataset"] == dataset)
+        & (agreement["model"] == model)
+        & (agreement["among"] == "all")
+        & (agreement["measure"] == "ap2")
+    ]
+    return _grids(mine, ["reference", "pd"], "decided", rows)
+
+
+def _grids(
+    mine: pd.DataFrame, keys: list[str], column: str, rows: pd.DataFrame
+) -> dict[str, list[list[float | None]]]:
     trials, epochs = (pd.Index(sorted(rows[name].unique())) for name in ("trial", "epoch"))
     mine = mine[mine["trial"].isin(trials) & mine["epoch"].isin(epochs)]
-    keys = ["reference", "pd", "measure"]
     cases = mine[keys].drop_duplicates()
     shares = np.full((len(cases), len(trials), len(epochs)), np.nan)
     case = mine.groupby(keys, sort=False).ngroup().to_numpy()
     at = trials.get_indexer(mine["trial"]), epochs.get_indexer(mine["epoch"])
-    shares[case, *at] = mine["agreement"].round(4)
+    shares[case, *at] = mine[column].round(4)
     return {
         " ".join(name): [_listed(row) for row in table]
         for name, table in zip(cases.itertuples(index=False), shares, strict=True)

@@ -91,9 +91,12 @@ def findings(results: Results) -> list[Fact]:
         mine, signed = rows[rows["pd"] == _PD], shares[shares["pd"] != _PD]["mean"]
         means = mine[mine["statistic"] == "agreement"]["mean"]
         if len(means):
-            pairs = mine[mine["statistic"] == "decided"]["mean"].mean()
+            decided = mine[mine["statistic"] == "decided"]["mean"]
+            pairs = " to ".join(
+                dict.fromkeys(f"{end:.0f}" for end in (decided.min(), decided.max()))
+            )
             networks = f"{means.min():.0%} to {means.max():.0%} over {len(means)} networks"
-            note = f"{networks if len(means) > 1 else 'one network'}, {pairs:.0f} pairs of each"
+            note = f"{networks if len(means) > 1 else 'one network'}, {pairs} pairs in a trial"
             note += f"; by the signed PD {signed.mean():.0%}"
             facts.append(Fact(f"{means.mean():.0%}", look.measure_name(measure), note))
     return facts

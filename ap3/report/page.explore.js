@@ -212,12 +212,13 @@ const curves = (all, holder, which) => {
 const agreement = () => {
   const of = network();
   const pd = `${state.split}_pd_${state.pd}${state.sign === "signed" ? "_signed" : ""}`;
-  const share = (measure) => {
-    const grid = of.agreement[`${state.reference} ${pd} ${measure}`];
-    if (!grid) return null;
+  const shown = (grid) => {
     const column = [...new Set(of.epoch)].sort((a, b) => a - b).indexOf(state.epoch);
     const mine = [...new Set(of.trial)].sort((a, b) => a - b);
-    const values = grid.filter((_, row) => state.trial === "0" || String(mine[row]) === state.trial).map((row) => row[column]).filter((value) => value !== null && value !== undefined);
+    return (grid || []).filter((_, row) => state.trial === "0" || String(mine[row]) === state.trial).map((row) => row[column]).filter((value) => value !== null && value !== undefined);
+  };
+  const share = (measure) => {
+    const values = shown(of.agreement[`${state.reference} ${pd} ${measure}`]);
     return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
   };
   const [mine, floor, ceiling] = [state.metric, study.floor, study.ceiling].map(share);
@@ -230,15 +231,18 @@ const agreement = () => {
   };
   place("measure", mine, study.metrics[state.metric]);
   place("floor", floor, isRho ? "the ratio alone" : "look-up of the variant in other trials");
-  place("ceiling", ceiling, "what noise leaves room for");
+  place("ceiling", ceiling, "what noise leaves room for, estimated");
+  const decided = shown(of.decided[`${state.reference} ${pd}`]);
+  const [fewest, most] = [Math.min(...decided), Math.max(...decided)];
+  const pairs = decided.length ? ` The examples tell apart ${fewest < most ? `${fewest} to ${most}` : most} pair${most === 1 ? "" : "s"}${decided.length > 1 ? " of each trial" : ""}.` : "";
   const beside = [["chance", isRho ? 0 : 0.5], [isRho ? "ratio alone" : "floor", floor], ["ceiling", ceiling]]
     .filter(([, value]) => value !== null).map(([name, value]) => `${name} ${written(value)}`).join(", ");
   const name = study.metrics[state.metric];
   document.getElementById("agreement-said").textContent = mine === null
-    ? "The agreement was not counted for this choice."
+    ? `The agreement was not counted for this choice.${pairs}`
     : isRho
       ? `${name} orders the pruned networks as the PD does with Spearman's ρ = ${written(mine)} (${beside}).`
-      : `${name} orders ${written(mine)} of the pairs as the PD does (${beside}).`;
+      : `${name} orders ${written(mine)} of the pairs as the PD does (${beside}).${pairs}`;
 };
 
 const legend = () => {

@@ -53,11 +53,15 @@ def _after(chosen: pd.DataFrame, signed: pd.DataFrame, epoch: int) -> Iterator[s
     if share is None:
         return
     others = {
-        "where an improvement is no damage": _share(signed, "ap2", epoch, "baseline"),
-        "measured from the control, which was not pruned": _share(chosen, "ap2", epoch, "control"),
+        "by the signed PD, where an improvement is less than no damage": (signed, "baseline"),
+        "measured from the control, which was not pruned": (chosen, "control"),
     }
-    beside = "".join(f"; {how}, {other:.0%}" for how, other in others.items() if other is not None)
-    yield f"After fine-tuning it orders {share:.0%}{beside}."
+    beside = "".join(
+        f"; {other:.0%} {how}"
+        for how, (table, reference) in others.items()
+        if (other := _share(table, "ap2", epoch, reference)) is not None
+    )
+    yield f"After fine-tuning it orders {share:.0%} by |PD|{beside}."
     yield _best(chosen, epoch, share)
 
 

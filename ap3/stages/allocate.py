@@ -57,9 +57,15 @@ def allocate(
     from ap3.diagnosing.allocate import allocate as allocate_network
     from ap3.diagnosing.allocate import refuse
     from ap3.diagnosing.scan import scan as scan_network
+    from ap3.errors import InvalidValueError
     from ap3.files.storage import write_atomically
 
     refuse(budget, of)
+    if ratios and ratios.suffix != ".json":
+        raise InvalidValueError(
+            f"--ratios is the .json file that the ratios are written to, but is {str(ratios)!r}; those "
+            "that are tried are given by --ratio."
+        )
     shares = own_network.ratios_of(ratio)
     given = raw, split, examples, classes, image_size, mean, std, batch_size, threads, device
     with own_network.opened(network, checkpoint, data, *given) as (model, batches):

@@ -32,7 +32,8 @@ Data = Annotated[
 Ratio = Annotated[
     list[str] | None,
     typer.Option(
-        help="Share of a layer to prune, 0 to 1; several with commas, or given repeatedly."
+        help="Share of a layer to prune, above 0; several with commas, or given repeatedly; "
+        "0.3,0.5,0.7,0.9,0.98 if not given."
     ),
 ]
 Raw = Annotated[Path | None, typer.Option(help="Folder of the raw files of one of our data sets.")]

@@ -2,6 +2,7 @@
 
 from ap3 import datasets
 from ap3.config.user_code import folder_name, is_folder, own_modules
+from ap3.config.yaml_text import mistake as yaml_mistake
 from ap3.config.yaml_text import surprises as yaml_surprises
 from ap3.errors import UserError
 from ap3.figures.descriptions import describe as describe_figure
@@ -54,5 +55,6 @@ __all__ = [
     "read_studies",
     "take_results_lock",
     "weights_digest",
+    "yaml_mistake",
     "yaml_surprises",
 ]

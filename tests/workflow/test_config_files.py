@@ -62,6 +62,12 @@ def test_keys_given_twice_and_numbers_that_are_not_decimal_are_refused_with_thei
     ]
 
 
+def test_a_mistake_of_yaml_is_told_with_its_line(refused):
+    assert refused(MINI.replace("    trials: 2\n", "   trials: 2\n")).startswith(
+        "config.yaml, line 7: this is no YAML ("
+    )
+
+
 def test_a_file_given_by_configfile_is_read_as_carefully(refused, tmp_path):
     more = tmp_path / "more.yaml"
     more.write_text("device: cpu\nstudies: {mini: {trials: 1:30}}\n", encoding="utf-8")

@@ -209,6 +209,9 @@ def test_the_agreement_is_that_of_the_table(page, folder):
         said = page.locator("#agreement-said").text_content()
         assert said.startswith(f"AP2 orders {100 * share:.0f} % of the pairs as the PD does")
         assert "chance 50 %" in said
+        at = chosen[chosen["epoch"] == epoch]["decided"]
+        counts = " to ".join(dict.fromkeys(f"{end:.0f}" for end in (at.min(), at.max())))
+        assert said.endswith(f"The examples tell apart {counts} pairs of each trial.")
 
 
 def test_a_mode_is_seen_alone_and_the_address_says_so(page, opened):

@@ -443,7 +443,7 @@ def settings_in_full(wildcards):
             else part
         )
         for key, part in sorted(study.settings.items())
-    } | {"device": device_of(study)}
+    }
     return json.dumps({"name": study.name, **parts})
 
 

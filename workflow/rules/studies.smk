@@ -1,5 +1,5 @@
 # The studies of the configuration, read and checked before any rule.
-# Needs: config. Gives: STUDIES, STUDY, NETWORKS (digests of what builds each network) and `stop`; no rules.
+# Needs: config and `stop`. Gives: STUDIES, STUDY, NETWORKS (digests of what builds each network); no rules.
 
 import sys
 from pathlib import Path
@@ -25,12 +25,6 @@ def read_yaml(path):
     text = Path(workflow.source_path(path)).read_text(encoding="utf-8")
     # libyaml's own parser, where PyYAML has it: each start of Snakemake reads a thousand lines here.
     return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-
-
-def stop(sentence):
-    """End the workflow before any job, without the places in this file that an exception shows."""
-    logger.error(str(sentence))
-    sys.exit(1)
 
 
 # Snakemake has read the files of the configuration by now. In a module they are the other's.

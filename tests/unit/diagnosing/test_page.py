@@ -47,3 +47,7 @@ def test_below_the_layers_stands_the_network():
     for name in ("ap2", "pd_loss", "pd_loss_se", "kl_predictions"):
         assert cells[name] == cell(found.network[name])
     assert text.index("</tbody>") < text.index("<tfoot>")
+    assert "The row of the network is of all changes together." in text
+    assert "see whether the second file is the pruned one" in page(
+        explain(network, network.state_dict(), [(torch.randn(50, 4), torch.randint(3, (50,)))])
+    )

@@ -123,3 +123,17 @@ def test_a_weight_beyond_the_networks_type_is_refused():
         UserError, match=r"0.weight of the checkpoint is beyond the range of torch.float16"
     ):
         load(network().half(), state)
+
+
+def test_codes_in_place_of_weights_are_refused():
+    state = network().state_dict()
+    state["0.weight"] = (100 * state["0.weight"]).int()
+    with pytest.raises(
+        UserError, match=r"0.weight of the pruned network holds int32, no real numbers"
+    ):
+        changes(network(), state)
+
+
+def test_weights_alone_are_no_network():
+    with pytest.raises(UserError, match="the network must be a torch module, not OrderedDict"):
+        changes(network().state_dict(), network())

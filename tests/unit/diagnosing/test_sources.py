@@ -88,7 +88,7 @@ def test_the_three_commands(pair, own, capsys):
     given = "my_code:network", pair[0]
     explain(*given, pair[1], "my_code:batches", csv=own / "e.csv", html=own / "e.html")
     assert "pruning" in capsys.readouterr().out
-    assert pd.read_csv(own / "e.csv")["layer"].tolist() == [0]
+    assert pd.read_csv(own / "e.csv")["layer"].tolist() == ["0", "network"]
     scan(
         *given,
         "my_code:batches",
@@ -160,6 +160,8 @@ def test_a_wrong_option_is_refused_before_the_data_are_asked_for(pair):
         UserError, match=r"--ratio must be shares such as 0.5 or 0.3,0.5, but is '0.5,'"
     ):
         scan(*given, ratio=["0.5,"])
+    with pytest.raises(UserError, match=r"--ratios is the .json file .* but is '0.3,0.5'"):
+        allocate(*given, 0.5, ratios=Path("0.3,0.5"))
     with pytest.raises(UserError, match=r"must end in .pdf, .png or .svg"):
         scan(*given, figure=Path("curves.xyz"))
 

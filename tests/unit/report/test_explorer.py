@@ -55,6 +55,16 @@ def test_the_agreement_is_that_among_any_two_variants():
     assert grid == [[0.25, 0.35], [0.5, 0.6]]
 
 
+def test_beside_it_stands_how_many_pairs_the_examples_tell_apart():
+    decided = COUNTED.assign(decided=10 * COUNTED["trial"] + COUNTED["epoch"])
+    none = (decided["trial"] == 2) & (decided["epoch"] == 1)
+    decided.loc[none, ["decided", "agreement"]] = 0.0, float("nan")
+    (network,) = explorer.data(MEASURES, decided)["networks"]
+    assert network["decided"] == {"baseline test_pd_loss": [[10.0, 11.0], [20.0, 0.0]]}
+    (network,) = explorer.data(MEASURES, COUNTED)["networks"]
+    assert network["decided"] == {}
+
+
 def test_the_agreement_of_each_measure_is_its_own_where_a_case_is_missing_or_unknown():
     ratio = COUNTED.assign(measure="ratio", agreement=COUNTED["agreement"] + 0.3)
     ratio = ratio[(ratio["trial"] == 1) | (ratio["epoch"] == 0)]  # not counted

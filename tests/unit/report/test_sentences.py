@@ -39,8 +39,8 @@ def test_three_sentences():
     assert before.startswith("AP2 orders 95% of the pairs of pruned networks as the loss does")
     assert "2 networks, 2 trials of each; chance is 50%" in before
     assert after == (
-        "After fine-tuning it orders 55%; where an improvement is no damage, 97%; measured from "
-        "the control, which was not pruned, 90%."
+        "After fine-tuning it orders 55% by |PD|; 97% by the signed PD, where an improvement is less than "
+        "no damage; 90% measured from the control, which was not pruned."
     )
     assert best == (
         "Best after fine-tuning, of the measures that see no outputs: AP3 Fisher, 80%; a look-up, "
@@ -61,7 +61,7 @@ def test_without_fine_tuning_and_control_less_is_said():
     assert len(sentences(TABLE[TABLE["epoch"] == 0])) == 1
     absolute = TABLE[TABLE["pd"] == "test_pd_loss"]
     after = sentences(absolute[absolute["reference"] == "baseline"])[1]
-    assert after == "After fine-tuning it orders 55%."
+    assert after == "After fine-tuning it orders 55% by |PD|."
 
 
 def test_the_command_prints_them(tmp_path, capsys):
