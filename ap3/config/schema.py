@@ -149,7 +149,10 @@ def _sentences(error: "ValidationError", whole: str) -> list[str]:
         return [f"{where} has the key {odd!r}, which is no text; write it in quotes."]
     if rule == "type":
         hint = _number_hint(error.instance) if {"integer", "number"} & {*_listed(limit)} else ""
-        return [f"{where} is {found}, but must be {_types(limit)}.{hint}"]
+        title = (
+            f": {error.schema['title']}" if limit == "string" and "title" in error.schema else ""
+        )
+        return [f"{where} is {found}, but must be {_types(limit)}{title}.{hint}"]
     if rule == "enum":
         allowed = ", ".join(map(str, limit))
         return [

@@ -68,6 +68,11 @@ def test_no_number_is_proposed_where_none_is_taken():
         read_studies(broken(["training", "compile"], 0.0), SCHEMA)
 
 
+def test_a_number_in_place_of_a_word_is_told_the_words():
+    with pytest.raises(UserError, match="device is 0, but must be text: auto, cpu, cuda or cuda:N"):
+        read_studies(broken(["device"], 0), SCHEMA)
+
+
 def test_a_name_that_cannot_be_printed_breaks_no_line():
     wrong = CONFIG | {"studies": CONFIG["studies"] | {"two\vlines": []}}
     with pytest.raises(UserError) as refusal:
