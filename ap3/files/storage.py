@@ -121,8 +121,8 @@ def load(path: Path, only: Collection[str] | None = None) -> tuple[Arrays, dict[
     except (SafetensorError, OSError, AttributeError, TypeError, ValueError) as error:
         # The last three: numbers of a type that NumPy has not.
         raise InvalidFileError(
-            f"{path.resolve()} cannot be read as a safetensors file ({error}); give one that ap3 wrote, "
-            "or make it again."
+            f"{path.resolve()} cannot be read as a safetensors file ({error}); give one that ap3 "
+            "wrote; if it did write this one, delete it and make it again."
         ) from error
     if entry is None:
         raise InvalidFileError(

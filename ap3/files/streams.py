@@ -112,7 +112,7 @@ def row(path: Path, name: str, index: int) -> NDArray[Any]:
             read: NDArray[Any] = file.get_slice(name)[index]
     except (SafetensorError, OSError) as error:
         raise InvalidFileError(
-            f"{path} cannot be read as a safetensors file ({error}); give one that ap3 wrote, or make it again."
+            f"{path} cannot be read as a safetensors file ({error}); if ap3 wrote it, delete it and make it again."
         ) from error
     return read
 
