@@ -1,4 +1,4 @@
-"""A plan is made on a node like those that the study will run on."""
+"""A plan is made on a node like those that the study will run on; the cluster is the study's."""
 
 import pytest
 from sabotage import SLOW, rule
