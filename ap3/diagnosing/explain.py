@@ -82,8 +82,12 @@ class Explanation(Result):
         return Result(self._with_network(), "", []).to_csv(path)
 
     def _with_network(self) -> pd.DataFrame:
-        whole = pd.DataFrame([{"layer": "network"} | self.network])
-        return pd.concat([self.table, whole], ignore_index=True)
+        return pd.concat([self.table, pd.DataFrame([self.last_row])], ignore_index=True)
+
+    @property
+    def last_row(self) -> dict[str, Any]:
+        """The row of the network, below those of the layers."""
+        return {"layer": "network"} | self.network
 
 
 def explain(network: nn.Module, pruned: Pruned, batches: Iterable[Any]) -> Explanation:

@@ -78,7 +78,7 @@ def page(result: Result) -> str:
         f"<h2>{'Allocations' if isinstance(result, Allocation) else 'Layers'}</h2>",
         f"<p class=note>A click on a heading sorts. …_se are standard errors.{_whole(result)}</p>",
         "<input placeholder='part of a name' aria-label='show rows whose name holds'>",
-        _table(result.table, result.network if isinstance(result, Explanation) else None),
+        _table(result.table, result.last_row if isinstance(result, Explanation) else None),
         *(f"<p class=note>{escape(remark)}</p>" for remark in result.remarks),
     ]
     return (
@@ -97,14 +97,13 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _table(table: pd.DataFrame, network: dict[str, float] | None) -> str:
+def _table(table: pd.DataFrame, last: dict[str, Any] | None) -> str:
     """Write the rows, and below them, where it stays when they are sorted, that of the whole network."""
     head = "".join(f"<th>{escape(str(name))}" for name in table)
     body = "\n".join(_row(values) for values in table.itertuples(index=False))
     foot = ""
-    if network is not None:
-        whole = {"layer": "network"} | network
-        foot = f"<tfoot>{_row(whole.get(str(name), np.nan) for name in table)}</tfoot>"
+    if last is not None:
+        foot = f"<tfoot>{_row(last.get(str(name), np.nan) for name in table)}</tfoot>"
     return f"<div class=table><table><thead><tr>{head}</thead><tbody>{body}</tbody>{foot}</table></div>"
 
 

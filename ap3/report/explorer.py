@@ -107,7 +107,7 @@ def data(measures: pd.DataFrame, agreement: pd.DataFrame | None = None) -> dict[
             | _columns(rows, names, variants)
             | {
                 "agreement": _agreement(counted, dataset, model, rows),
-                "decided": _decided(agreement, dataset, model, rows),
+                "decided": _decided(counted, dataset, model, rows),
             }
             for (dataset, model), rows in groups
         ],
@@ -142,7 +142,8 @@ def _counted(agreement: pd.DataFrame | None) -> pd.DataFrame:
     """Return the agreement among any two variants; of it only what the page shows."""
     if agreement is None or not {*_KEYS, "among"} <= set(agreement):
         return pd.DataFrame(columns=_KEYS)
-    return agreement[agreement["among"] == "all"][_KEYS].dropna(subset="agreement")
+    shown = [*_KEYS, *({"decided"} & {*agreement})]
+    return agreement[agreement["among"] == "all"][shown]
 
 
 def _agreement(
@@ -150,20 +151,20 @@ def _agreement(
 ) -> dict[str, list[list[float | None]]]:
     """Return the agreement of one network: for each case and measure, trials by epochs."""
     mine = counted[(counted["dataset"] == dataset) & (counted["model"] == model)]
+    mine = mine.dropna(subset="agreement")
     return _grids(mine, ["reference", "pd", "measure"], "agreement", rows)
 
 
 def _decided(
-    agreement: pd.DataFrame | None, dataset: str, model: str, rows: pd.DataFrame
+    counted: pd.DataFrame, dataset: str, model: str, rows: pd.DataFrame
 ) -> dict[str, list[list[float | None]]]:
     """Return how many pairs of one network the examples tell apart: for each case, trials by epochs."""
-    if agreement is None or "decided" not in agreement:
+    if "decided" not in counted:
         return {}
-    mine = agreement[
-        (agreement["dataset"] == dataset)
-        & (agreement["model"] == model)
-        & (agreement["among"] == "all")
-        & (agreement["measure"] == "ap2")
+    mine = counted[
+        (counted["dataset"] == dataset)
+        & (counted["model"] == model)
+        & (counted["measure"] == "ap2")
     ]
     return _grids(mine, ["reference", "pd"], "decided", rows)
 

@@ -71,8 +71,8 @@ def on_slurm(cluster: Cluster, folder: Path, *arguments: str) -> Workflow:
     )
 
 
-def prepared(folder: Path) -> Path:
-    (folder / "config.yaml").write_text(CONFIG, encoding="utf-8")
+def prepared(folder: Path, config: str = CONFIG) -> Path:
+    (folder / "config.yaml").write_text(config, encoding="utf-8")
     (folder / "partitions.yaml").write_text(PARTITIONS, encoding="utf-8")
     return folder
 

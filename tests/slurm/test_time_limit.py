@@ -6,23 +6,17 @@ from pathlib import Path
 
 from cluster import wait_for
 from sabotage import SLOW, caught, job_of, rule
-from test_study_on_slurm import CONFIG, PARTITIONS, contents, on_slurm, start
+from test_study_on_slurm import CONFIG, contents, on_slurm, prepared, start
 
 LONG = CONFIG.replace("trials: 2", "trials: 1").replace("epochs: 8", "epochs: 12")
 RUN = Path("results/mini/digits/small_vgg/trial1")
-
-
-def prepared(folder):
-    (folder / "config.yaml").write_text(LONG, encoding="utf-8")
-    (folder / "partitions.yaml").write_text(PARTITIONS, encoding="utf-8")
-    return folder
 
 
 def test_a_baseline_goes_on_in_the_next_attempt(cluster, tmp_path_factory, monkeypatch):
     # After each epoch, where else it would be every ten seconds.
     monkeypatch.setitem(cluster.environment, "AP3_RESUME_SECONDS", "0")
     before = {each["JobId"] for each in cluster.jobs()}
-    folder, local = (prepared(tmp_path_factory.mktemp(name)) for name in ("limit", "local"))
+    folder, local = (prepared(tmp_path_factory.mktemp(name), LONG) for name in ("limit", "local"))
     there = on_slurm(cluster, folder, "--until", "baseline")
     try:
         training = caught(there, "baseline")

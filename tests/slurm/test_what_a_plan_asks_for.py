@@ -2,7 +2,7 @@
 
 import pytest
 from sabotage import SLOW, rule
-from test_study_on_slurm import CONFIG, PARTITIONS, on_slurm
+from test_study_on_slurm import CONFIG, on_slurm, prepared
 
 
 @pytest.mark.parametrize(
@@ -11,15 +11,8 @@ from test_study_on_slurm import CONFIG, PARTITIONS, on_slurm
 def test_it_asks_for_a_gpu_where_the_study_does(cluster, tmp_path, device, asked):
     before = {each["JobId"] for each in cluster.jobs()}
     config = CONFIG.replace("    trials: 2\n", f"    trials: 2\n    device: {device}\n")
-    (tmp_path / "config.yaml").write_text(config, encoding="utf-8")
-    (tmp_path / "partitions.yaml").write_text(PARTITIONS, encoding="utf-8")
-    there = on_slurm(cluster, tmp_path, "plan")
-    try:
-        there.process.wait(SLOW)
-    finally:
-        there.process.kill()
-        there.process.wait()
-    assert there.process.returncode == 0, there.printed
+    there = on_slurm(cluster, prepared(tmp_path, config), "plan")
+    assert there.process.wait(SLOW) == 0, there.printed
     jobs = [job for job in cluster.jobs() if job["JobId"] not in before]
     assert [(job.get("TresPerJob"), job["Partition"]) for job in jobs if rule(job) == "plan"] == [
         asked

@@ -1,4 +1,5 @@
-# Before Snakemake reads config.yaml, which would put a mistake in it down to the Snakefile.
+# The files of the configuration as YAML, before Snakemake reads config.yaml, whose mistakes it would
+# put down to the Snakefile.
 # Needs: nothing. Gives: `stop`; no rules.
 
 import sys
@@ -13,7 +14,15 @@ def stop(sentence):
     sys.exit(1)
 
 
-if workflow.modifier.is_main_snakefile() and Path("config.yaml").is_file():
-    mistake = door.yaml_mistake(Path("config.yaml"))
-    if mistake:
-        stop(f"The configuration is not right.\n{mistake}")
+# In a module the files are the other workflow's.
+if workflow.modifier.is_main_snakefile():
+    files = dict.fromkeys(map(Path, ("config.yaml", *workflow.configfiles)))
+    surprises = [
+        sentence
+        for file in files
+        if file.is_file()
+        for sentence in (door.yaml_mistake(file), *door.yaml_surprises(file))
+        if sentence
+    ]
+    if surprises:
+        stop("The configuration is not right.\n" + "\n".join(surprises))

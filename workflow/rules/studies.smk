@@ -27,16 +27,6 @@ def read_yaml(path):
     return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
-# Snakemake has read the files of the configuration by now. In a module they are the other's.
-if workflow.modifier.is_main_snakefile():
-    surprises = [
-        sentence
-        for file in workflow.configfiles
-        for sentence in door.yaml_surprises(Path(file))
-    ]
-    if surprises:
-        stop("The configuration is not right.\n" + "\n".join(surprises))
-
 # The published studies stand in files of their own; the configuration may change any key of them.
 merged = {}
 for name in PUBLISHED:
