@@ -14,10 +14,11 @@ from ap3.comparing.layer_rows import NONDIAGONAL, Asked, Row, check_real, compar
 from ap3.comparing.uncompared import differing
 from ap3.comparing.what_was_done import DROPPED, FINE_TUNED, Whole, verdict
 from ap3.config import user_code
-from ap3.errors import InvalidTypeError, InvalidValueError
+from ap3.errors import InvalidValueError
 from ap3.files.lazy_tensors import StateDict
 from ap3.files.safe_names import listed
 from ap3.machine.progress import counted
+from ap3.pruning.network_layers import patterns_of
 
 
 def compare(
@@ -83,7 +84,7 @@ def compare(
     """
     one = network_of(baseline, "baseline")
     versions = versions_of(pruned, baseline)
-    wanted = _names(layers)
+    wanted = patterns_of(layers) or ["*"]
     asked = Asked(df, groups, _laws(laws))
     tables = [_compared(one, version, wanted, asked) for version in versions]
     remarks = [f"baseline: {remark}" for remark in one.remarks]
@@ -98,16 +99,6 @@ def _laws(names: Iterable[str]) -> tuple[str, ...]:
                 "package.module:function. AP3 under the Gaussian and the Student-t law needs no option."
             )
     return known
-
-
-def _names(layers: Any) -> list[str]:
-    names = [layers] if isinstance(layers, str) else layers
-    names = [*names] if isinstance(names, Iterable) else [None]
-    if not all(isinstance(name, str) for name in names):
-        raise InvalidTypeError(
-            f"layers must be names of layers, but is {layers!r}; give 'fc' or ['fc', 'conv*']."
-        )
-    return names or ["*"]
 
 
 def _compared(one: StateDict, version: Version, wanted: list[str], asked: Asked) -> Comparison:

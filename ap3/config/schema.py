@@ -162,6 +162,8 @@ def _sentences(error: "ValidationError", whole: str) -> list[str]:
         return [f"{where} is {found}, but must be {_LIMITS[rule]} {limit:g}."]
     if rule in ("minItems", "minProperties"):
         return [f"{where} is empty, but must hold at least {limit}."]
+    if rule == "maxItems":
+        return [f"{where} is {found}, but must hold at most {limit}."]
     if rule == "uniqueItems":
         items = list(error.instance)
         twice = next(item for place, item in enumerate(items) if item in items[:place])

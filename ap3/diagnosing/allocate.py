@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from ap3.config.schema import nearest
 from ap3.diagnosing import outside
 from ap3.diagnosing.allocations import WAYS, Counts, Layer, Layers, predicted, total_cost
 from ap3.diagnosing.damage import Mean, Tally, of_examples
@@ -141,10 +142,7 @@ class Allocation(Result):
 
     def _counts(self, way: str | None) -> Counts:
         chosen = self.chosen if way is None else way
-        if chosen not in self.counts:
-            raise InvalidValueError(
-                f"the allocation is {chosen!r}, but must be one of {', '.join(self.counts)}."
-            )
+        _refuse_way(chosen)
         return self.counts[chosen]
 
 
@@ -245,13 +243,14 @@ def _share(left: Counts, whole: Counts, cost: Mapping[str, float]) -> float:
     return sum(left[layer] * cost[layer] for layer in left) / total if total else np.nan
 
 
-def refuse(budget: float, of: str) -> None:
+def refuse(budget: float, of: str, way: str | None = None) -> None:
     """Refuse what `allocate` cannot take, before a scan is waited for.
 
     Raises
     ------
     UserError
-        If the budget is no share between 0 and 1, or is not of weights or multiplications.
+        If the budget is no share between 0 and 1, or is not of weights or multiplications, or if there
+        is no such way.
     """
     if isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget < 1:
         raise InvalidValueError(
@@ -259,12 +258,21 @@ def refuse(budget: float, of: str) -> None:
         )
     if of not in ("weights", "flops"):
         raise InvalidValueError(f"of is {of!r}, but must be weights or flops.")
+    if way is not None:
+        _refuse_way(way)
+
+
+def _refuse_way(way: str) -> None:
+    if way not in WAYS:
+        raise InvalidValueError(
+            f"the allocation is {way!r}, but must be one of {', '.join(WAYS)}{nearest(way, WAYS)}"
+        )
 
 
 def _layers(scan: Scan, of: str) -> Layers:
     if not isinstance(scan, Scan):
         raise InvalidTypeError(
-            f"allocate takes what ap3.scan returned, but was given a {type(scan).__name__}."
+            f"allocate takes what ap3.scan returned, but was given {type(scan).__name__}."
         )
     if scan.unit != "weights":
         raise InvalidValueError(

@@ -136,7 +136,7 @@ def _state(pruned: Pruned, own: Collection[str], whose: str) -> tuple[StateDict,
         state = state_dicts.of_content(pruned, f"the {whose}")
     else:
         raise InvalidTypeError(
-            f"the {whose} must be a module, a state dict or the path of a checkpoint, but is a "
+            f"the {whose} must be a module, a state dict or the path of a checkpoint, but is "
             f"{type(pruned).__name__}; give pruned.state_dict()."
         )
     plain = state_dicts.plain(state)

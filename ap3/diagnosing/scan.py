@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from ap3.config.schema import nearest
 from ap3.diagnosing import outside
 from ap3.diagnosing.damage import Mean, Tally, of_examples
 from ap3.diagnosing.pruned_state import refuse_masks
@@ -80,9 +81,22 @@ class Scan(Result):
         Parameters
         ----------
         quantity
-            A column of the table.
+            A column of the table that holds numbers.
+
+        Raises
+        ------
+        UserError
+            If there is no such column.
         """
         from ap3.diagnosing.curves import draw
+
+        numbers = [*self.table.select_dtypes("number").columns]
+        if quantity not in numbers:
+            raise InvalidValueError(
+                f"a scan draws a column of its table, but none with numbers is called {quantity!r}"
+                f"{nearest(quantity, numbers)} The columns are {', '.join(numbers)}; "
+                "figure().savefig(path) writes a file."
+            )
 
         return draw(self.table, quantity, self.unit)
 

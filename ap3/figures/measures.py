@@ -121,7 +121,7 @@ def _check_columns(figure: str, measures: pd.DataFrame, needed: list[str]) -> No
         if column not in measures:
             raise InvalidValueError(
                 f"{figure} needs the column {column!r}, and the measures have none of that name; "
-                "make the tables again, or correct the description"
+                "give the tables that ap3 measure or ap3 evaluate wrote, or correct the description"
                 f"{nearest(column, measures.columns)}"
             )
 

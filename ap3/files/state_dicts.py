@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from ap3.errors import InvalidFileError, MissingFileError, UserError
+from ap3.errors import InvalidFileError, InvalidTypeError, MissingFileError, UserError
 from ap3.files import (
     bitmasks,
     gguf_files,
@@ -58,6 +58,11 @@ def read(path: str | PathLike[str]) -> StateDict:
         If there is no such file, it is of another kind, damaged, holds pickled code or several
         networks of equal standing, or would take more memory than a file of its size can.
     """
+    if not isinstance(path, str | PathLike):
+        raise InvalidTypeError(
+            f"weights are read from the path of a checkpoint, but {type(path).__name__} was given; give "
+            "the path."
+        )
     path = Path(path)
     try:
         if path.is_dir():

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from ap3.errors import MissingFileError
 from ap3.files import csv_tables
 from ap3.pruning.pruned import PrunedNetwork
 
@@ -28,7 +29,12 @@ def read_log(path: Path, *values: str) -> pd.DataFrame:
     UserError
         If it is missing or no such table.
     """
-    return csv_tables.read(path.with_suffix(".csv"), *csv_tables.ROW, values=values)
+    log = path.with_suffix(".csv")
+    if not log.exists():
+        raise MissingFileError(
+            f"{path} has no log of fine-tuning beside it, {log.name}; give what ap3 finetune wrote."
+        )
+    return csv_tables.read(log, *csv_tables.ROW, values=values)
 
 
 def log_of(log: pd.DataFrame, network: PrunedNetwork) -> pd.DataFrame:

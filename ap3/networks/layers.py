@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from ap3.errors import InvalidValueError
-from ap3.pruning.network_layers import choose, full_names, layer_weights
+from ap3.pruning.network_layers import choose, full_names, layer_weights, patterns_of
 
 
 def parameters(network: nn.Module, layers: str | Sequence[str] = "all") -> dict[str, str]:
@@ -32,8 +32,8 @@ def parameters(network: nn.Module, layers: str | Sequence[str] = "all") -> dict[
     >>> parameters(nn.Sequential(nn.MultiheadAttention(4, 2)), "*in_proj*")
     {'0.in_proj_weight': '0.in_proj_weight'}
     """
-    patterns = [layers] if isinstance(layers, str) and layers != "all" else layers
-    chosen = choose(network, "", "all" if patterns in ("all", ["all"], ["*"]) else patterns)
+    patterns = patterns_of(layers)
+    chosen = choose(network, "", "all" if patterns in (["all"], ["*"]) else patterns)
     if not chosen:
         raise InvalidValueError(
             f"{type(network).__name__} has no layer: no parameter called weight of two dimensions or "

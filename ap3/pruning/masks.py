@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.utils import prune
 
 from ap3.config import user_code
+from ap3.config.schema import nearest
 from ap3.config.variants import CONTROL, CRITERIA, DATA_AWARE, Variant
 from ap3.errors import InvalidValueError
 from ap3.pruning.criteria import TrainedLayer, within_rows
@@ -96,7 +97,7 @@ def pruning_mask(weights: Tensor, mode: str, ratio: float, seed: int = 0) -> Ten
         )
     raise InvalidValueError(
         f"the pruning mode is {mode!r}, but must be one of {', '.join(CRITERIA)}, or "
-        "package.module:function."
+        f"package.module:function{nearest(mode, CRITERIA)}"
     )
 
 

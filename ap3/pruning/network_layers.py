@@ -7,10 +7,11 @@ A weight that is tied, one tensor under several names, is one layer under its fi
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 from torch import nn
 
-from ap3.errors import InvalidValueError
+from ap3.errors import InvalidTypeError, InvalidValueError
 
 _SUFFIX = ".weight"
 
@@ -60,6 +61,28 @@ def tied_names(model: nn.Module) -> dict[str, str]:
     }
 
 
+def patterns_of(layers: Any) -> list[str]:
+    """Take names or patterns of layers as they are given: one, or several.
+
+    Raises
+    ------
+    UserError
+        If they are something else.
+
+    Examples
+    --------
+    >>> patterns_of("fc"), patterns_of(("fc", "conv*"))
+    (['fc'], ['fc', 'conv*'])
+    """
+    names = [layers] if isinstance(layers, str) else layers
+    names = [*names] if isinstance(names, Iterable) else [None]
+    if not all(isinstance(name, str) for name in names):
+        raise InvalidTypeError(
+            f"layers must be names of layers, but is {layers!r}; give 'fc' or ['fc', 'conv*']."
+        )
+    return names
+
+
 def choose(model: nn.Module, head: str, wanted: str | Sequence[str]) -> dict[str, nn.Parameter]:
     """Choose layers to prune.
 
@@ -95,7 +118,7 @@ def choose(model: nn.Module, head: str, wanted: str | Sequence[str]) -> dict[str
         return {head: known[head]}
     others = tied_names(model)
     chosen: set[str] = set()
-    for pattern in [wanted] if isinstance(wanted, str) else wanted:
+    for pattern in patterns_of(wanted):
         names = _matched(pattern, known, others)
         twice = chosen & names
         if twice:

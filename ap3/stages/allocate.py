@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ap3.stages import own_network
+from ap3.stages import own_network, several
 
 
 def allocate(
@@ -17,10 +17,7 @@ def allocate(
     ],
     of: Annotated[str, typer.Option(help="What the budget is of: weights or flops.")] = "weights",
     ratio: own_network.Ratio = None,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option(help="Layer, such as fc or 'layer4.*'; can be given repeatedly."),
-    ] = None,
+    layer: own_network.Layers = None,
     raw: own_network.Raw = None,
     split: own_network.Split = "test",
     examples: own_network.Examples = None,
@@ -60,7 +57,7 @@ def allocate(
     from ap3.errors import InvalidValueError
     from ap3.files.storage import write_atomically
 
-    refuse(budget, of)
+    refuse(budget, of, way)
     if ratios and ratios.suffix != ".json":
         raise InvalidValueError(
             f"--ratios is the .json file that the ratios are written to, but is {str(ratios)!r}; those "
@@ -69,7 +66,7 @@ def allocate(
     shares = own_network.ratios_of(ratio)
     given = raw, split, examples, classes, image_size, mean, std, batch_size, threads, device
     with own_network.opened(network, checkpoint, data, *given) as (model, batches):
-        scanned = scan_network(model, batches, shares, layer or "all")
+        scanned = scan_network(model, batches, shares, several.texts(layer) or "all")
         found = allocate_network(scanned, budget, of)
     if ratios:
         found.to_json(ratios, way)

@@ -8,7 +8,7 @@ import typer
 
 from ap3.errors import InvalidValueError
 from ap3.machine import terminal
-from ap3.stages import latent_options
+from ap3.stages import endings, latent_options, several
 
 if TYPE_CHECKING:
     from ap3.comparing.comparison import Comparison
@@ -26,7 +26,7 @@ def compare(
     ],
     layer: Annotated[
         list[str] | None,
-        typer.Option(help="Layer to compare, such as fc or 'layer4.*'; can be given repeatedly."),
+        typer.Option(help="Layers to compare, such as fc or conv1,'layer4.*'; all if not given."),
     ] = None,
     sort: Annotated[
         str | None, typer.Option(help="Column to sort by; numbers with the largest first.")
@@ -51,7 +51,7 @@ def compare(
         typer.Option(
             "--law",
             help="A further latent law: nondiagonal (slow), or your own, package.module:function; "
-            "can be given repeatedly.",
+            "several with commas.",
         ),
     ] = None,
 ) -> None:
@@ -66,12 +66,14 @@ def compare(
     """
     if as_json and as_csv:
         raise InvalidValueError("--json and --csv were both given; choose one.")
+    endings.refuse_others("--png", png, ".png")
     from ap3.comparing import printing
     from ap3.comparing.cells import RANKED_BY
     from ap3.comparing.layer_table import compare as compare_weights
 
     versions = pruned if len(pruned) > 1 else pruned[0]
-    table = compare_weights(baseline, versions, layer or ["*"], df, groups or None, law or ())
+    layers = several.texts(layer) or ["*"]
+    table = compare_weights(baseline, versions, layers, df, groups or None, several.texts(law))
     remarks = table.remarks
     if html or png:
         _write(table, f"{baseline} and {', '.join(map(str, pruned))}", html, png)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ap3.figures import descriptions
+from ap3.stages import endings, several
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -62,18 +63,18 @@ def figure(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="Column drawn beside the PD, such as ap3_fisher.", rich_help_panel=_OTHER
+            help="Columns drawn beside the PD, such as ap2,ap3_fisher.", rich_help_panel=_OTHER
         ),
     ] = None,
     split: Annotated[
         list[str] | None,
-        typer.Option(help="Split of the PD: train, test, or both.", rich_help_panel=_OTHER),
+        typer.Option(help="Splits of the PD: train, test, or train,test.", rich_help_panel=_OTHER),
     ] = None,
     mode: Annotated[
-        list[str] | None, typer.Option(help="Only this mode.", rich_help_panel=_OTHER)
+        list[str] | None, typer.Option(help="Only these modes.", rich_help_panel=_OTHER)
     ] = None,
     ratio: Annotated[
-        list[float] | None, typer.Option(help="Only this ratio.", rich_help_panel=_OTHER)
+        list[str] | None, typer.Option(help="Only these ratios.", rich_help_panel=_OTHER)
     ] = None,
     change: Annotated[
         list[str] | None,
@@ -97,8 +98,11 @@ def figure(
     from ap3.figures.measures import read
 
     sizes = _size(size)
-    options: dict[str, object] = {"width": width, "height": height, "metrics": metric}
-    options |= {"splits": split, "modes": mode, "ratios": ratio}
+    endings.refuse_others("--pdf", pdf, ".pdf")
+    endings.refuse_others("--png", png, ".png")
+    options: dict[str, object] = {"width": width, "height": height}
+    options |= {"metrics": several.texts(metric), "splits": several.texts(split)}
+    options |= {"modes": several.texts(mode), "ratios": several.numbers(ratio, "--ratio")}
     given = {key: value for key, value in options.items() if value not in (None, [])}
     described = describe(description, changes=sizes | given | _changes(change or []))
     roles = Roles.parse(network or [], data or [])
@@ -109,10 +113,13 @@ def figure(
 
 
 def _size(name: str | None) -> dict[str, float]:
+    from ap3.config.schema import nearest
     from ap3.errors import InvalidValueError
 
     if name is not None and name not in _SIZES:
-        raise InvalidValueError(f"the size is {name!r}, but must be one of {', '.join(_SIZES)}.")
+        raise InvalidValueError(
+            f"the size is {name!r}, but must be one of {', '.join(_SIZES)}{nearest(name, _SIZES)}"
+        )
     return _SIZES[name] if name else {}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ap3.errors import InvalidValueError, UserError
+from ap3.stages import several
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,10 +32,7 @@ Data = Annotated[
 ]
 Ratio = Annotated[
     list[str] | None,
-    typer.Option(
-        help="Share of a layer to prune, above 0; several with commas, or given repeatedly; "
-        "0.3,0.5,0.7,0.9,0.98 if not given."
-    ),
+    typer.Option(help="Shares of a layer to prune, above 0; 0.3,0.5,0.7,0.9,0.98 if not given."),
 ]
 Raw = Annotated[Path | None, typer.Option(help="Folder of the raw files of one of our data sets.")]
 Split = Annotated[str, typer.Option(help="Of one of our data sets: test or train.")]
@@ -46,14 +44,18 @@ Classes = Annotated[
 ]
 ImageSize = Annotated[int | None, typer.Option(min=1, help="Input size in pixels.")]
 Mean = Annotated[
-    list[float] | None, typer.Option(help="Mean of a channel, 0 to 1; once, or once for each.")
+    list[str] | None, typer.Option(help="Mean of all channels, or of each: 0.5 or 0.5,0.4,0.4.")
 ]
 Std = Annotated[
-    list[float] | None, typer.Option(help="Deviation of a channel; once, or once for each.")
+    list[str] | None, typer.Option(help="Standard deviation of all channels, or of each.")
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Examples in a batch, for images by name.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; torch's own if not given.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, or one card: cuda:0.")]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option("--layer", help="Layers, such as fc or conv1,'layer4.*'; all if not given."),
+]
 Csv = Annotated[Path | None, typer.Option(help="Where the table goes, as CSV.")]
 Html = Annotated[Path | None, typer.Option(help="Where a page goes that needs no network.")]
 
@@ -65,15 +67,7 @@ def ratios_of(given: list[str] | None) -> list[float]:
     """Read the numbers of `Ratio`; those that a scan takes by itself where there are none."""
     from ap3.diagnosing.scan import RATIOS
 
-    if not given:
-        return [*RATIOS]
-    text = ",".join(given)
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise InvalidValueError(
-            f"--ratio must be shares such as 0.5 or 0.3,0.5, but is {text!r}."
-        ) from error
+    return several.numbers(given, "--ratio") or [*RATIOS]
 
 
 @contextmanager
@@ -86,8 +80,8 @@ def opened(
     examples: int | None,
     classes: int | None,
     image_size: int | None,
-    mean: list[float] | None,
-    std: list[float] | None,
+    mean: list[str] | None,
+    std: list[str] | None,
     batch_size: int,
     threads: int | None,
     device: str,
@@ -113,7 +107,10 @@ def opened(
     except (RuntimeError, AssertionError) as error:
         why = " ".join(str(error).split("\n")[0].split())
         raise InvalidValueError(f"device is {device!r}, which torch refuses: {why}.") from error
-    means, deviations = _channels(mean, IMAGENET_MEAN), _channels(std, IMAGENET_STD)
+    means, deviations = (
+        _channels(mean, "--mean", IMAGENET_MEAN),
+        _channels(std, "--std", IMAGENET_STD),
+    )
     look = Look(size, means, deviations, channels_of(model), batch_size)
     try:
         yield model, named.batches(look, examples)
@@ -129,14 +126,13 @@ def _origin(error: UserError) -> str:
     return str(frame.f_globals["__name__"])
 
 
-def _channels(given: list[float] | None, usual: tuple[float, ...]) -> tuple[float, ...]:
-    if not given:
-        return usual
-    if len(given) not in (1, 3):
+def _channels(given: list[str] | None, option: str, usual: tuple[float, ...]) -> tuple[float, ...]:
+    found = several.numbers(given, option)
+    if len(found) not in (0, 1, 3):
         raise InvalidValueError(
-            f"mean and std are one number, or one for each of 3 channels, but {len(given)} were given."
+            f"{option} takes one number, or one for each of 3 channels, but was given {len(found)}."
         )
-    return tuple(given) * (3 if len(given) == 1 else 1)
+    return tuple(found) * (3 if len(found) == 1 else 1) or usual
 
 
 def show(result: "Result", csv: Path | None, html: Path | None) -> None:

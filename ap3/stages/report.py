@@ -31,5 +31,7 @@ def report(
     from ap3.files.storage import write_atomically
     from ap3.report.results import Results
 
-    page = render(Results.read(folder)).encode()
-    write_atomically(out or folder / "report.html", lambda partial: partial.write_bytes(page))
+    page, path = render(Results.read(folder)).encode(), out or folder / "report.html"
+    write_atomically(path, lambda partial: partial.write_bytes(page))
+    if out is None:
+        print(f"The page is {path}.")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ap3.stages import own_network
+from ap3.stages import endings, own_network, several
 
 
 def scan(
@@ -13,10 +13,7 @@ def scan(
     checkpoint: own_network.Checkpoint,
     data: own_network.Data,
     ratio: own_network.Ratio = None,
-    layer: Annotated[
-        list[str] | None,
-        typer.Option(help="Layer, such as fc or 'layer4.*'; can be given repeatedly."),
-    ] = None,
+    layer: own_network.Layers = None,
     unit: Annotated[
         str, typer.Option(help="What is pruned: weights, or channels with torch-pruning.")
     ] = "weights",
@@ -44,15 +41,13 @@ def scan(
     Example: ap3 scan resnet18 baseline.pt --data folder:val --csv scan.csv --figure scan.pdf
     """
     from ap3.diagnosing.scan import scan as scan_network
-    from ap3.errors import InvalidValueError
     from ap3.figures.drawing import save_as
 
-    if figure and figure.suffix.lower() not in (".pdf", ".png", ".svg"):
-        raise InvalidValueError(f"the figure is {figure}, but must end in .pdf, .png or .svg.")
+    endings.refuse_others("--figure", figure, ".pdf", ".png", ".svg")
     ratios = own_network.ratios_of(ratio)
     given = raw, split, examples, classes, image_size, mean, std, batch_size, threads, device
     with own_network.opened(network, checkpoint, data, *given) as (model, batches):
-        found = scan_network(model, batches, ratios, layer or "all", unit=unit)
+        found = scan_network(model, batches, ratios, several.texts(layer) or "all", unit=unit)
     if figure:
         save_as(found.figure(), figure)
     own_network.show(found, csv, html)

@@ -262,7 +262,7 @@ def test_nothing_measured_and_mistakes():
     for budget in (0, 1, 1.5, "half", True):
         with pytest.raises(InvalidValueError, match="the budget is"):
             ap3.allocate(scanned, budget)
-    with pytest.raises(InvalidTypeError, match="given a int"):
+    with pytest.raises(InvalidTypeError, match="given int"):
         ap3.allocate(3, 0.5)
     with pytest.raises(InvalidValueError, match="scan with mode='lowest'"):
         ap3.allocate(ap3.scan(network(), data(), [0.5], mode="random"), 0.5)

@@ -283,7 +283,7 @@ def test_networks_that_do_not_fit():
         explain(net, state | {"0.weight": torch.zeros(3, 5)}, batches())
     with pytest.raises(InvalidValueError, match=r"0.weight of the pruned network must be finite"):
         explain(net, state | {"0.weight": torch.full((6, 5), np.nan)}, batches())
-    with pytest.raises(InvalidTypeError, match="but is a int"):
+    with pytest.raises(InvalidTypeError, match="but is int"):
         explain(net, 3, batches())
 
 

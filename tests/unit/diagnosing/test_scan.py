@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from ap3.diagnosing.scan import scan
-from ap3.errors import InvalidValueError
+from ap3.errors import InvalidTypeError, InvalidValueError
 from ap3.models.registry import build
 
 
@@ -101,6 +101,12 @@ def test_layers_modes_and_output():
             scan(net, batches((9, 6)), given)
     with pytest.raises(InvalidValueError, match="matches none"):
         scan(net, batches((9, 6)), layers="conv*")
+    for other in ([1], 1):
+        with pytest.raises(InvalidTypeError, match="layers must be names of layers"):
+            scan(net, batches((9, 6)), layers=other)
+    for other in ("curves.jpg", "layer"):
+        with pytest.raises(InvalidValueError, match=f"with numbers is called '{other}'"):
+            both.figure(other)
 
 
 class Tokens(nn.Module):

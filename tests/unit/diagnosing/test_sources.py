@@ -157,13 +157,40 @@ def test_a_wrong_option_is_refused_before_the_data_are_asked_for(pair):
     with pytest.raises(UserError, match="of is 'flop'"):
         allocate(*given, 0.5, of="flop")
     with pytest.raises(
-        UserError, match=r"--ratio must be shares such as 0.5 or 0.3,0.5, but is '0.5,'"
+        UserError, match=r"--ratio must be numbers such as 0.5 or 0.3,0.5, but is '0.5,'"
     ):
         scan(*given, ratio=["0.5,"])
     with pytest.raises(UserError, match=r"--ratios is the .json file .* but is '0.3,0.5'"):
         allocate(*given, 0.5, ratios=Path("0.3,0.5"))
     with pytest.raises(UserError, match=r"must end in .pdf, .png or .svg"):
         scan(*given, figure=Path("curves.xyz"))
+    with pytest.raises(UserError, match=r"is 'unifrom', .* did you mean 'uniform'"):
+        allocate(*given, 0.5, way="unifrom")
+
+
+def test_layers_and_ratios_are_listed_with_commas_or_given_repeatedly(pair, own):
+    tables = []
+    for layer, ratio in ((["0,3"], ["0.3,0.5"]), (["0", "3"], ["0.3", "0.5"])):
+        scan(
+            "my_code:network",
+            pair[0],
+            "my_code:batches",
+            ratio=ratio,
+            layer=layer,
+            csv=own / "scan.csv",
+        )
+        tables.append((own / "scan.csv").read_text(encoding="utf-8"))
+    assert tables[0] == tables[1]
+    assert tables[0].count("\n") == 1 + 2 * 2
+
+
+@pytest.mark.parametrize("option", ["mean", "std"])
+def test_means_and_deviations_are_of_all_channels_or_of_each(pair, option):
+    given = "my_code:network", pair[0], "my_code:batches"
+    with pytest.raises(UserError, match=rf"--{option} takes one number, or one for each of 3 chan"):
+        scan(*given, **{option: ["0.5,0.5"]})
+    with pytest.raises(UserError, match=rf"--{option} must be numbers"):
+        scan(*given, **{option: ["half"]})
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,8 @@ def test_a_file_that_is_no_description_is_refused(text, write):
 
 def test_an_unknown_figure_is_refused_with_the_nearest(tmp_path):
     assert "there is no figure 'fig2'" in refusal("fig2")
-    assert "did you mean" in refusal("fig2")
+    assert "did you mean 'fig02'" in refusal("fig2")
+    assert "did you mean 'fig02'" in refusal("2")
     assert "fig01 to fig18" in refusal("picture")
     assert "none.yaml" in refusal(tmp_path / "none.yaml")
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pypdf
 import pytest
@@ -142,6 +143,13 @@ def test_a_bare_name_plays_every_role_and_sizes_and_columns_can_be_chosen(tables
         ({"change": ["width"]}, "KEY=VALUE"),
         ({"change": ["width=["]}, "width"),
         ({"change": ["widht=3"]}, "did you mean 'width'"),
+        ({"png": Path("a.jpg")}, "--png is 'a.jpg', but must end in .png"),
+        ({"ratio": ["half"]}, "--ratio must be numbers such as 0.5"),
+        ({"metric": ["ap2,ap3_fisher"]}, "but must hold at most 1"),
+        (
+            {"metric": ["ap4"]},
+            "'ap4', and the measures have none of that name; give the tables",
+        ),
     ],
 )
 def test_mistakes_are_answered_in_one_sentence(arguments, words, tables, tmp_path):

@@ -227,6 +227,14 @@ def test_layers_of_another_baseline_are_refused(folder, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_layers_that_were_not_fine_tuned_are_told_from_those_that_were(folder, tmp_path):
+    trial = folder / "trial1"
+    for stage in (measure, bounds):
+        with pytest.raises(UserError, match=r"no log of fine-tuning .* give what ap3 finetune"):
+            stage(trial / "pruned.safetensors", *known(trial)[1:], tmp_path / "out.csv")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("stage", [tables, lambda *given: agreement(*given, given[1] / "a.pdf")])
 def test_a_table_of_another_kind_is_refused(folder, tmp_path, stage):
     with pytest.raises(UserError, match=r"bounds.csv lacks the columns .* make it again"):
