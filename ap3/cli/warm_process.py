@@ -1,8 +1,9 @@
 """One process that has imported the libraries: stages fork from it, and so start at once.
 
 Importing torch takes longer than a short stage works. This process imports once, and forks for every
-stage that `handing_over` sends to its socket; while nobody asks it imports what is left. It ends when
-its standard input does, with the workflow that started it, or at SIGTERM: once the stages that it has
+stage that `handing_over` sends to its socket. The first of them wait for what a training needs, since
+each would import it by itself; what is left is imported while nobody asks. It ends when its standard
+input does, with the workflow that started it, or at SIGTERM: once the stages that it has
 forked have ended. On Linux only.
 """
 
@@ -20,14 +21,18 @@ from pathlib import Path
 
 from ap3.cli import becoming, process
 
-LIBRARIES = (
+OF_TRAINING = (
     *("ap3.cli.commands", "torch", "torchvision", "torch._dynamo", "pandas", "safetensors.torch"),
+)
+"""What the first stages of a study wait for."""
+
+LIBRARIES = (
     *("scipy.stats", "scipy.sparse.linalg", "threadpoolctl", "pyro.distributions"),
     *("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf"),
     *("fontTools.subset", "PIL.PngImagePlugin", "PIL.JpegImagePlugin"),
     *("pandas.io.formats.csvs", "pydantic.type_adapter", "jsonschema"),
 )
-"""What stages wait for, in the order in which a study asks for it."""
+"""What later stages need, in the order in which a study asks for it."""
 
 STAGES = ("baseline", "features", "finetune", "measure", "bounds", "figure", "agreement", "report")
 """Whose own modules are imported as well; they are nearly all that other stages import."""
@@ -50,7 +55,7 @@ class WarmProcess:
         self.listening.listen(128)
         # A stage does at a signal what it would do had it been started by itself.
         self.heeded = {number: signal.getsignal(number) for number in _ENDING}
-        self.left: Iterator[str] | None = chain(LIBRARIES, stages_modules())
+        self.left: Iterator[str] | None = chain(LIBRARIES, modules_of(*STAGES))
         self.stages: dict[int, tuple[int, socket.socket]] = {}  # by the file that tells of the end
         self.poll = select.poll()
         self.pipe = os.pipe()  # written to when it is time to end
@@ -64,18 +69,21 @@ class WarmProcess:
     def serve(self) -> None:
         """Fork for whoever asks, until it is time to end."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for name in chain(OF_TRAINING, modules_of("baseline")):
+            self._import(name)
         while self.ends or self.stages:
             ready = [source for source, _ in self.poll.poll(0 if self.left else None)]
             for source in ready:
                 self._look_at(source)
             if not ready and self.left:
-                self._import_one_of(self.left)
+                if name := next(self.left, None):
+                    self._import(name)
+                else:
+                    self.left = None
 
-    def _import_one_of(self, left: Iterator[str]) -> None:
+    def _import(self, name: str) -> None:
         try:
-            importlib.import_module(next(left))
-        except StopIteration:
-            self.left = None
+            importlib.import_module(name)
         except ImportError:
             pass  # stages that need it say that it is not installed
         except Exception:
@@ -141,11 +149,11 @@ class WarmProcess:
             line.sendall(f"{status}\n".encode())
 
 
-def stages_modules() -> Iterator[str]:
-    """Name what `STAGES` import of this package. Their digests then are known to every fork, too."""
+def modules_of(*stages: str) -> Iterator[str]:
+    """Name what stages import of this package. Their digests then are known to every fork, too."""
     from ap3.study.code_digest import closure
 
-    for name in sorted(closure(*(f"ap3.stages.{stage}" for stage in STAGES))):
+    for name in sorted(closure(*(f"ap3.stages.{stage}" for stage in stages))):
         if name.startswith("ap3."):  # a library that somebody works on counts in digests as well
             yield name
 

@@ -88,16 +88,11 @@ def remainder(v: Any) -> Vector:
     array([0.00000000e+00, 7.18281828e-01, 5.00000002e-17])
     """
     v = np.asarray(v, dtype=float)
-    found = np.array(np.square(v))
-    small = np.abs(v) <= 1
-    if small.all():
-        found *= _series(v)
-        return found
-    near, far = v[small], v[~small]
-    found[small] *= _series(near)
+    # The series of all is summed even where it will not do: to pick out some takes longer.
     with np.errstate(over="ignore"):
-        found[~small] = np.expm1(far) - far
-    return found
+        near = np.square(v) * _series(v)
+        small = np.abs(v) <= 1
+        return np.asarray(near if small.all() else np.where(small, near, np.expm1(v) - v))
 
 
 def log_remainder(v: Any) -> Vector:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from small_data import blobs
 
-from ap3.cli.warm_process import LIBRARIES, stages_modules
+from ap3.cli.warm_process import LIBRARIES, OF_TRAINING, STAGES, modules_of
 from ap3.machine.warm import PLACE
 from ap3.training.resume import SECONDS
 
@@ -100,7 +100,7 @@ def started(folder, place, **options):
 
 
 def test_all_that_it_imports_is_there():
-    for name in (*LIBRARIES, *stages_modules()):
+    for name in (*OF_TRAINING, *LIBRARIES, *modules_of(*STAGES)):
         assert find_spec(name), name
 
 
