@@ -76,8 +76,9 @@ class WarmProcess:
             for source in ready:
                 self._look_at(source)
             if not ready and self.left:
-                if name := next(self.left, None):
-                    self._import(name)
+                following = next(self.left, None)
+                if following:
+                    self._import(following)
                 else:
                     self.left = None
 
