@@ -108,6 +108,7 @@ def _check(features: Features, baseline: PrunedNetwork) -> None:
             f"classes, but the features are of {seen} numbers and {last + 1} classes; give what "
             "ap3 features made of that checkpoint."
         )
+    train.check_layer(baseline.layers[baseline.only_layer].weight)
 
 
 def _judge(heads: Heads, features: Tensor, labels: Tensor, pieces: Pieces) -> PerExample:

@@ -88,6 +88,7 @@ class Reference:
                 f"{checkpoint} sees {layer.weight.shape[1]} numbers; give what ap3 features made "
                 "of that checkpoint."
             )
+        train.check_layer(layer.weight)
         seen = train.sample(examples, baseline.origin.seed_of("examples"))
         loss = HeadLoss(seen.features, seen.labels)
         rotation, spectrum = load_covariance(covariance)

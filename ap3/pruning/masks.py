@@ -171,5 +171,6 @@ def trained_layer(baseline: PrunedNetwork, train: Split, examples: int | None) -
         How many of them to look at, the same ones as `ap3 measure` draws; all if None.
     """
     layer = baseline.layers[baseline.only_layer]
+    train.check_layer(layer.weight)
     seen = train.sample(examples, baseline.origin.seed_of("examples"))
     return TrainedLayer(layer.weight, layer.shift, seen)

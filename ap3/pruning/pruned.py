@@ -234,6 +234,33 @@ class Pruned(Mapping[str, PrunedNetwork]):
                 f"checkpoint is {origin} (seed {origin.seed}); give the layers of that checkpoint."
             )
 
+    def check_training(self, layer: str, weight: FloatArray) -> None:
+        """Refuse another training of the baseline than the one that was pruned.
+
+        The control tells them apart: before fine-tuning it is the baseline. Without it nothing does.
+
+        Parameters
+        ----------
+        layer
+            A layer of the checkpoint, by name.
+        weight
+            Its weights there.
+
+        Raises
+        ------
+        UserError
+            If the control has other weights before fine-tuning.
+        """
+        control = self.get(CONTROL)
+        if control is None or layer not in control.layers:
+            return
+        first = control.layers[layer].weight.reshape(-1, *self.shapes[layer])[0]
+        if not np.array_equal(first, weight):
+            raise InvalidValueError(
+                f"{self.path} was pruned from another training of {self.origin} than the checkpoint; "
+                "prune the checkpoint again, or give the one that was pruned."
+            )
+
     def __getitem__(self, name: str) -> PrunedNetwork:
         names = [*self]
         if name not in names:

@@ -48,6 +48,7 @@ def bounds(
             checkpoint, seen["train"], covariance, df, groups, examples, scales=scales
         )
         tuned, log = Pruned(finetuned, reference.origin), read_log(finetuned, *LOG)
+        tuned.check_training(reference.head, reference.layer.weight)
         variants = (
             (network, log_of(log, network))
             for network in counted(tuned.values(), "bounds", len(tuned))

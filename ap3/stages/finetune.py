@@ -68,7 +68,9 @@ def finetune(
     sgd = epochs, batch_size, learning_rate, momentum, weight_decay
     recipe = Recipe(*sgd, augmentation, channels_last, compile)
     baseline = read_unpruned(checkpoint)
-    networks = list(Pruned(pruned, baseline.origin).values())
+    variants = Pruned(pruned, baseline.origin)
+    variants.check_training(baseline.only_layer, baseline.layers[baseline.only_layer].weight)
+    networks = list(variants.values())
     key: dict[str, Any] = {
         "recipe": asdict(recipe),
         "inputs": [digest_of(path) for path in (pruned, checkpoint, features, views, data) if path],

@@ -62,6 +62,7 @@ def measure(
             checkpoint, seen["train"], covariance, df, groups, examples, law or (), scales
         )
         tuned, log = Pruned(finetuned, reference.origin), read_log(finetuned)
+        tuned.check_training(reference.head, reference.layer.weight)
         stored = finetuned.with_suffix(".outcomes.safetensors")
         last = {} if frozen else read_outcomes(stored)
         evaluation = Evaluation(reference, seen)

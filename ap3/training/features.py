@@ -21,7 +21,7 @@ from ap3.files import content, storage, streams
 from ap3.machine.progress import counted
 from ap3.models.head import linear, without_head
 from ap3.training.evaluation import outputs_of
-from ap3.training.splits import Split, read_splits
+from ap3.training.splits import Split, fingerprint, read_splits
 
 if TYPE_CHECKING:  # reading features needs no torchvision, which takes seconds to import
     from ap3.datasets.images import Images
@@ -99,7 +99,8 @@ def write(path: Path, checkpoint: "Checkpoint", data: "Images", device: torch.de
         If the network was trained on another data set.
     """
     checkpoint.check_data(data)
-    width = linear(checkpoint.model, checkpoint.identity.head).in_features
+    layer = linear(checkpoint.model, checkpoint.identity.head)
+    width, head = layer.in_features, fingerprint(layer.weight.detach().cpu().numpy())
     view = checkpoint.identity.view
     forms: dict[str, streams.Form] = {}
     for split, (images, labels) in data.splits.items():
@@ -112,7 +113,7 @@ def write(path: Path, checkpoint: "Checkpoint", data: "Images", device: torch.de
             for seen in _seen(checkpoint, images, view.still, device):
                 yield split, seen
 
-    streams.save(path, forms, blocks())
+    streams.save(path, forms, blocks(), head=head)
 
 
 def write_views(

@@ -227,6 +227,51 @@ def test_layers_of_another_baseline_are_refused(folder, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_features_of_another_training_are_refused(folder, tmp_path):
+    one, two = folder / "trial1", folder / "trial2"
+    _, checkpoint, _, rotation = known(one)
+    other, refusal = two / "features.safetensors", "another network or training than the checkpoint"
+    for stage in (measure, bounds):
+        with pytest.raises(UserError, match=refusal):
+            stage(tuned(one), checkpoint, other, rotation, tmp_path / "out.csv")
+    with pytest.raises(UserError, match=refusal):
+        finetune(
+            one / "pruned.safetensors",
+            checkpoint,
+            tmp_path / "t.safetensors",
+            1,
+            features=other,
+            **LEARNING,
+        )
+    with pytest.raises(UserError, match=refusal):
+        prune(["obd-0.3"], checkpoint, tmp_path / "p.safetensors", features=other)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_training_of_the_same_name_is_refused(folder, tmp_path):
+    one = folder / "trial1"
+    again = {"model": "small_resnet", "image_size": 16, "epochs": 0} | LEARNING
+    checkpoint, seen = tmp_path / "b.safetensors", tmp_path / "f.safetensors"
+    baseline(
+        folder / "data.safetensors", checkpoint=checkpoint, history=tmp_path / "b.csv", **again
+    )
+    features(folder / "data.safetensors", checkpoint, seen, device="cpu")
+    refusal = "was pruned from another training of blobs small_resnet trial 1 than the checkpoint"
+    for stage in (measure, bounds):
+        with pytest.raises(UserError, match=refusal):
+            stage(tuned(one), checkpoint, seen, known(one)[3], tmp_path / "out.csv")
+    with pytest.raises(UserError, match=refusal):
+        finetune(
+            one / "pruned.safetensors",
+            checkpoint,
+            tmp_path / "t.safetensors",
+            1,
+            features=seen,
+            **LEARNING,
+        )
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_layers_that_were_not_fine_tuned_are_told_from_those_that_were(folder, tmp_path):
     trial = folder / "trial1"
     for stage in (measure, bounds):
