@@ -102,5 +102,8 @@ class DataSet:
     def _check_files(self, raw: Path | None) -> None:
         for file in self.files:
             if raw is None:
-                raise InvalidValueError(f"{self.name} needs the folder that holds its {file.name}.")
+                raise InvalidValueError(
+                    f"{self.name} needs the folder that holds its {file.name}; give it by --raw, or let "
+                    "ap3 fetch download the file."
+                )
             check(raw / file.name, file)

@@ -159,7 +159,12 @@ def explain(network: nn.Module, pruned: Pruned, batches: Iterable[Any]) -> Expla
                 tally.add(key, {"gauss_newton": of_first_order(before, change)})
             if key == next(reversed(groups), None):
                 tally.add(_WHOLE, {"gauss_newton": of_first_order(before, first_order)})
-    said = [*_norms(network, rest), *_outside(network, rest), *_derivatives(runs, groups)]
+    said = [
+        *_turned(network, layers, moved),
+        *_norms(network, rest),
+        *_outside(network, rest),
+        *_derivatives(runs, groups),
+    ]
     remarks = [*remarks, *said]
     return _explanation(network, tally, layers, groups, remarks)
 
@@ -198,6 +203,21 @@ _BY_DIFFERENCES = (
 _NOT_FOUND = (
     "gauss_newton of {} cannot be had: the network has no derivative there, nor differences."
 )
+
+
+def _turned(
+    network: nn.Module, layers: Mapping[str, str], moved: Mapping[str, Tensor]
+) -> list[str]:
+    """Say so where the baseline seems to be the pruned network, by its zeros."""
+    pairs = [(network.get_parameter(name), moved[name]) for name in layers.values()]
+    lost = sum(int(((old == 0) & (new != 0)).sum()) for old, new in pairs)
+    gained = sum(int(((old != 0) & (new == 0)).sum()) for old, new in pairs)
+    if lost <= max(10 * gained, 0.01 * sum(old.numel() for old, _ in pairs)):
+        return []
+    return [
+        "the baseline and the pruned network seem to be the wrong way round: "
+        f"{lost:,} weights are zero in the baseline alone."
+    ]
 
 
 def _explanation(

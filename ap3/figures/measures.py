@@ -91,6 +91,8 @@ def _rows_of(
             f"{description.first_epoch} on, and the tables given hold {held}; give those of that "
             "pair too."
         )
+    _check_named(description.name, "mode", description.modes, mine["mode"])
+    _check_named(description.name, "ratio", description.ratios, mine["ratio"])
     control = mine["mode"] == CONTROL
     kept, pruned = control & description.control, ~control
     if description.modes:
@@ -98,6 +100,17 @@ def _rows_of(
     if description.ratios:
         pruned &= mine["ratio"].isin(description.ratios)
     return mine[kept | pruned]
+
+
+def _check_named(figure: str, what: str, wanted: Iterable[Any], held: pd.Series) -> None:
+    """Refuse a mode or ratio that no row of a network has."""
+    known = sorted(set(held))
+    for one in wanted:
+        if one not in known:
+            raise InvalidValueError(
+                f"{figure} is to draw the {what} {one}, but the measures hold {', '.join(map(str, known))}"
+                f"{nearest(one, map(str, known))}"
+            )
 
 
 def _grid(description: Description, rows: pd.DataFrame) -> tuple[list[str], list[float], list[int]]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ap3.stages import own_network, several
+from ap3.stages import endings, own_network, several
 
 
 def allocate(
@@ -58,6 +58,8 @@ def allocate(
     from ap3.files.storage import write_atomically
 
     refuse(budget, of, way)
+    endings.refuse_others("--html", html, ".html", ".htm")
+    endings.refuse_others("--out", out, ".safetensors")
     if ratios and ratios.suffix != ".json":
         raise InvalidValueError(
             f"--ratios is the .json file that the ratios are written to, but is {str(ratios)!r}; those "

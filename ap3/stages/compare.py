@@ -66,7 +66,13 @@ def compare(
     """
     if as_json and as_csv:
         raise InvalidValueError("--json and --csv were both given; choose one.")
+    endings.refuse_others("--html", html, ".html", ".htm")
     endings.refuse_others("--png", png, ".png")
+    for path in pruned:
+        if (as_json and path.suffix == ".json") or (as_csv and path.suffix == ".csv"):
+            raise InvalidValueError(
+                f"--json and --csv print, and take no file, but {path} was given; write > {path}."
+            )
     from ap3.comparing import printing
     from ap3.comparing.cells import RANKED_BY
     from ap3.comparing.layer_table import compare as compare_weights

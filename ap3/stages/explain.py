@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ap3.stages import own_network
+from ap3.stages import endings, own_network
 
 
 def explain(
@@ -34,6 +34,7 @@ def explain(
     """
     from ap3.diagnosing.explain import explain as explain_network
 
+    endings.refuse_others("--html", html, ".html", ".htm")
     given = raw, split, examples, classes, image_size, mean, std, batch_size, threads, device
     with own_network.opened(network, checkpoint, data, *given) as (model, batches):
         found = explain_network(model, pruned, batches)

@@ -63,7 +63,8 @@ def figure(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="Columns drawn beside the PD, such as ap2,ap3_fisher.", rich_help_panel=_OTHER
+            help="Column drawn beside the PD, such as ap3_fisher; two in fig07 and fig18.",
+            rich_help_panel=_OTHER,
         ),
     ] = None,
     split: Annotated[

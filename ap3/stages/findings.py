@@ -15,12 +15,17 @@ def findings(
 
     Example: ap3 findings results/demo
     """
-    from ap3.errors import InvalidFileError
+    from ap3.errors import InvalidFileError, MissingFileError
     from ap3.files import csv_tables
     from ap3.report.sentences import sentences
 
     keys = ("dataset", "model", "epoch", "reference", "pd", "among", "measure", "statistic", "sees")
     path = folder / "tables/agreement_summary.csv"
+    if not path.exists():
+        raise MissingFileError(
+            f"{folder} has no tables/{path.name}; give the folder of a study of the last layer that "
+            "snakemake has made, such as results/demo."
+        )
     said = sentences(csv_tables.read(path, *keys, values=("n", "mean")))
     if not said:
         raise InvalidFileError(

@@ -43,6 +43,7 @@ def scan(
     from ap3.diagnosing.scan import scan as scan_network
     from ap3.figures.drawing import save_as
 
+    endings.refuse_others("--html", html, ".html", ".htm")
     endings.refuse_others("--figure", figure, ".pdf", ".png", ".svg")
     ratios = own_network.ratios_of(ratio)
     given = raw, split, examples, classes, image_size, mean, std, batch_size, threads, device

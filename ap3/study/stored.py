@@ -29,5 +29,6 @@ def read_study(path: Path) -> Study:
         ) from error
     except ValueError as error:
         raise InvalidFileError(
-            f"{path} holds no settings of a study ({error}); delete it and run snakemake again."
+            f"{path} holds no settings of a study ({error}); give the settings.json that snakemake wrote "
+            "into the study's folder in results."
         ) from error

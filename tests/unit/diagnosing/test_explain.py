@@ -274,6 +274,14 @@ def test_equal_networks():
     assert found.network["pd_loss"] == 0
 
 
+def test_a_baseline_and_a_pruned_network_the_wrong_way_round_are_told():
+    one, two = network(), network()
+    two.load_state_dict(pruned(one))
+    told = "the wrong way round: 24 weights are zero in the baseline alone"
+    assert any(told in remark for remark in explain(two, one, batches()).remarks)
+    assert not any("wrong way" in remark for remark in explain(one, two, batches()).remarks)
+
+
 def test_networks_that_do_not_fit():
     net = network()
     state = pruned(net)

@@ -164,6 +164,10 @@ def test_a_wrong_option_is_refused_before_the_data_are_asked_for(pair):
         allocate(*given, 0.5, ratios=Path("0.3,0.5"))
     with pytest.raises(UserError, match=r"must end in .pdf, .png or .svg"):
         scan(*given, figure=Path("curves.xyz"))
+    with pytest.raises(UserError, match=r"--html is 'page.pdf', but must end in .html"):
+        scan(*given, html=Path("page.pdf"))
+    with pytest.raises(UserError, match=r"--out is 'pruned.pt', but must end in .safetensors"):
+        allocate(*given, 0.5, out=Path("pruned.pt"))
     with pytest.raises(UserError, match=r"is 'unifrom', .* did you mean 'uniform'"):
         allocate(*given, 0.5, way="unifrom")
 

@@ -144,6 +144,8 @@ def test_a_bare_name_plays_every_role_and_sizes_and_columns_can_be_chosen(tables
         ({"change": ["width=["]}, "width"),
         ({"change": ["widht=3"]}, "did you mean 'width'"),
         ({"png": Path("a.jpg")}, "--png is 'a.jpg', but must end in .png"),
+        ({"mode": ["higest"]}, "did you mean 'highest'"),
+        ({"ratio": ["0.4"]}, "is to draw the ratio 0.4, but the measures hold 0.0, "),
         ({"ratio": ["half"]}, "--ratio must be numbers such as 0.5"),
         ({"metric": ["ap2,ap3_fisher"]}, "but must hold at most 1"),
         (
