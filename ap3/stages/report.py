@@ -20,9 +20,6 @@ def report(
     Example: ap3 report results/demo
     """
     from ap3.errors import MissingPackageError
-    from ap3.stages import endings
-
-    endings.refuse_others("--out", out, ".html", ".htm")
 
     try:
         from ap3.report.page import render
