@@ -69,26 +69,28 @@ class WarmProcess:
     def serve(self) -> None:
         """Fork for whoever asks, until it is time to end."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for name in chain(OF_TRAINING, modules_of("baseline")):
-            self._import(name)
+        first = chain(OF_TRAINING, modules_of("baseline"))
+        while self._import_one_of(first):
+            pass
         while self.ends or self.stages:
             ready = [source for source, _ in self.poll.poll(0 if self.left else None)]
             for source in ready:
                 self._look_at(source)
-            if not ready and self.left:
-                following = next(self.left, None)
-                if following:
-                    self._import(following)
-                else:
-                    self.left = None
+            if not ready and self.left and not self._import_one_of(self.left):
+                self.left = None
 
-    def _import(self, name: str) -> None:
+    def _import_one_of(self, left: Iterator[str]) -> bool:
+        """Import the next, and say whether to go on."""
         try:
-            importlib.import_module(name)
+            importlib.import_module(next(left))
+        except StopIteration:
+            return False
         except ImportError:
             pass  # stages that need it say that it is not installed
         except Exception:
             self._end()  # it is broken, which is for the stages that need it to say
+            return False
+        return True
 
     def _look_at(self, source: int) -> None:
         if source in self.stages:

@@ -256,6 +256,24 @@ class Whole:
     is_larger: bool = False
 
 
+def is_wrong_way_round(lost: int, new: int, weights: int) -> bool:
+    """Tell by the zeros whether the baseline seems to be the pruned network.
+
+    Parameters
+    ----------
+    lost, new
+        Weights that are zero in the baseline alone, and in the pruned network alone.
+    weights
+        How many there are.
+
+    Examples
+    --------
+    >>> is_wrong_way_round(30, 0, 100), is_wrong_way_round(0, 30, 100)
+    (True, False)
+    """
+    return lost > max(10 * new, 0.01 * weights)
+
+
 def verdict(whole: Whole) -> str:
     """Say in one sentence what was done to a network.
 
@@ -269,7 +287,7 @@ def verdict(whole: Whole) -> str:
     >>> verdict(Whole([Done("2:4"), Done("untouched")], 200, 50, 50, 0))
     'pruned: 2:4 in 1 of 2 layers, 25 % of 200 weights are zero; not fine-tuned after it.'
     """
-    is_turned = whole.lost_zeros > max(10 * whole.new_zeros, 0.01 * whole.weights)
+    is_turned = is_wrong_way_round(whole.lost_zeros, whole.new_zeros, whole.weights)
     is_larger = whole.is_larger and not whole.new_zeros  # else a vocabulary may have grown
     if is_turned or is_larger:
         what = (

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from ap3.comparing.what_was_done import is_wrong_way_round
 from ap3.diagnosing import outside
 from ap3.diagnosing.damage import QUANTITIES, Mean, Tally, of_examples, of_first_order, spelled
 from ap3.diagnosing.layer_laws import LayerLaws, columns
@@ -212,7 +213,7 @@ def _turned(
     pairs = [(network.get_parameter(name), moved[name]) for name in layers.values()]
     lost = sum(int(((old == 0) & (new != 0)).sum()) for old, new in pairs)
     gained = sum(int(((old != 0) & (new == 0)).sum()) for old, new in pairs)
-    if lost <= max(10 * gained, 0.01 * sum(old.numel() for old, _ in pairs)):
+    if not is_wrong_way_round(lost, gained, sum(old.numel() for old, _ in pairs)):
         return []
     return [
         "the baseline and the pruned network seem to be the wrong way round: "

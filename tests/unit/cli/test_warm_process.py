@@ -250,6 +250,16 @@ def test_a_library_that_is_broken_disturbs_nobody_else(folder, tmp_path_factory)
         assert stage.wait(60) == 130
 
 
+def test_broken_libraries_of_trainings_end_it_in_order(folder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("warm") / "socket"
+    for name in ("torchvision", "pandas"):
+        (folder / f"{name}.py").write_text("raise AttributeError", encoding="utf-8")
+    own = {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+    with served(place, **own) as process:
+        assert run(folder, place, "--version", **own).returncode == 0  # by itself
+        assert process.wait(60) == 0
+
+
 REFUSES = """
 import os
 fork, count = os.fork, []

@@ -212,44 +212,37 @@ def test_features_that_the_layer_does_not_see_are_refused(folder, tmp_path, opti
         tune(folder, features=tmp_path / "f.safetensors")
 
 
+def refuse_all(refusal, run, checkpoint, seen, rotation, out):
+    """Have the layers of a run refused by every stage that reads them beside a checkpoint."""
+    for stage in (measure, bounds):
+        with pytest.raises(UserError, match=refusal):
+            stage(tuned(run), checkpoint, seen, rotation, out / "out.csv")
+    pruned, made = run / "pruned.safetensors", out / "finetuned.safetensors"
+    with pytest.raises(UserError, match=refusal):
+        finetune(pruned, checkpoint, made, 1, features=seen, **LEARNING)
+    assert not (out / "out.csv").exists()
+    assert not made.exists()
+
+
 def test_layers_of_another_baseline_are_refused(folder, tmp_path):
-    one, two = folder / "trial1", folder / "trial2"
     refusal = (
         "was pruned from blobs small_resnet trial 1 .* checkpoint is blobs small_resnet trial 2"
     )
-    for stage in (measure, bounds):
-        with pytest.raises(UserError, match=refusal):
-            stage(tuned(one), *known(two)[1:], tmp_path / "out.csv")
-    pruned, seen = one / "pruned.safetensors", two / "features.safetensors"
-    out = tmp_path / "finetuned.safetensors"
-    with pytest.raises(UserError, match=refusal):
-        finetune(pruned, two / "baseline.safetensors", out, 1, features=seen, **LEARNING)
+    refuse_all(refusal, folder / "trial1", *known(folder / "trial2")[1:], tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_features_of_another_training_are_refused(folder, tmp_path):
-    one, two = folder / "trial1", folder / "trial2"
+    one, other = folder / "trial1", folder / "trial2/features.safetensors"
     _, checkpoint, _, rotation = known(one)
-    other, refusal = two / "features.safetensors", "another network or training than the checkpoint"
-    for stage in (measure, bounds):
-        with pytest.raises(UserError, match=refusal):
-            stage(tuned(one), checkpoint, other, rotation, tmp_path / "out.csv")
-    with pytest.raises(UserError, match=refusal):
-        finetune(
-            one / "pruned.safetensors",
-            checkpoint,
-            tmp_path / "t.safetensors",
-            1,
-            features=other,
-            **LEARNING,
-        )
+    refusal = "another network or training than the checkpoint"
+    refuse_all(refusal, one, checkpoint, other, rotation, tmp_path)
     with pytest.raises(UserError, match=refusal):
         prune(["obd-0.3"], checkpoint, tmp_path / "p.safetensors", features=other)
     assert not list(tmp_path.iterdir())
 
 
 def test_another_training_of_the_same_name_is_refused(folder, tmp_path):
-    one = folder / "trial1"
     again = {"model": "small_resnet", "image_size": 16, "epochs": 0} | LEARNING
     checkpoint, seen = tmp_path / "b.safetensors", tmp_path / "f.safetensors"
     baseline(
@@ -257,19 +250,8 @@ def test_another_training_of_the_same_name_is_refused(folder, tmp_path):
     )
     features(folder / "data.safetensors", checkpoint, seen, device="cpu")
     refusal = "was pruned from another training of blobs small_resnet trial 1 than the checkpoint"
-    for stage in (measure, bounds):
-        with pytest.raises(UserError, match=refusal):
-            stage(tuned(one), checkpoint, seen, known(one)[3], tmp_path / "out.csv")
-    with pytest.raises(UserError, match=refusal):
-        finetune(
-            one / "pruned.safetensors",
-            checkpoint,
-            tmp_path / "t.safetensors",
-            1,
-            features=seen,
-            **LEARNING,
-        )
-    assert not (tmp_path / "out.csv").exists()
+    one = folder / "trial1"
+    refuse_all(refusal, one, checkpoint, seen, known(one)[3], tmp_path)
 
 
 def test_layers_that_were_not_fine_tuned_are_told_from_those_that_were(folder, tmp_path):
