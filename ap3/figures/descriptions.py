@@ -141,10 +141,12 @@ def _plain(name: str) -> Description:
 
 def _packaged(name: str) -> str:
     if name not in names():
-        full = f"fig{name.removeprefix('fig').zfill(2)}"
+        number = name.removeprefix("fig").zfill(2)
+        full = f"fig{number}"
+        known = [] if number.isdigit() and full not in names() else names()
         raise InvalidValueError(
             f"there is no figure {name!r}; the figures are {names()[0]} to {names()[-1]}, or give "
-            f"the path of a YAML file of your own{nearest(full, names())}"
+            f"the path of a YAML file of your own{nearest(full, known)}"
         )
     return (files("ap3.figures") / f"{name}.yaml").read_text(encoding="utf-8")
 

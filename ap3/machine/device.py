@@ -51,8 +51,7 @@ def processor(
             f"precision is {precision!r}, but must be one of {', '.join(PRECISIONS)}."
         )
     torch.set_num_threads(threads)
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    name = chosen(name)
     if name == "cpu":
         with _autocast("cpu", precision):
             yield torch.device("cpu")
@@ -63,6 +62,13 @@ def processor(
             # What names no card means the current one: pinning memory, say, or the job's log.
             torch.cuda.set_device(index)
             yield torch.device("cuda", index)
+
+
+def chosen(name: str) -> str:
+    """Return the name of a device; for `auto` that of a CUDA card if there is one, else of the CPU."""
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _autocast(kind: str, precision: str) -> torch.autocast:

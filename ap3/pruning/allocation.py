@@ -25,7 +25,7 @@ from ap3.config.seeds import derive
 from ap3.config.variants import CONTROL
 from ap3.errors import InvalidValueError
 from ap3.latent.vectors import Vector
-from ap3.pruning.masks import pruning_mask
+from ap3.pruning.masks import check_ratio, pruning_mask
 from ap3.pruning.pruned import Origin
 
 ALONE = "only "
@@ -93,8 +93,11 @@ def allocate(
     Raises
     ------
     UserError
-        If one threshold is asked for of a mode that does not score single weights.
+        If a ratio lies outside 0 to 1, or one threshold is asked for of a mode that does not score
+        single weights.
     """
+    for ratio in (*ratios, *alone):
+        check_ratio(ratio)
     sizes = {name: weight.numel() for name, weight in weights.items()}
     nothing = dict.fromkeys(sizes, 0.0)
     yield Allocated(CONTROL, 0.0, "none", nothing)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ap3.config import compressions
 from ap3.errors import InvalidValueError
-from ap3.pruning.masks import pruning_mask
+from ap3.pruning.masks import check_ratio, pruning_mask
 
 BITS = 8
 """Of the widest integers that weights are rounded to."""
@@ -61,8 +61,7 @@ def compress(weights: Tensor, mode: str, ratio: float, seed: int = 0) -> tuple[T
     tensor([[1, 0, 1, 0],
             [0, 1, 0, 1]], dtype=torch.int32)
     """
-    if not 0 <= ratio <= 1:
-        raise InvalidValueError(f"the pruning ratio is {ratio}, but must lie between 0 and 1.")
+    check_ratio(ratio)
     size = compressions.group_size(mode)
     if size is not None:
         mask = _in_groups(weights, size, ratio)

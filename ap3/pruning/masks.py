@@ -43,6 +43,12 @@ def _ranks(scores: Tensor) -> Tensor:
     return ranks.view(scores.shape)
 
 
+def check_ratio(ratio: float) -> None:
+    """Refuse a ratio that is no share of the weights."""
+    if not 0 <= ratio <= 1:
+        raise InvalidValueError(f"the pruning ratio is {ratio}, but must lie between 0 and 1.")
+
+
 def pruning_mask(weights: Tensor, mode: str, ratio: float, seed: int = 0) -> Tensor:
     """Choose which `weights` to keep.
 
@@ -74,8 +80,7 @@ def pruning_mask(weights: Tensor, mode: str, ratio: float, seed: int = 0) -> Ten
     >>> pruning_mask(torch.tensor([0.3, -0.1, 0.2, -0.5]), "lowest", 0.5)
     tensor([1., 0., 0., 1.])
     """
-    if not 0 <= ratio <= 1:
-        raise InvalidValueError(f"the pruning ratio is {ratio}, but must lie between 0 and 1.")
+    check_ratio(ratio)
     amount = round(ratio * weights.numel())
     everything = torch.ones_like(weights)
     if Variant(mode, ratio).kind == "random":

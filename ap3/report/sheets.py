@@ -180,7 +180,7 @@ def _cells(values: "pd.Series[Any]", write: Callable[[Any], Markup]) -> list[Mar
 def _number_cell(value: Any) -> Markup:
     """Write a number as it is read, with what it is sorted by."""
     key = "" if pd.isna(value) else float(value)
-    return Markup('<td class="n" data-key="{}">{}</td>').format(key, _shown(value))
+    return Markup(f'<td class="n" data-key="{key}">{_shown(value)}</td>')  # no sign to be escaped
 
 
 def _cell(column: str, value: Any) -> Markup:

@@ -5,24 +5,24 @@ from typing import Annotated
 
 import typer
 
-from ap3.stages import options
+from ap3.stages import options, several
 
 
 def allocations(
     checkpoint: options.CheckpointFile,
     out: Annotated[Path, typer.Option(help="Where the variants go (CSV): a row for each layer.")],
-    mode: Annotated[list[str], typer.Option(help="How weights are chosen; given repeatedly.")],
+    mode: Annotated[list[str], typer.Option(help="How weights are chosen.")],
     ratio: Annotated[
-        list[float], typer.Option(min=0, max=1, help="Total over the layers; given repeatedly.")
+        list[str], typer.Option(help="Total over the layers, such as 0.5 or 0.3,0.5.")
     ],
     layers: Annotated[
         list[str] | None,
-        typer.Option(help="last, all, or a name or pattern of layers; given repeatedly."),
+        typer.Option(help="last, all, or names and patterns such as conv1,'layer4.*'."),
     ] = None,
     allocation: Annotated[str, typer.Option(help="uniform, global, or random:K.")] = "uniform",
     alone: Annotated[
-        list[float] | None,
-        typer.Option(min=0, max=1, help="A ratio at which each layer is pruned alone as well."),
+        list[str] | None,
+        typer.Option(help="Ratios at which each layer is pruned alone as well."),
     ] = None,
     model: options.OwnModel = None,
 ) -> None:
@@ -44,9 +44,10 @@ def allocations(
     network = Checkpoint.load(checkpoint, torch.device("cpu"), model)
     identity = network.identity
     origin = Origin(identity.dataset, identity.model, identity.trial, identity.seed)
-    wanted = layers or ["all"]
+    wanted, modes = several.texts(layers) or ["all"], several.texts(mode)
+    ratios, singly = several.numbers(ratio, "--ratio"), several.numbers(alone, "--alone")
     chosen = choose(network.model, identity.head, wanted[0] if len(wanted) == 1 else wanted)
-    allocated.check_modes(mode, chosen)
-    variants = spread_over(chosen, origin, mode, ratio, how, alone or ())
+    allocated.check_modes(modes, chosen)
+    variants = spread_over(chosen, origin, modes, ratios, how, singly)
     sizes = {name: weight.numel() for name, weight in chosen.items()}
     allocated.write(out, origin, variants, sizes)

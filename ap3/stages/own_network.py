@@ -51,7 +51,7 @@ Std = Annotated[
 ]
 BatchSize = Annotated[int, typer.Option(min=1, help="Examples in a batch, for images by name.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; torch's own if not given.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, or one card: cuda:0.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, or one card: cuda:0.")]
 Layers = Annotated[
     list[str] | None,
     typer.Option("--layer", help="Layers, such as fc or conv1,'layer4.*'; all if not given."),
@@ -91,6 +91,7 @@ def opened(
 
     from ap3.diagnosing.sources import Data as Named
     from ap3.diagnosing.sources import Look, channels_of, network_called
+    from ap3.machine.device import chosen
     from ap3.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
     if threads:
@@ -103,7 +104,7 @@ def opened(
         network, None if checkpoint == "-" else checkpoint, classes or named.classes or 1000, size
     )
     try:
-        model.to(device)
+        model.to(chosen(device))
     except (RuntimeError, AssertionError) as error:
         why = " ".join(str(error).split("\n")[0].split())
         raise InvalidValueError(f"device is {device!r}, which torch refuses: {why}.") from error

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ap3.stages import options
+from ap3.stages import options, several
 
 
 def prune(
@@ -41,7 +41,7 @@ def prune(
     from ap3.training.splits import read_splits
 
     baseline = pruned.read_unpruned(checkpoint)
-    wanted = dict.fromkeys(map(Variant.parse, variant))
+    wanted = dict.fromkeys(map(Variant.parse, several.texts(variant)))
     train = read_splits(features)["train"] if features else None
     trained = None if train is None else trained_layer(baseline, train, examples)
     pruned.save(out, [prune_network(baseline, chosen, trained) for chosen in wanted])

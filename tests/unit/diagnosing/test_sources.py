@@ -188,6 +188,18 @@ def test_layers_and_ratios_are_listed_with_commas_or_given_repeatedly(pair, own)
     assert tables[0].count("\n") == 1 + 2 * 2
 
 
+def test_auto_is_the_card_if_there_is_one_and_else_the_cpu(pair, own, monkeypatch):
+    given = "my_code:network", pair[0], "my_code:batches"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    scan(*given, ratio=["0.3"], csv=own / "scan.csv", device="auto")
+    assert (own / "scan.csv").exists()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    moved = []
+    monkeypatch.setattr(torch.nn.Module, "to", lambda model, where: moved.append(where))
+    scan(*given, ratio=["0.3"], csv=own / "scan.csv", device="auto")
+    assert moved == ["cuda"]
+
+
 @pytest.mark.parametrize("option", ["mean", "std"])
 def test_means_and_deviations_are_of_all_channels_or_of_each(pair, option):
     given = "my_code:network", pair[0], "my_code:batches"

@@ -136,6 +136,8 @@ def test_an_unknown_figure_is_refused_with_the_nearest(tmp_path):
     assert "there is no figure 'fig2'" in refusal("fig2")
     assert "did you mean 'fig02'" in refusal("fig2")
     assert "did you mean 'fig02'" in refusal("2")
+    assert "did you mean 'fig02'" in refusal("fog02")
+    assert "did you mean" not in refusal("fig99")
     assert "fig01 to fig18" in refusal("picture")
     assert "none.yaml" in refusal(tmp_path / "none.yaml")
 

@@ -41,10 +41,10 @@ def folder(tmp_path_factory):
         folder / "baseline.safetensors",
         folder / "allocations.csv",
         ["lowest"],
-        [0.2, 0.4],
-        ["stem.0", "layer1.*", "fc"],
+        ["0.2,0.4"],
+        ["stem.0", "layer1.*,fc"],
         "random:9",
-        [0.3, 0.6],
+        ["0.3", "0.6"],
     )
     evaluate(
         folder / "allocations.csv",
@@ -125,7 +125,12 @@ def test_a_layer_alone_calibrates_its_law(folder, rows):
 
 def test_masks_are_held_in_fine_tuning(folder, tmp_path):
     allocations(
-        folder / "baseline.safetensors", tmp_path / "some.csv", ["lowest"], [0.5], ["all"], "global"
+        folder / "baseline.safetensors",
+        tmp_path / "some.csv",
+        ["lowest"],
+        ["0.5"],
+        ["all"],
+        "global",
     )
     evaluate(
         tmp_path / "some.csv",
@@ -172,11 +177,15 @@ def test_tables_and_figures_are_made(folder, tmp_path):
 def test_what_does_not_fit_is_refused(folder, tmp_path):
     given = folder / "baseline.safetensors", tmp_path / "never.csv"
     with pytest.raises(UserError, match="'conv' of the layers to prune matches none"):
-        allocations(*given, ["lowest"], [0.5], ["conv"])
+        allocations(*given, ["lowest"], ["0.5"], ["conv"])
     with pytest.raises(UserError, match=r"layer stem\.0: n:4 prunes among 4 neighbours"):
-        allocations(*given, ["n:4"], [0.5])
+        allocations(*given, ["n:4"], ["0.5"])
     with pytest.raises(UserError, match="the allocation is 'some'"):
-        allocations(*given, ["lowest"], [0.5], ["all"], "some")
+        allocations(*given, ["lowest"], ["0.5"], ["all"], "some")
+    with pytest.raises(UserError, match=r"the pruning ratio is 1\.5, but must lie between 0 and 1"):
+        allocations(*given, ["lowest"], ["0.5,1.5"])
+    with pytest.raises(UserError, match=r"--alone must be numbers such as .* but is 'x'"):
+        allocations(*given, ["lowest"], ["0.5"], alone=["x"])
     with pytest.raises(UserError, match="batch_norm is 'new'"):
         evaluate(folder / "allocations.csv", given[0], folder / "data.safetensors", given[1], "new")
     assert not given[1].exists()
@@ -216,7 +225,7 @@ def test_one_more_ratio_measures_its_own_variants_and_no_other(folder, tmp_path,
     inputs = [folder / f"{name}.safetensors" for name in ("baseline", "data")]
     some = tmp_path / "some.csv"
     layers = ["stem.0", "layer1.*", "fc"]
-    allocations(inputs[0], some, ["lowest"], [0.2], layers, "random:9", [0.3, 0.6])
+    allocations(inputs[0], some, ["lowest"], ["0.2"], layers, "random:9", ["0.3,0.6"])
     evaluate(some, *inputs, tmp_path / "evaluated.csv", **given)
     first = len(measured)
     evaluate(folder / "allocations.csv", *inputs, tmp_path / "evaluated.csv", **given)
