@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ap3.errors import InvalidTypeError, InvalidValueError, UserError
+from ap3.errors import InvalidValueError, UserError
 from ap3.machine.device import at_least_float32
+from ap3.networks import outputs
 from ap3.networks.batches import Batch
 from ap3.networks.functional import functional_call
 
@@ -86,16 +87,7 @@ def call(network: nn.Module, batch: Batch, changed: Tensors | None = None) -> Te
         Parameters and buffers that other tensors stand for in this call, by their full names.
     """
     found: Any = functional_call(network, changed or {}, batch.inputs, batch.named)
-    found = getattr(found, "logits", found)
-    if not isinstance(found, Tensor):
-        shown = f"a {type(found).__name__}"
-        if isinstance(found, tuple | list):
-            shown += f" of {len(found)}"
-        raise InvalidTypeError(
-            f"the network must return one tensor of logits (N, classes), but returned {shown}; wrap "
-            "it in a module that returns the logits of one head."
-        )
-    return at_least_float32(found)
+    return at_least_float32(outputs.tensor_of(found))
 
 
 def first_logits(network: nn.Module, batch: Batch) -> Tensor:
@@ -116,29 +108,15 @@ def first_logits(network: nn.Module, batch: Batch) -> Tensor:
             f"the network refuses batch {batch.number}, {batch.shape}: "
             f"{_first_line(error)}{_hint(network, batch)}"
         ) from error
-    count = len(batch.labels)
-    if logits.ndim != 2 or len(logits) != count or logits.shape[1] < 2:
-        raise InvalidValueError(
-            f"the network must return logits (N, classes), two classes or more, but returned shape "
-            f"{tuple(logits.shape)} for {count} examples; wrap it in a module that returns them."
-        )
+    outputs.check_shape(logits, len(batch.labels))
     if not bool(logits.isfinite().all()):
         raise InvalidValueError(
             f"the network's logits for batch {batch.number} are NaN or infinite; look for a diverged "
             "training, or inputs that are not normalised."
         )
-    _check_probabilities(logits)
+    outputs.check_no_probabilities(logits)
     _check_classes(batch, logits.shape[1])
     return logits
-
-
-def _check_probabilities(logits: Tensor) -> None:
-    sums = logits.double().sum(1)
-    if bool((logits >= 0).all()) and bool(((sums - 1).abs() < 1e-3).all()):
-        raise InvalidValueError(
-            "the network returns probabilities, which add up to 1, but cross-entropy takes logits; "
-            "take the softmax off its end (log-softmax may stay)."
-        )
 
 
 def _check_classes(batch: Batch, classes: int) -> None:

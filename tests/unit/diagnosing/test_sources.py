@@ -63,6 +63,23 @@ def breaks_later():
 
 def nothing():
     return None
+
+
+def certain():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Softmax(1))
+
+
+def flat():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 1), nn.Flatten(0))
+
+
+class Two(nn.Linear):
+    def forward(self, images):
+        return super().forward(images.flatten(1)), images
+
+
+def in_two():
+    return Two(64, 3)
 """
 
 
@@ -148,6 +165,16 @@ def test_another_mistake_is_not_put_down_to_the_data(pair):
         with pytest.raises(UserError, match=told) as caught:
             command("my_code:network", pair[0], "my_code:batches")
         assert "my_code" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("certain", "returns probabilities"), ("in_two", "a tuple of 2"), ("flat", r"shape \(8,\)")],
+)
+def test_what_a_network_puts_out_is_not_put_down_to_the_data(name, told):
+    with pytest.raises(UserError, match=told) as caught:
+        scan(f"my_code:{name}", "-", "my_code:batches")
+    assert "my_code" not in str(caught.value)
 
 
 def test_a_wrong_option_is_refused_before_the_data_are_asked_for(pair):
