@@ -41,11 +41,11 @@ def allocations(
     from ap3.pruning.pruned import Origin
 
     how = parse_allocation(allocation)
+    wanted, modes = several.texts(layers) or ["all"], several.texts(mode)
+    ratios, singly = several.numbers(ratio, "--ratio"), several.numbers(alone, "--alone")
     network = Checkpoint.load(checkpoint, torch.device("cpu"), model)
     identity = network.identity
     origin = Origin(identity.dataset, identity.model, identity.trial, identity.seed)
-    wanted, modes = several.texts(layers) or ["all"], several.texts(mode)
-    ratios, singly = several.numbers(ratio, "--ratio"), several.numbers(alone, "--alone")
     chosen = choose(network.model, identity.head, wanted[0] if len(wanted) == 1 else wanted)
     allocated.check_modes(modes, chosen)
     variants = spread_over(chosen, origin, modes, ratios, how, singly)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ap3.stages import latent_options, options
+from ap3.stages import latent_options, options, several
 
 
 def draws(
@@ -61,7 +61,7 @@ def draws(
     import pandas as pd
     from threadpoolctl import threadpool_limits
 
-    from ap3.config.variants import CONTROL, Variant, drawn
+    from ap3.config.variants import CONTROL, drawn
     from ap3.files import csv_tables
     from ap3.finetuning.head_scope import through_head
     from ap3.finetuning.log import joined, log_of
@@ -78,7 +78,7 @@ def draws(
     sgd = epochs, batch_size, learning_rate, momentum, weight_decay
     recipe = Recipe(*sgd, augmentation, channels_last, compile)
     baseline, seen = read_unpruned(checkpoint), Features.load(features, views)
-    named = [*dict.fromkeys(map(Variant.parse, variant))]
+    named = several.variants(variant)
     ratios = dict.fromkeys(one.ratio for one in named if one.mode != CONTROL)
     trained = trained_layer(baseline, seen.splits["train"], examples)
     with processor(device, threads, "float32") as where:

@@ -35,13 +35,12 @@ def prune(
     Example: ap3 prune lowest-0.3 highest-0.3 control --checkpoint baseline.safetensors
     --out pruned.safetensors
     """
-    from ap3.config.variants import Variant
     from ap3.pruning import pruned
     from ap3.pruning.masks import prune_network, trained_layer
     from ap3.training.splits import read_splits
 
     baseline = pruned.read_unpruned(checkpoint)
-    wanted = dict.fromkeys(map(Variant.parse, several.texts(variant)))
+    wanted = several.variants(variant)
     train = read_splits(features)["train"] if features else None
     trained = None if train is None else trained_layer(baseline, train, examples)
     pruned.save(out, [prune_network(baseline, chosen, trained) for chosen in wanted])

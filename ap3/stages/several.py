@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from ap3.config.variants import Variant
 from ap3.errors import InvalidValueError
 
 
@@ -19,6 +20,27 @@ def texts(given: Iterable[str] | None) -> list[str]:
     (['conv1', 'conv2', 'fc'], [])
     """
     return [part.strip() for text in given or () for part in text.split(",")]
+
+
+def variants(given: Iterable[str]) -> list[Variant]:
+    """List the variants that were named, each once.
+
+    Parameters
+    ----------
+    given
+        Each argument: MODE-RATIO or control, or several of them.
+
+    Raises
+    ------
+    UserError
+        If one is no variant.
+
+    Examples
+    --------
+    >>> [str(one) for one in variants(["lowest-0.3,control", "control"])]
+    ['lowest-0.3', 'control']
+    """
+    return [*dict.fromkeys(map(Variant.parse, texts(given)))]
 
 
 def numbers(given: Iterable[str] | None, option: str) -> list[float]:

@@ -66,7 +66,7 @@ def _measured(run, data, trial):
     measure(*known(run), run / "measures.csv", monte_carlo=100)
     bounds(*known(run), run / "bounds.csv")
     recipe = {"epochs": EPOCHS, "masks": 5, **LEARNING}
-    draws([*VARIANTS, *CRITERIA], *known(run)[1:], run / "draws.csv", **recipe)
+    draws([",".join(VARIANTS), *CRITERIA], *known(run)[1:], run / "draws.csv", **recipe)
 
 
 def tuned(run):
