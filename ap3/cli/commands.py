@@ -5,7 +5,8 @@ The stages import what they need when they run, so that help and light stages st
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -103,3 +104,9 @@ def _options(
     stage, in the order of the data. `snakemake` runs the stages of a whole study; the commands that it
     prints can be run by hand.
     """
+
+
+@cache
+def command() -> Callable[[], Any]:
+    """Return what runs the command line; who forks for every command makes it once, before."""
+    return typer.main.get_command(app)

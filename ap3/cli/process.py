@@ -95,11 +95,11 @@ def run() -> int:
 
 def _typed() -> int:
     """Run what was typed, until all that it says is out."""
-    from ap3.cli.commands import app  # takes long enough for somebody to interrupt it
+    from ap3.cli.commands import command  # takes long enough for somebody to interrupt it
 
     status: str | int | None = 0
     try:
-        app()
+        command()()
     except SystemExit as stopped:
         status = stopped.code
     print(end="", flush=True)

@@ -22,7 +22,8 @@ from pathlib import Path
 from ap3.cli import becoming, process
 
 OF_TRAINING = (
-    *("ap3.cli.commands", "torch", "torchvision", "torch._dynamo", "pandas", "safetensors.torch"),
+    *("torch", "torchvision", "torch._dynamo", "pandas", "safetensors.torch"),
+    *("pydantic.fields", "pydantic.type_adapter"),  # of the command line
 )
 """What the first stages of a study wait for."""
 
@@ -30,7 +31,7 @@ LIBRARIES = (
     *("scipy.stats", "scipy.sparse.linalg", "threadpoolctl", "pyro.distributions"),
     *("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf"),
     *("fontTools.subset", "PIL.PngImagePlugin", "PIL.JpegImagePlugin"),
-    *("pandas.io.formats.csvs", "pydantic.type_adapter", "jsonschema"),
+    *("pandas.io.formats.csvs", "jsonschema"),
 )
 """What later stages need, in the order in which a study asks for it."""
 
@@ -69,6 +70,9 @@ class WarmProcess:
     def serve(self) -> None:
         """Fork for whoever asks, until it is time to end."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        from ap3.cli import commands  # which takes longer than a stage waits for a socket
+
+        commands.command()
         first = chain(OF_TRAINING, modules_of("baseline"))
         while self._import_one_of(first):
             pass

@@ -94,7 +94,7 @@ class Scale:
         return ticks[:: 1 + len(ticks) // 7]
 
     def _minor(self) -> list[float]:
-        return _series(self.low, self.high, range(1, 10)) if self.decades <= 4 else []
+        return _series(self.low, self.high, range(1, 10)) if self.decades <= 2 else []
 
 
 def _series(low: float, high: float, steps: ArrayLike) -> list[float]:

@@ -46,11 +46,10 @@ class Record:
     def now(cls, stage: str, seconds: float) -> Self:
         """Record this process, which has worked on `stage`."""
         import platform
-        from importlib.metadata import version
 
         loaded = [name for name in _PACKAGES if name in sys.modules]
         versions = {"ap3": __version__, "Python": platform.python_version()}
-        versions |= {name: version(name) for name in loaded}
+        versions |= {name: sys.modules[name].__version__ for name in loaded}
         kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return cls(stage, seconds, kilobytes // 1000, _device(), versions)
 

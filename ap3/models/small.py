@@ -1,4 +1,4 @@
-"""Four small classifiers, one of each family of the paper, for images of 16 pixels and up.
+"""Four small classifiers, one of each family of the paper, for images of 8 pixels and up.
 
 They are made of torchvision's own building blocks in the order that makes the family what it is,
 with fewer and narrower layers, so that a laptop trains one in seconds.

@@ -149,7 +149,7 @@ def run_buffered(code, **options):
 def test_code_of_the_user_may_end_the_process(code, status):
     done = run_buffered(
         "import sys; from ap3 import cli; from ap3.cli import commands\n"
-        f"commands.app = lambda: sys.exit({code!r})\ncli.main()"
+        f"commands.command = lambda: lambda: sys.exit({code!r})\ncli.main()"
     )
     assert done.returncode == status
     assert done.stderr == (f"{code}\n" if status == 1 else "")
@@ -219,7 +219,10 @@ def test_output_that_cannot_be_written_is_told():
 
 
 def test_a_defect_is_status_1_with_its_traceback():
-    code = "from ap3 import cli; from ap3.cli import commands\ndef app(): 1 / 0\ncommands.app = app\ncli.main()"
+    code = (
+        "from ap3 import cli; from ap3.cli import commands\n"
+        "commands.command = lambda: lambda: 1 / 0\ncli.main()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8"
     )
