@@ -44,9 +44,11 @@ def sentences() -> Iterator[Said]:
         trainings,
         variants,
     )
-    behind = {rows_of(study, "after") / rows_of(study, "before") for study in ("demo", "fashion")}
-    (each,) = behind
-    yield said("in one of the {} rows behind a median after fine-tuning", plain(each, 0))
+    behind = (rows_of(study, "after") / rows_of(study, "before") for study in ("demo", "fashion"))
+    yield said(
+        "in one of the {} rows behind a median after fine-tuning in `demo`, and of the {} in `fashion`",
+        *(plain(each, 0) for each in behind),
+    )
     demo = table("demo", "measures")
     largest = demo.loc[demo["epoch"] == 0, "train_pd_loss"].max()
     yield said("up to {} nats before fine-tuning in `demo`", plain(largest, 1))
