@@ -139,6 +139,8 @@ def _cell(sizes: pd.DataFrame, column: str) -> str:
 
 
 def _short(value: float) -> str:
+    if np.isinf(value):
+        return "∞"
     if 0.01 <= value < 1000:
         return f"{value:.2g}" if value < 100 else f"{value:.0f}"
     exponent = int(np.floor(np.log10(value)))

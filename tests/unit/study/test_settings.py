@@ -25,7 +25,7 @@ def broken(path, value):
 def test_the_shipped_configuration_is_right():
     demo = read_studies(CONFIG, SCHEMA)["demo"]
     assert len(demo.pairs) == 4
-    assert len(demo.variants) == 13
+    assert len(demo.variants) == 10
     assert len(demo.figures) == 18
 
 
