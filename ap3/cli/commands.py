@@ -5,8 +5,7 @@ The stages import what they need when they run, so that help and light stages st
 
 import inspect
 from collections.abc import Callable
-from functools import cache
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -106,7 +105,5 @@ def _options(
     """
 
 
-@cache
-def command() -> Callable[[], Any]:
-    """Return what runs the command line; who forks for every command makes it once, before."""
-    return typer.main.get_command(app)
+command = typer.main.get_command(app)
+"""What runs the command line; made here, before a process that has imported it forks."""

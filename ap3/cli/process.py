@@ -99,7 +99,7 @@ def _typed() -> int:
 
     status: str | int | None = 0
     try:
-        command()()
+        command()
     except SystemExit as stopped:
         status = stopped.code
     print(end="", flush=True)

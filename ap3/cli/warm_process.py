@@ -22,8 +22,8 @@ from pathlib import Path
 from ap3.cli import becoming, process
 
 OF_TRAINING = (
+    *("ap3.cli.commands", "pydantic.fields", "pydantic.type_adapter"),
     *("torch", "torchvision", "torch._dynamo", "pandas", "safetensors.torch"),
-    *("pydantic.fields", "pydantic.type_adapter"),  # of the command line
 )
 """What the first stages of a study wait for."""
 
@@ -70,9 +70,6 @@ class WarmProcess:
     def serve(self) -> None:
         """Fork for whoever asks, until it is time to end."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        from ap3.cli import commands  # which takes longer than a stage waits for a socket
-
-        commands.command()
         first = chain(OF_TRAINING, modules_of("baseline"))
         while self._import_one_of(first):
             pass

@@ -109,7 +109,7 @@ def test_an_interruption_is_status_130():
         "import sys, time; from ap3 import cli; from ap3.cli import commands; sys.argv = ['ap3', 'wait']\n"
         "@commands.app.command()\n"
         "def wait(): print('on', flush=True); time.sleep(60)\n"
-        "cli.main()"
+        "commands.command = commands.typer.main.get_command(commands.app)\ncli.main()"
     )
     command = [sys.executable, "-c", code]
     pipe = subprocess.PIPE
@@ -149,7 +149,7 @@ def run_buffered(code, **options):
 def test_code_of_the_user_may_end_the_process(code, status):
     done = run_buffered(
         "import sys; from ap3 import cli; from ap3.cli import commands\n"
-        f"commands.command = lambda: lambda: sys.exit({code!r})\ncli.main()"
+        f"commands.command = lambda: sys.exit({code!r})\ncli.main()"
     )
     assert done.returncode == status
     assert done.stderr == (f"{code}\n" if status == 1 else "")
@@ -221,7 +221,7 @@ def test_output_that_cannot_be_written_is_told():
 def test_a_defect_is_status_1_with_its_traceback():
     code = (
         "from ap3 import cli; from ap3.cli import commands\n"
-        "commands.command = lambda: lambda: 1 / 0\ncli.main()"
+        "commands.command = lambda: 1 / 0\ncli.main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8"
